@@ -1,0 +1,63 @@
+# Commands for people and for CI; "make" alone lists them. make run and make test install what is missing with apt.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LINT_VERSION := v2.15.0
+GOLANGCI ?= bin/tools/golangci-lint-$(LINT_VERSION)/golangci-lint
+NEED := internal/devtools/need
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Probing needs root: elsewhere the tests are built as the user and run through sudo.
+EXEC := $(if $(ROOT),-exec "sudo -E env PATH=$$PATH")
+ARGS ?=
+PKG ?= ./...
+
+export PATH := $(CURDIR)/bin/peers/usr/bin:$(PATH)
+
+.PHONY: help
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+.PHONY: go
+go:
+	@$(NEED) go
+
+.PHONY: build
+build: go ## build bin/stap-exporter, a static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/stap-exporter ./cmd/stap-exporter
+
+.PHONY: run
+run: go ## install SystemTap if missing, build, serve scripts/ on port 9900 (more flags: ARGS="-k 60")
+	@$(NEED) run
+	@$(MAKE) --no-print-directory build
+	$(ROOT) bin/stap-exporter -s scripts $(ARGS)
+
+.PHONY: test
+test: go ## run all tests, real SystemTap and the race detector included (fewer: PKG=./actors)
+	@$(NEED) test
+	go vet $(PKG)
+	CGO_ENABLED=1 go test -race -timeout 30m $(EXEC) $(PKG)
+
+.PHONY: lint
+lint: go $(GOLANGCI) ## check style, imports and formatting
+	$(GOLANGCI) run
+
+.PHONY: check
+check: lint test ## what CI runs: lint, then test
+
+.PHONY: fmt
+fmt: go $(GOLANGCI) ## format the code
+	$(GOLANGCI) fmt
+
+.PHONY: bench
+bench: go ## run the micro-benchmarks
+	go test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: clean
+clean: ## remove what was built; bin/tools and bin/peers stay
+	rm -f bin/stap-exporter
+
+# Built from source once, in 2 to 3 minutes; a new LINT_VERSION is a new folder.
+bin/tools/golangci-lint-$(LINT_VERSION)/golangci-lint:
+	GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
