@@ -1,0 +1,166 @@
+package procfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxBody is the most that Read returns, in bytes. SystemTap's own tapset stops at 64 KiB.
+const MaxBody = 16 << 20
+
+var (
+	// ErrEmpty is wrapped when every answer up to the end of the context was an empty one, and there was no silence of a second at the end. Either somebody else keeps the file busy, or the script's probe prints nothing.
+	ErrEmpty = errors.New("nothing but empty answers")
+	// ErrTooLarge is wrapped when the file holds more than MaxBody bytes.
+	ErrTooLarge = fmt.Errorf("text is longer than %d bytes", MaxBody)
+)
+
+// What an attempt that the context cut off has to say; Read's caller sees the texts only.
+var (
+	errNoAnswer = errors.New("no answer")
+	errCutShort = errors.New("no time to answer")
+)
+
+const (
+	slice      = 20 * time.Millisecond // the longest wait without a look at the context
+	firstPause = 50 * time.Microsecond // between two attempts, doubled up to slice
+)
+
+// Read opens the file, reads one whole snapshot and closes it. The body is never empty, is freshly allocated and belongs to the caller. There must be one Read at a time per file.
+//
+// An empty answer is no answer. The kernel's file gives one when it is busy (with O_NONBLOCK its open succeeds even then, and without it the open could not be cancelled); the FIFO gives one when it is opened before stapbpf has seen the last reader leave. Read tries again after a short, growing pause, until ctx ends. It does the same while the file is missing or its module is going away (ENOENT, EIO, ENXIO): that the script has died the caller learns from its process. Other errors are returned at once.
+//
+// When ctx ends Read returns within about 20 ms, without a body; errors.Is(err, ctx.Err()) holds, and the text says what was seen last. A FIFO is then left early: see File.Abandonable. Its writer may be in the middle of the probe, and what it writes afterwards goes to the next reader: the first body after a Read cut off by ctx can come from a probe that ran before.
+//
+// A body longer than MaxBody is ErrTooLarge, at once for an abandonable file, otherwise when it has been read to its end.
+//
+// A writer killed while it writes leaves a FIFO that ends early, and nothing in it tells: whoever knows that the process died throws away what was read meanwhile.
+func (f File) Read(ctx context.Context) ([]byte, error) {
+	s := getScratch()
+	defer s.release()
+
+	last, empty, other := errNoAnswer, 0, 0
+	pause := firstPause
+	for ctx.Err() == nil {
+		n, err := f.attempt(ctx, s)
+		switch {
+		case err == nil && n > 0:
+			body := make([]byte, n)
+			copy(body, s.buf)
+			return body, nil
+		case err == nil:
+			last = ErrEmpty
+			empty++
+		case errors.Is(err, errCutShort):
+		case ctx.Err() != nil || passing(err):
+			last = err
+			other++
+		default:
+			return nil, fmt.Errorf("read procfs file %q: %w", f.Path, err)
+		}
+		if f.FIFO && empty == 1 && other == 0 {
+			// Nearly always the writer needs a few microseconds to see that the last reader has left; a sleep takes far longer.
+			runtime.Gosched()
+			continue
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, slice)
+	}
+	if empty > 0 && other > 0 && errors.Is(last, ErrEmpty) {
+		last = errors.New("empty answer")
+	}
+	return nil, fmt.Errorf("read procfs file %q: %w, last seen: %w", f.Path, ctx.Err(), last)
+}
+
+// passing tells the errors of a file that is not there yet or is going away from those that stay.
+func passing(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ENXIO)
+}
+
+// attempt opens the file, reads it to its end into s.buf and closes it. It returns the number of bytes, 0 for an empty answer.
+// When ctx ends first it returns an error; that tells what was seen.
+func (f File) attempt(ctx context.Context, s *scratch) (int, error) {
+	fd, err := f.open()
+	if err != nil {
+		return 0, fmt.Errorf("open: %w", err)
+	}
+	defer closeFD(fd)
+
+	if f.FIFO {
+		// Before its writer is there a read of a FIFO says 0, as at the end.
+		if err := s.await(ctx, fd); err != nil {
+			return 0, err
+		}
+	}
+	got, tooLarge := 0, false
+	for {
+		n, err := unix.Read(fd, s.buf[got:])
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN) && f.FIFO:
+			// Also after POLLHUP: the writer opens the FIFO again and again, until its readers are gone.
+			if err := s.await(ctx, fd); err != nil {
+				return 0, cutOff(got, tooLarge, err)
+			}
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil
+		case err != nil:
+			return 0, fmt.Errorf("read: %w", err)
+		case n == 0 && tooLarge:
+			return 0, ErrTooLarge
+		case n == 0:
+			return got, nil
+		}
+		got += n
+		if got > MaxBody {
+			if f.Abandonable {
+				return 0, ErrTooLarge
+			}
+			tooLarge = true
+		}
+		if tooLarge {
+			got = 0
+		}
+		if ctx.Err() != nil {
+			return 0, cutOff(got, tooLarge, errNoAnswer)
+		}
+		if got == len(s.buf) {
+			s.grow()
+		}
+	}
+}
+
+// cutOff says how far an attempt got that ctx ended with err.
+func cutOff(got int, tooLarge bool, err error) error {
+	switch {
+	case tooLarge:
+		return ErrTooLarge
+	case got > 0:
+		return fmt.Errorf("%d bytes without an end", got)
+	}
+	return err
+}
+
+// open opens the file without ever blocking. The FIFO must not have become a symlink since Find looked at it.
+func (f File) open() (int, error) {
+	flags := unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	if f.FIFO {
+		flags |= unix.O_NOFOLLOW
+	}
+	for {
+		fd, err := unix.Open(f.Path, flags, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+// closeFD closes what was only read from: there is nothing that an error could mean to the caller.
+func closeFD(fd int) { _ = unix.Close(fd) }

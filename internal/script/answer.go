@@ -1,0 +1,65 @@
+package script
+
+import (
+	"errors"
+	"time"
+)
+
+// Why an Answer has no body. The HTTP front end turns each into a status code.
+var (
+	ErrUnknown      = errors.New("script not found")                   // no such script
+	ErrWarming      = errors.New("script is not running yet")          // idle, starting or stopping: started, or about to be
+	ErrBackingOff   = errors.New("script failed and is held off")      // Status.RetryAt and Status.Reason say more
+	ErrReadTimeout  = errors.New("script gave no metrics in time")     // it runs, but its procfs file did not answer
+	ErrReadFailed   = errors.New("script's metrics cannot be read")    // it runs, but its procfs file cannot be opened or read; wrapped with the cause
+	ErrShuttingDown = errors.New("exporter is shutting down")          // the server ends
+	ErrInternal     = errors.New("internal error in the script actor") // the actor panicked while it held this request
+)
+
+// State is where a script stands. The script actor's state table is in package actors.
+type State uint8
+
+// The states of a script. Exactly one holds at any time.
+const (
+	Idle       State = iota // no child process; a request starts it
+	Starting                // the child compiles or loads; its procfs file is not there yet
+	Running                 // the procfs file is there and is read on request
+	Stopping                // the child was told to end and is not yet gone
+	BackingOff              // the child failed or ended; nothing starts before Status.RetryAt
+	Stopped                 // the server is shutting down and nothing is left of the child; final
+)
+
+var stateNames = [...]string{"idle", "starting", "running", "stopping", "backing-off", "stopped"}
+
+// String returns the state's name as the list, the log and the metrics show it.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "unknown"
+}
+
+// Status is a snapshot of one script, published by its actor at every change. It is immutable once published.
+type Status struct {
+	Script   Script
+	State    State
+	Since    time.Time // when State was entered
+	Activity string    // what a starting script is doing, in a few words ("pass 4: compile the module"); empty otherwise
+	RetryAt  time.Time // BackingOff: the earliest moment of the next start; zero otherwise
+	Reason   string    // why the last run ended, with the useful tail of its output, several lines; empty while nothing went wrong
+	Run      uint64    // counts the starts of this script, from 1; 0 before the first
+	OSPID    int       // process id of the child while there is one, else 0
+}
+
+// Query is what a scrape asks for, beside the script's name.
+type Query struct {
+	Deadline time.Time // the answer must be there by then, whatever it is
+	Wait     bool      // wait until Deadline for a script that is not running yet; false: answer ErrWarming at once
+}
+
+// Answer is the reply to a Query: Body, or Err saying why there is none.
+type Answer struct {
+	Body   []byte  // the script's text; shared by all replies of one read, so never written to
+	Err    error   // nil, or one of the errors above (compare with errors.Is)
+	Status *Status // the script's status when the answer was given; nil with ErrUnknown
+}

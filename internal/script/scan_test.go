@@ -1,0 +1,241 @@
+package script
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fill puts an empty file with each name into a new folder.
+func fill(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func mustScan(t *testing.T, dir string) Catalogue {
+	t.Helper()
+	c, err := Scan(dir, testInst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func names(scripts []Script) []string {
+	var names []string
+	for _, s := range scripts {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func TestScanNames(t *testing.T) {
+	scripts := []string{ // in the order of their bytes
+		" .stp", "%2e%2F.stp", "-m.stp", "A.stp", "a b  c.stp", "a-b.stp", "a.stp", "a.stp.stp", "a\\b?#\"'.stp", "a_b.stp",
+		strings.Repeat("x", 250) + "1.stp", strings.Repeat("x", 250) + "2.stp", "~x.stp", "\u00e9\u65e5\U0001F600.stp",
+	}
+	dir := fill(t, append([]string{"readme.md", "stp", "a.STP", "a.stp~", "a.stp.bak", ".stp", ".hidden.stp", ".#a.stp", ".\xff.stp"}, scripts...)...)
+	c := mustScan(t, dir)
+	if got := names(c.Scripts); !slices.Equal(got, scripts) {
+		t.Errorf("got  %q\nwant %q", got, scripts)
+	}
+	if len(c.Refused) != 0 {
+		t.Errorf("refused %v", c.Refused)
+	}
+	for _, s := range c.Scripts {
+		want := Script{Name: s.Name, Path: filepath.Join(dir, s.Name), Module: testInst.Module(s.Name)}
+		if s != want {
+			t.Errorf("got %+v, want %+v", s, want)
+		}
+	}
+}
+
+func TestScanRefusesNames(t *testing.T) {
+	refused := map[string]string{
+		"line\nbreak.stp": `control character '\n'`,
+		"\x1b[31m.stp":    `control character '\x1b'`,
+		"del\x7f.stp":     `control character '\x7f'`,
+		"c1\u0085.stp":    `control character '\u0085'`,
+		"latin1\xe9.stp":  "UTF-8",
+	}
+	dir := fill(t, "good.stp")
+	for name := range refused {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := mustScan(t, dir)
+	checkRefused(t, c, refused)
+	if got := names(c.Scripts); !slices.Equal(got, []string{"good.stp"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestScanRefusesWhatIsNoFile(t *testing.T) {
+	dir := fill(t, "good.stp", "target")
+	in := func(name string) string { return filepath.Join(dir, name) }
+	long := strings.Repeat("x", 300)
+	if err := errors.Join(
+		os.Mkdir(in("folder.stp"), 0o755),
+		unix.Mkfifo(in("fifo.stp"), 0o644),
+		unix.Mknod(in("socket.stp"), unix.S_IFSOCK|0o644, 0),
+		os.Symlink("nowhere", in("dangling.stp")),
+		os.Symlink("loop.stp", in("loop.stp")),
+		os.Symlink(long, in("long.stp")),
+		os.Symlink(".", in("to-folder.stp")),
+		os.Symlink("/dev/null", in("to-device.stp")),
+		os.Symlink("target", in("to-file.stp")),
+		os.Symlink("to-file.stp", in("to-link.stp")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	c := mustScan(t, dir)
+	checkRefused(t, c, map[string]string{
+		"folder.stp":    "a folder, not a regular file",
+		"fifo.stp":      "a FIFO, not a regular file",
+		"socket.stp":    "a socket, not a regular file",
+		"dangling.stp":  "leads nowhere: no such file",
+		"loop.stp":      "too many levels",
+		"long.stp":      "name too long",
+		"to-folder.stp": "a folder, not a regular file",
+		"to-device.stp": "a device, not a regular file",
+	})
+	if got, want := names(c.Scripts), []string{"good.stp", "to-file.stp", "to-link.stp"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	// Path leads through the link, so that a new target counts at the next start.
+	if got := c.Scripts[2].Path; got != in("to-link.stp") {
+		t.Errorf("path of a symlink is %q", got)
+	}
+}
+
+func checkRefused(t *testing.T, c Catalogue, want map[string]string) {
+	t.Helper()
+	if !slices.IsSortedFunc(c.Refused, func(a, b Refusal) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Errorf("not sorted: %v", c.Refused)
+	}
+	if len(c.Refused) != len(want) {
+		t.Errorf("refused %d files, want %d: %v", len(c.Refused), len(want), c.Refused)
+	}
+	for _, r := range c.Refused {
+		if part, ok := want[r.Name]; !ok || !strings.Contains(r.Err.Error(), part) {
+			t.Errorf("%q is refused with %q, want %q", r.Name, r.Err, part)
+		}
+	}
+}
+
+func TestScanFlags(t *testing.T) {
+	dir := fill(t, "plain.stp", "x.stp", "autostart.stp", "my-autostarting-x.stp", "AUTOSTART.stp", "target")
+	if err := errors.Join(
+		os.Chmod(filepath.Join(dir, "x.stp"), 0o755),
+		os.Chmod(filepath.Join(dir, "my-autostarting-x.stp"), 0o100),
+		os.Chmod(filepath.Join(dir, "target"), 0o755),
+		os.Symlink("target", filepath.Join(dir, "link.stp")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	type flags struct{ executable, autostart bool }
+	want := map[string]flags{
+		"plain.stp":             {false, false},
+		"x.stp":                 {true, false},
+		"autostart.stp":         {false, true},
+		"my-autostarting-x.stp": {true, true},
+		"AUTOSTART.stp":         {false, false},
+		"link.stp":              {true, false},
+	}
+	c := mustScan(t, dir)
+	for _, s := range c.Scripts {
+		if got := (flags{s.Executable, s.Autostart}); got != want[s.Name] {
+			t.Errorf("%s: got %+v, want %+v", s.Name, got, want[s.Name])
+		}
+	}
+	if len(c.Scripts) != len(want) {
+		t.Errorf("got %q", names(c.Scripts))
+	}
+}
+
+func TestMayExecute(t *testing.T) {
+	const user, group, stranger = 1000, 100, 7
+	for _, c := range []struct {
+		who  identity
+		mode fs.FileMode
+		want bool
+	}{
+		{identity{0, nil}, 0o644, false},
+		{identity{0, nil}, 0o001, true},
+		{identity{user, []int{group}}, 0o100, true},
+		{identity{user, []int{group}}, 0o011, false}, // the owner's bits alone count
+		{identity{stranger, []int{1, group}}, 0o010, true},
+		{identity{stranger, []int{1, group}}, 0o101, false},
+		{identity{stranger, []int{1}}, 0o001, true},
+		{identity{stranger, []int{1}}, 0o770, false},
+	} {
+		if got := c.who.mayExecute(fakeInfo{mode: c.mode, stat: unixStat(user, group)}); got != c.want {
+			t.Errorf("%+v on %v of %d:%d: got %v", c.who, c.mode, user, group, got)
+		}
+	}
+}
+
+func TestScanRelativeFolder(t *testing.T) {
+	dir := fill(t, "a.stp")
+	t.Chdir(dir)
+	c := mustScan(t, ".")
+	if len(c.Scripts) != 1 || c.Scripts[0].Path != filepath.Join(dir, "a.stp") {
+		t.Errorf("got %+v", c.Scripts)
+	}
+}
+
+func TestScanEmptyFolder(t *testing.T) {
+	if c := mustScan(t, t.TempDir()); len(c.Scripts)+len(c.Refused) != 0 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestScanFolderErrors(t *testing.T) {
+	dir := fill(t, "file")
+	for path, want := range map[string]struct {
+		cause error
+		part  string
+	}{
+		filepath.Join(dir, "none"): {fs.ErrNotExist, "no such file or directory: create it"},
+		filepath.Join(dir, "file"): {unix.ENOTDIR, "not a directory: name another"},
+	} {
+		_, err := Scan(path, testInst)
+		if !errors.Is(err, want.cause) || !strings.Contains(err.Error(), want.part) || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v, want %q", err, want.part)
+		}
+	}
+	// Root reads every folder; what others are told is the same sentence.
+	if got := advice(&fs.PathError{Op: "open", Path: dir, Err: unix.EACCES}); !strings.Contains(got, "let this user read it") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// fakeInfo is a file of somebody else.
+type fakeInfo struct {
+	mode fs.FileMode
+	stat any
+}
+
+func (f fakeInfo) Name() string       { return "" }
+func (f fakeInfo) Size() int64        { return 0 }
+func (f fakeInfo) Mode() fs.FileMode  { return f.mode }
+func (f fakeInfo) ModTime() time.Time { return time.Time{} }
+func (f fakeInfo) IsDir() bool        { return false }
+func (f fakeInfo) Sys() any           { return f.stat }
+
+func unixStat(uid, gid uint32) *syscall.Stat_t { return &syscall.Stat_t{Uid: uid, Gid: gid} }
