@@ -1,0 +1,93 @@
+package stap
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/procfs"
+)
+
+// Event is what a Run reports: Progress, Ready or Exited.
+type Event interface {
+	// RunNumber is the number that Start was given.
+	RunNumber() uint64
+}
+
+// Progress tells what a starting script is doing. Several in quick succession may be reported as the last of them.
+type Progress struct {
+	Run      uint64
+	OSPID    int
+	Activity string // a few words: "pass 4: compile the module"
+}
+
+// Ready tells that the script's procfs file is there.
+type Ready struct {
+	Run   uint64
+	OSPID int
+	File  procfs.File
+}
+
+// Exited is a run's last event.
+type Exited struct {
+	Run  uint64
+	Exit Exit
+}
+
+// RunNumber returns Run.
+func (p Progress) RunNumber() uint64 { return p.Run }
+
+// RunNumber returns Run.
+func (r Ready) RunNumber() uint64 { return r.Run }
+
+// RunNumber returns Run.
+func (e Exited) RunNumber() uint64 { return e.Run }
+
+// Exit is how a run ended.
+type Exit struct {
+	Stopped   bool           // Stop or Kill asked for it
+	Ready     bool           // it had become ready
+	Code      int            // exit code; -1 when a signal ended it or it never started
+	Signal    syscall.Signal // the signal that ended it; 0: none
+	Stage     Stage          // where it was
+	Err       error          // why it could not be started, or was stopped by the run itself (start timeout)
+	Tail      []string       // useful tail of its output
+	Mend      string         // what to do, for failures that are known; else empty
+	Leftovers []string       // what could not be removed, by name; empty: nothing is left
+}
+
+var gerunds = map[Stage]string{StageStart: "starting", StageCompile: "compiling", StageLoad: "loading", StageRun: "running"}
+
+// String is one line: how the run ended.
+func (e Exit) String() string {
+	var how string
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Signal != 0:
+		how = "ended by " + unix.SignalName(e.Signal)
+	default:
+		how = fmt.Sprintf("exit code %d", e.Code)
+	}
+	if e.Stopped && e.Code < 0 && e.Signal == 0 {
+		return "stopped before it started"
+	}
+	if e.Stopped {
+		return "stopped, " + how
+	}
+	return how + " while " + gerunds[e.Stage]
+}
+
+// Reason is String, then what to do about it, what was left behind, and the useful tail of the output, a line each.
+func (e Exit) Reason() string {
+	lines := []string{e.String()}
+	if e.Mend != "" {
+		lines = append(lines, "what to do: "+e.Mend)
+	}
+	for _, l := range e.Leftovers {
+		lines = append(lines, "left behind: "+l)
+	}
+	return strings.Join(append(lines, e.Tail...), "\n")
+}

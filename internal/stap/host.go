@@ -1,0 +1,153 @@
+package stap
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/script"
+)
+
+// Host is SystemTap on this machine. Its methods may be called from any goroutine.
+type Host struct {
+	cfg     Config
+	system  system
+	tools   tools
+	runtime atomic.Uint32 // a Runtime, never Auto
+	trial   *Run          // the trial of kernel modules, nil when there was none
+}
+
+// NewHost looks for SystemTap, makes the private folder and chooses the runtime, which may go on in the background until Close. Errors wrap ErrNoStap when stap is not there.
+func NewHost(cfg Config) (*Host, error) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return nil, fmt.Errorf("read kernel release: %w", err)
+	}
+	return newHost(cfg, system{
+		release:         unix.ByteSliceToString(uts.Release[:]),
+		version:         unix.ByteSliceToString(uts.Version[:]),
+		libModules:      "/lib/modules",
+		configGz:        "/proc/config.gz",
+		boot:            "/boot",
+		status:          "/proc/self/status",
+		modulesDisabled: "/proc/sys/kernel/modules_disabled",
+		tracing:         "/sys/kernel/debug/tracing",
+	})
+}
+
+func newHost(cfg Config, sys system) (*Host, error) {
+	cfg = cfg.withDefaults()
+	t, err := findTools(cfg.Stap)
+	if err != nil {
+		return nil, err
+	}
+	t.launcher = cfg.Launcher
+	if cfg.Runtime == BPF && t.stapbpf == "" {
+		return nil, fmt.Errorf("find stapbpf beside %s or in PATH: %w", t.stap, ErrNoStap)
+	}
+	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("find private folder: %w", err)
+	}
+	if err := makePrivate(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("make private folder: %w", err)
+	}
+	h := &Host{cfg: cfg, system: sys, tools: t}
+	h.chooseRuntime()
+	return h, nil
+}
+
+// Close ends the work in the background and waits for it. It does not touch the runs of Start.
+func (h *Host) Close() {
+	if h.trial != nil {
+		h.trial.Kill()
+		<-h.trial.done
+	}
+}
+
+// Runtime is what scripts that are no programs themselves are started with now: Kernel or BPF.
+func (h *Host) Runtime() Runtime { return Runtime(h.runtime.Load()) }
+
+// Start starts s and returns at once. report gets the run's events, one at a time, from the run's own goroutine; number is handed back in each.
+func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
+	var tree string
+	return h.start(job{
+		module:  s.Module,
+		timeout: h.cfg.StartTimeout,
+		plan: func() (plan, error) {
+			runtime := h.Runtime()
+			if s.Executable || runtime == BPF {
+				var err error
+				// An executable may need no tree, and says so itself when it does.
+				if tree, err = h.system.bpfTree(h.cfg.Dir); err != nil && !s.Executable {
+					return plan{}, err
+				}
+			}
+			return commands(h.tools, s, runtime, tree)
+		},
+		env: func(tmp string) []string { return environment(os.Environ(), tmp, tree) },
+	}, number, report)
+}
+
+// findTools looks for stap, and beside it, beside what it links to, and in PATH for its companions.
+func findTools(name string) (tools, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+			err = ErrNoStap
+		}
+		return tools{}, fmt.Errorf("find stap %q: %w", name, err)
+	}
+	places := []string{filepath.Dir(path)}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		places = append(places, filepath.Dir(target))
+	}
+	beside := func(name string) string {
+		for _, dir := range places {
+			if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return p
+			}
+		}
+		if p, err := exec.LookPath(name); err == nil {
+			if p, err = filepath.Abs(p); err == nil {
+				return p
+			}
+		}
+		return ""
+	}
+	return tools{stap: path, staprun: beside("staprun"), stapbpf: beside("stapbpf")}, nil
+}
+
+// makePrivate makes dir, or takes one that is this user's, and lets nobody else in.
+func makePrivate(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	var st syscall.Stat_t
+	if err := syscall.Lstat(dir, &st); err != nil {
+		return err
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFDIR || int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s is not a folder of this user", dir)
+	}
+	return os.Chmod(dir, 0o700)
+}
+
+// endOf says how a reaped child ended: its exit code, or -1 and the signal.
+func endOf(c *child) (code int, signal syscall.Signal) {
+	if status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return -1, status.Signal()
+	}
+	return c.cmd.ProcessState.ExitCode(), 0
+}

@@ -1,0 +1,30 @@
+package stap
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain makes the test binary three programs: the launcher, SystemTap's stand-ins (by the name it is called by), and the tests.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "as-launcher" {
+		fmt.Fprintln(os.Stderr, Launch(os.Args[2:]))
+		os.Exit(126)
+	}
+	if os.Getenv("STANDIN_DIR") != "" && len(os.Args) > 0 && filepath.Base(os.Args[0]) != filepath.Base(mustExecutable()) {
+		os.Exit(standIn(filepath.Base(os.Args[0]), os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func mustExecutable() string {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return path
+}

@@ -1,0 +1,93 @@
+package stap
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"sync"
+)
+
+const (
+	keepOutput = 64 << 10 // bytes of a child's output that are kept
+	maxLine    = 4 << 10  // longer lines are looked at in their first bytes only
+)
+
+// output keeps the last 64 KiB that a child wrote and follows stap's progress in it. Its methods may be called from any goroutine.
+type output struct {
+	mu    sync.Mutex
+	kept  []byte // at most 2*keepOutput; the older half goes when it is full, which copies each byte at most once
+	lines int    // line ends seen in all
+	line  []byte // the beginning of the line that is not complete yet
+	pass  int    // see parsePass; 0 before the first
+
+	news chan struct{} // has one element when pass changed
+}
+
+func newOutput() *output {
+	return &output{news: make(chan struct{}, 1)}
+}
+
+// drain reads r to its end, or until it is closed.
+func (o *output) drain(r io.Reader) {
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := r.Read(buf)
+		o.write(buf[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (o *output) write(p []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.kept)+len(p) > 2*keepOutput {
+		o.kept = append(o.kept[:0], o.kept[max(0, len(o.kept)-keepOutput):]...)
+	}
+	o.kept = append(o.kept, p...)
+	for len(p) > 0 {
+		i := bytes.IndexByte(p, '\n')
+		part := p
+		if i >= 0 {
+			part = p[:i]
+		}
+		o.line = append(o.line, part[:min(len(part), maxLine-len(o.line))]...)
+		if i < 0 {
+			return
+		}
+		o.lines++
+		if pass := parsePass(string(o.line)); pass > o.pass {
+			o.pass = pass
+			select {
+			case o.news <- struct{}{}:
+			default:
+			}
+		}
+		o.line = o.line[:0]
+		p = p[i+1:]
+	}
+}
+
+// progress returns the pass that stap is in, 0 when it has not said anything yet.
+func (o *output) progress() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.pass
+}
+
+// text returns the kept output, from the beginning of a line, and how many lines came before it.
+func (o *output) text() (text string, before int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	kept := o.kept
+	if len(kept) > keepOutput {
+		kept = kept[len(kept)-keepOutput:]
+	}
+	text = string(kept)
+	if before = o.lines - strings.Count(text, "\n"); before > 0 {
+		_, text, _ = strings.Cut(text, "\n")
+		before++
+	}
+	return text, before
+}

@@ -1,0 +1,184 @@
+package stap
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// drainGrace is how long the output may take to end after the group is gone. Only a process that has left the group can still hold the pipe then, and we do not wait for that.
+const drainGrace = 250 * time.Millisecond
+
+// child is one process of ours and the process group that it leads.
+// Its pid stays a zombie's, and so the group's id ours, until end reaps it.
+type child struct {
+	cmd     *exec.Cmd
+	pid     int
+	out     *output
+	pipe    *os.File      // the read end of its stdout and stderr
+	ended   chan struct{} // closed when the leader has ended; it is not reaped yet
+	drained chan struct{} // closed when its output is read to the end
+}
+
+// startChild starts argv in dir with stdin from /dev/null. The caller must call end.
+func startChild(argv, env []string, dir string) (*child, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make pipe: %w", err)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = dir, env
+	cmd.Stdout, cmd.Stderr = w, w
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	err = cmd.Start()
+	_ = w.Close()
+	if err != nil {
+		_ = r.Close()
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(argv[0]), err)
+	}
+	c := &child{cmd: cmd, pid: cmd.Process.Pid, out: newOutput(), pipe: r, ended: make(chan struct{}), drained: make(chan struct{})}
+	go func() {
+		defer close(c.drained)
+		c.out.drain(r)
+	}()
+	go func() {
+		defer close(c.ended)
+		for errors.Is(unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
+		}
+	}()
+	return c, nil
+}
+
+// signal sends sig to the whole group. It must not be called after end.
+func (c *child) signal(sig syscall.Signal) {
+	_ = syscall.Kill(-c.pid, sig) // ESRCH cannot be: the leader is not reaped; EPERM shows as a process that does not end
+}
+
+// end ends the group (TERM, at most grace, KILL, at most killGrace; KILL at once when kill is closed), reaps the leader and lets go of its output. A group that has ended already gets no TERM. It returns the names of processes that do not end.
+func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left []string) {
+	if !c.gone() && !isClosed(kill) {
+		c.signal(syscall.SIGTERM)
+		c.await(grace, kill)
+	}
+	// Also when the group looks gone: a process that was born while /proc was being read is caught by this.
+	c.signal(syscall.SIGKILL)
+	if !c.await(killGrace, nil) {
+		for _, m := range c.members() {
+			left = append(left, m.String())
+		}
+	}
+	if !isClosed(c.ended) {
+		// Not even KILL ends it, so it hangs in the kernel. Let it be reaped whenever that ends.
+		go func() {
+			<-c.ended
+			_ = c.cmd.Wait()
+			_ = c.pipe.Close()
+		}()
+		return append(left, member{c.pid, filepath.Base(c.cmd.Path)}.String())
+	}
+	_ = c.cmd.Wait() // how it ended is in cmd.ProcessState
+	select {
+	case <-c.drained:
+	case <-time.After(drainGrace):
+	}
+	_ = c.pipe.Close()
+	<-c.drained
+	return left
+}
+
+// await waits until the group is gone, at most d and only until cut is closed, and tells whether it is.
+func (c *child) await(d time.Duration, cut <-chan struct{}) bool {
+	timeout := time.NewTimer(d)
+	defer timeout.Stop()
+	ended := c.ended
+	for p := newPauses(5*time.Millisecond, 100*time.Millisecond); ; {
+		if c.gone() {
+			return true
+		}
+		if isClosed(ended) {
+			ended = nil // the leader has ended, others of the group have not: look again now and then
+		}
+		select {
+		case <-ended:
+		case <-time.After(p.next()):
+		case <-cut:
+			return c.gone()
+		case <-timeout.C:
+			return c.gone()
+		}
+	}
+}
+
+// gone tells whether the leader has ended and nobody else of its group is left.
+func (c *child) gone() bool {
+	return isClosed(c.ended) && len(c.members()) == 0
+}
+
+// member is a process of a child's group.
+type member struct {
+	pid  int
+	name string
+}
+
+func (m member) String() string { return fmt.Sprintf("process %d (%s)", m.pid, m.name) }
+
+// members are the processes of the group, without the leader and without those that have ended (zombies wait for a parent that may never look).
+func (c *child) members() (found []member) {
+	dirs, _ := os.ReadDir("/proc")
+	for _, d := range dirs {
+		pid, err := strconv.Atoi(d.Name())
+		if err != nil || pid == c.pid {
+			continue
+		}
+		stat, err := os.ReadFile("/proc/" + d.Name() + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		if name, state, group := parseStat(stat); group == c.pid && state != 'Z' && state != 'X' {
+			found = append(found, member{pid, name})
+		}
+	}
+	return found
+}
+
+// parseStat reads name, state and process group out of /proc/PID/stat, see proc(5). The name may hold blanks and parentheses. group is 0 when the text is not understood.
+func parseStat(stat []byte) (name string, state byte, group int) {
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 0 || end < open {
+		return "", 0, 0
+	}
+	f := bytes.Fields(stat[end+1:])
+	if len(f) < 3 {
+		return "", 0, 0
+	}
+	group, _ = strconv.Atoi(string(f[2]))
+	return string(stat[open+1 : end]), f[0][0], group
+}
+
+// pauses are growing waits between looks at something.
+type pauses struct{ now, longest time.Duration }
+
+func newPauses(first, longest time.Duration) *pauses { return &pauses{first, longest} }
+
+func (p *pauses) next() time.Duration {
+	d := p.now
+	p.now = min(p.now*3/2, p.longest)
+	return d
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,34 @@
+package stap
+
+import "strings"
+
+// Names of stap's passes, as the README of SystemTap has them.
+var activities = [...]string{
+	1:        "pass 1: parse the script",
+	2:        "pass 2: analyze the script",
+	3:        "pass 3: translate the script",
+	4:        "pass 4: compile the module",
+	passLoad: "pass 5: load the module",
+}
+
+// passLoad is the pass in which the module is loaded and runs.
+const passLoad = 5
+
+// parsePass reads a line of "stap -v" and returns the pass that stap is in after it: a "Pass N: …" line is written when pass N is done, but "Pass 5: starting run." before. 0: the line tells nothing new.
+func parsePass(line string) (pass int) {
+	rest, ok := strings.CutPrefix(line, "Pass ")
+	if !ok || len(rest) < 3 || rest[1] != ':' || rest[0] < '1' || rest[0] > '5' {
+		return 0
+	}
+	n := int(rest[0] - '0')
+	switch {
+	case strings.Contains(rest, "failed"):
+		return 0
+	case n < passLoad:
+		return n + 1
+	case strings.Contains(rest, "starting run"):
+		return passLoad
+	default:
+		return 0
+	}
+}

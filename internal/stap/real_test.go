@@ -1,0 +1,226 @@
+package stap
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/script"
+)
+
+const tiny = `global n
+probe timer.ms(10) { n["a"]++ }
+probe prometheus { @prometheus_dump_array1(n, "count", "x") }
+`
+
+// realHost is SystemTap itself, with the bpf runtime. Where it is missing the Makefile installs it before the tests.
+func realHost(t *testing.T) *Host {
+	t.Helper()
+	if _, err := exec.LookPath("stap"); err != nil {
+		t.Skip("SystemTap is not installed")
+	}
+	h, err := NewHost(Config{
+		Runtime:  BPF,
+		Dir:      filepath.Join(t.TempDir(), "private"),
+		Launcher: []string{mustExecutable(), "as-launcher"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+func realScript(t *testing.T, module, text string) script.Script {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "test script.stp")
+	writeFile(t, path, text)
+	return script.Script{Name: "test script.stp", Path: path, Module: fmt.Sprintf("t%d_%s", os.Getpid(), module)}
+}
+
+func realClean(t *testing.T, h *Host, module string) {
+	t.Helper()
+	for _, path := range []string{filepath.Join(procfs.DefaultRoots().FIFO, module), filepath.Join(h.cfg.Dir, "run", module)} {
+		if _, err := os.Lstat(path); err == nil {
+			t.Errorf("%s is left", path)
+		}
+	}
+	if left := processesWith("cmdline", module); len(left) > 0 {
+		t.Errorf("processes are left: %q", left)
+	}
+}
+
+func mustRead(t *testing.T, file procfs.File) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	body, err := file.Read(ctx)
+	if err != nil || !bytes.HasPrefix(body, []byte(`count{x="a"} `)) {
+		t.Fatalf("body is %q (%v)", body, err)
+	}
+}
+
+func TestRealScript(t *testing.T) {
+	h := realHost(t)
+	s := realScript(t, "tiny", tiny)
+	r := start(t, h, s)
+	ready := r.ready()
+	waitFor(t, "a count", func() bool { // the first timer may not have fired yet: no keys, an empty body
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		body, err := ready.File.Read(ctx)
+		return err == nil && bytes.HasPrefix(body, []byte(`count{x="a"} `))
+	})
+	r.Stop(nil)
+	if e := r.exited(); e.Code != 0 || e.Stage != StageRun || len(e.Leftovers) > 0 {
+		t.Errorf("exit is %+v", e)
+	}
+	realClean(t, h, s.Module)
+}
+
+func TestRealSyntaxError(t *testing.T) {
+	h := realHost(t)
+	s := realScript(t, "syntax", "probe begin { foo( }\n")
+	e := start(t, h, s).exited()
+	reason := e.Reason()
+	for _, want := range []string{"exit code 1 while compiling", "parse error: ", "source: probe begin { foo( }", "Pass 1: parse failed."} {
+		if !strings.Contains(reason, want) {
+			t.Errorf("no %q in %q", want, reason)
+		}
+	}
+	realClean(t, h, s.Module)
+}
+
+func TestRealKilledStapbpf(t *testing.T) {
+	h := realHost(t)
+	s := realScript(t, "killed", tiny)
+	for range 2 {
+		r := start(t, h, s)
+		ready := r.ready()
+		if err := syscall.Kill(ready.OSPID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		if e := r.exited(); e.Signal != syscall.SIGKILL || e.Stopped || e.Stage != StageRun {
+			t.Errorf("exit is %+v", e)
+		}
+		realClean(t, h, s.Module)
+	}
+	r := start(t, h, s)
+	mustRead(t, r.ready().File)
+	r.Stop(nil)
+	r.exited()
+	realClean(t, h, s.Module)
+}
+
+func TestRealScriptThatEndsByItself(t *testing.T) {
+	h := realHost(t)
+	s := realScript(t, "ends", `probe timer.ms(100) { error("had enough") }`+"\nprobe prometheus { println(1) }\n")
+	e := start(t, h, s).exited()
+	if e.Stopped || e.Code == 0 || !strings.Contains(e.Reason(), "ERROR: had enough") || strings.Contains(e.Reason(), "\x1b") {
+		t.Errorf("reason is %q", e.Reason())
+	}
+	realClean(t, h, s.Module)
+}
+
+func TestRealWrapper(t *testing.T) {
+	h := realHost(t)
+	s := realScript(t, "wrapper", "#!/bin/sh\nexec stap --bpf -e '"+tiny+"' \"$@\"\n")
+	s.Executable = true
+	if err := os.Chmod(s.Path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, h, s)
+	ready := r.ready()
+	if ready.File.Abandonable {
+		t.Error("stap stands in between, but the file may be abandoned")
+	}
+	mustRead(t, ready.File)
+	r.Stop(nil)
+	if e := r.exited(); len(e.Leftovers) > 0 {
+		t.Errorf("exit is %+v", e)
+	}
+	realClean(t, h, s.Module)
+}
+
+func TestRealStopInEveryMoment(t *testing.T) {
+	h := realHost(t)
+	s := realScript(t, "moments", tiny)
+	for _, activity := range []string{"pass 1: parse the script", "pass 2: analyze the script", "load", "ready"} {
+		r := start(t, h, s)
+		for seen := false; !seen; {
+			switch e := (<-r.events).(type) {
+			case Progress:
+				seen = e.Activity == activity
+			case Ready:
+				seen = true
+			case Exited:
+				t.Fatalf("%s: exited: %s", activity, e.Exit.Reason())
+			}
+		}
+		r.Stop(nil)
+		if e := r.exited(); !e.Stopped || len(e.Leftovers) > 0 {
+			t.Errorf("%s: exit is %+v", activity, e)
+		}
+		realClean(t, h, s.Module)
+	}
+}
+
+func TestRealKilledUprobesAreRemoved(t *testing.T) {
+	const events = "/sys/kernel/debug/tracing/uprobe_events"
+	h := realHost(t)
+	if _, err := os.Stat(events); err != nil {
+		t.Skipf("tracefs is not mounted, so stapbpf has no uprobes: %v", err)
+	}
+	libc, err := filepath.Glob("/lib*/*/libc.so.6")
+	if err != nil || len(libc) == 0 {
+		t.Fatal("no libc found")
+	}
+	text := fmt.Sprintf("global n\nprobe process(%q).function(\"read\") { n[\"a\"]++ }\nprobe prometheus { @prometheus_dump_array1(n, \"count\", \"x\") }\n", libc[0])
+	for _, wrapped := range []bool{false, true} {
+		s := realScript(t, "uprobe", text)
+		if wrapped {
+			s = realScript(t, "uprobe", "#!/bin/sh\nexec stap --bpf -e '"+text+"' \"$@\"\n")
+			s.Executable = true
+			if err := os.Chmod(s.Path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := start(t, h, s)
+		ready := r.ready()
+		mustRead(t, ready.File)
+		var probes []string // of this run: those of processes in its group
+		for _, m := range append((&child{pid: ready.OSPID}).members(), member{pid: ready.OSPID}) {
+			probes = append(probes, fmt.Sprintf("stapprobe_%d_", m.pid))
+		}
+		if n := countAny(t, events, probes); n != 1 {
+			t.Errorf("%d probes while it runs", n)
+		}
+		r.Kill()
+		if e := r.exited(); e.Signal != syscall.SIGKILL || len(e.Leftovers) > 0 {
+			t.Errorf("exit is %+v", e)
+		}
+		if n := countAny(t, events, probes); n != 0 {
+			t.Errorf("%d probes are left", n)
+		}
+		realClean(t, h, s.Module)
+	}
+}
+
+func countAny(t *testing.T, path string, words []string) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range words {
+		n += strings.Count(string(text), w)
+	}
+	return n
+}

@@ -1,0 +1,267 @@
+package stap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"stap-exporter/internal/procfs"
+)
+
+// job is what a run is to do.
+type job struct {
+	module  string
+	timeout time.Duration        // until the procfs file is there; for a run that offers none, until its end
+	plan    func() (plan, error) // called in the run's goroutine, once
+	env     func(tmp string) []string
+}
+
+// Run is one start of one script. It ends with an Exited event, whether or not Stop or Kill are called.
+type Run struct {
+	host   *Host
+	job    job
+	number uint64
+	report func(Event)
+	dir    string // work folder, only while it runs
+
+	stopOnce, killOnce sync.Once
+	after              <-chan struct{} // set before stop is closed
+	stop, kill         chan struct{}
+	done               chan struct{} // closed after Exited was reported
+}
+
+func (h *Host) start(j job, number uint64, report func(Event)) *Run {
+	r := &Run{
+		host: h, job: j, number: number, report: report,
+		dir:  filepath.Join(h.cfg.Dir, "run", j.module),
+		stop: make(chan struct{}), kill: make(chan struct{}), done: make(chan struct{}),
+	}
+	go func() {
+		defer close(r.done)
+		r.report(Exited{Run: number, Exit: r.life()})
+	}()
+	return r
+}
+
+// Stop asks the run to end: it waits (bounded) until after is closed, for whoever reads the procfs file to let go of it; TERM to the group, for a script that is loading only once it is up (bounded); a bounded wait; KILL; reap; sweep. after may be nil. Calls after the first change nothing.
+func (r *Run) Stop(after <-chan struct{}) {
+	r.stopOnce.Do(func() {
+		r.after = after
+		close(r.stop)
+	})
+}
+
+// Kill asks the run to end with KILL at once, then reap and sweep. It may be called during a Stop. Calls after the first change nothing.
+func (r *Run) Kill() {
+	r.killOnce.Do(func() { close(r.kill) })
+}
+
+func (r *Run) asked() bool { return isClosed(r.stop) || isClosed(r.kill) }
+
+// life is the run from before its first process to after its last.
+func (r *Run) life() Exit {
+	if r.asked() {
+		return Exit{Stopped: true, Code: -1, Stage: StageStart}
+	}
+	if left := r.host.sweep(r.job.module, r.dir); len(left) > 0 {
+		return Exit{
+			Code: -1, Stage: StageStart, Leftovers: left,
+			Err: errors.New("start script: what an earlier run left cannot be removed"),
+		}
+	}
+	exit := r.stages()
+	exit.Leftovers = append(exit.Leftovers, r.host.sweep(r.job.module, r.dir)...)
+	exit.Stopped = r.asked()
+	return exit
+}
+
+func (r *Run) stages() (exit Exit) {
+	exit = Exit{Code: -1, Stage: StageStart}
+	p, err := r.job.plan()
+	if err != nil {
+		exit.Err = err
+		return exit
+	}
+	tmp := filepath.Join(r.dir, "tmp")
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
+		exit.Err = fmt.Errorf("make work folder: %w", err)
+		return exit
+	}
+	timeout := time.NewTimer(r.job.timeout)
+	defer timeout.Stop()
+	for i, st := range p.stages {
+		if r.asked() {
+			return exit
+		}
+		exit = r.stage(st, p.direct, r.job.env(tmp), timeout.C)
+		failed := exit.Err != nil || exit.Code != 0 || len(exit.Leftovers) > 0
+		if failed || i == len(p.stages)-1 {
+			return exit
+		}
+	}
+	return exit
+}
+
+// stage runs one process from its start until it is reaped and its group gone.
+func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Time) Exit {
+	c, err := startChild(st.argv, env, r.dir)
+	if err != nil {
+		return Exit{Code: -1, Stage: st.name, Err: err, Mend: findMend(err.Error())}
+	}
+	w := &watch{run: r, stage: st, child: c, direct: direct}
+	w.progress()
+	err = w.follow(timeout)
+	exit := Exit{Code: -1, Stage: w.at(), Ready: w.ready, Err: err}
+	exit.Leftovers = c.end(r.host.cfg.TermGrace, r.host.cfg.KillGrace, r.kill)
+	if isClosed(c.ended) {
+		exit.Code, exit.Signal = endOf(c)
+	}
+	exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(append(w.pids, c.pid))...)
+	text, before := c.out.text()
+	exit.Tail = usefulTail(text, before)
+	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {
+		exit.Mend = findMend(text)
+	}
+	return exit
+}
+
+// watch follows one process of a run.
+type watch struct {
+	run    *Run
+	stage  stage
+	child  *child
+	direct bool
+	ready  bool
+	seen   error // why the procfs file is not there, when it is not just missing
+	pids   []int // who else was in the group when it became ready: one of them may be stapbpf
+}
+
+// follow returns when the process has ended, or when it must end now: it is stopped, killed, or late (then with an error).
+func (w *watch) follow(timeout <-chan time.Time) error {
+	pause := newPauses(2*time.Millisecond, 50*time.Millisecond)
+	var look <-chan time.Time
+	if w.stage.offers {
+		look = time.After(pause.next())
+	}
+	for {
+		select {
+		case <-w.child.ended:
+			return nil
+		case <-w.run.kill:
+			return nil
+		case <-w.run.stop:
+			w.beforeTERM()
+			return nil
+		case <-w.child.out.news:
+			if !w.ready {
+				w.progress()
+			}
+		case <-look:
+			if w.look() {
+				look, timeout = nil, nil
+				break
+			}
+			if w.direct && w.seen != nil {
+				return w.seen // somebody else sits where our stapbpf writes
+			}
+			look = time.After(pause.next())
+		case <-timeout:
+			return w.late()
+		}
+	}
+}
+
+// look reports Ready when the procfs file is there.
+func (w *watch) look() bool {
+	file, ok := w.find()
+	if ok {
+		w.ready = true
+		if !w.direct {
+			for _, m := range w.child.members() {
+				w.pids = append(w.pids, m.pid)
+			}
+		}
+		w.run.report(Ready{Run: w.run.number, OSPID: w.child.pid, File: file})
+	}
+	return ok
+}
+
+func (w *watch) find() (procfs.File, bool) {
+	file, err := w.run.host.cfg.Roots.Find(w.run.job.module, w.direct)
+	w.seen = nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.seen = err
+	}
+	return file, err == nil
+}
+
+func (w *watch) late() error {
+	if !w.stage.offers {
+		return fmt.Errorf("start timeout: not done after %v (%s)", w.run.job.timeout, w.activity())
+	}
+	if w.seen != nil {
+		return fmt.Errorf("start timeout: no metrics after %v (%s): %w", w.run.job.timeout, w.activity(), w.seen)
+	}
+	return fmt.Errorf("start timeout: no metrics after %v (%s)", w.run.job.timeout, w.activity())
+}
+
+// beforeTERM waits for what must be waited for before a TERM does no harm: a reader that holds the procfs file makes the unloading hang, and a TERM to staprun while it loads leaves the module without a process (seen; see the design's facts about how children end).
+func (w *watch) beforeTERM() {
+	cfg := w.run.host.cfg
+	if w.run.after != nil {
+		w.wait(cfg.AfterWait, w.run.after)
+	}
+	if w.at() != StageLoad || !w.stage.offers {
+		return
+	}
+	limit := time.Now().Add(cfg.LoadWait)
+	for p := newPauses(2*time.Millisecond, 50*time.Millisecond); time.Now().Before(limit); {
+		if _, ok := w.find(); ok || !w.wait(p.next(), nil) {
+			return
+		}
+	}
+}
+
+// wait waits for d, and tells whether that went by without done, the child's end, or a Kill.
+func (w *watch) wait(d time.Duration, done <-chan struct{}) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-done:
+	case <-w.child.ended:
+	case <-w.run.kill:
+	}
+	return false
+}
+
+// at tells where the run stands.
+func (w *watch) at() Stage {
+	switch {
+	case w.ready:
+		return StageRun
+	case w.stage.offers && w.child.out.progress() == passLoad:
+		return StageLoad
+	default:
+		return w.stage.name
+	}
+}
+
+func (w *watch) progress() {
+	w.run.report(Progress{Run: w.run.number, OSPID: w.child.pid, Activity: w.activity()})
+}
+
+func (w *watch) activity() string {
+	if pass := w.child.out.progress(); pass > 0 {
+		return activities[pass]
+	}
+	if w.stage.name == StageCompile {
+		return activities[1]
+	}
+	return string(w.stage.name)
+}

@@ -1,0 +1,210 @@
+package stap
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// standIn is SystemTap for tests: stap, stapbpf, staprun, an executable script, and their grandchildren. It works inside STANDIN_DIR (kernel/, fifo/, modules, log), and STANDIN_MODE, words separated by blanks, makes it misbehave.
+func standIn(name string, args []string) int {
+	s := &standin{dir: os.Getenv("STANDIN_DIR"), mode: strings.Fields(os.Getenv("STANDIN_MODE")), term: make(chan os.Signal, 1)}
+	s.log(name + " " + strings.Join(args, " "))
+	signal.Notify(s.term, syscall.SIGTERM)
+	if s.is(name + "-ignores-term") {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	if s.is(name + "-floods") {
+		go func() {
+			for {
+				fmt.Println(strings.Repeat("x", 1000))
+			}
+		}()
+	}
+	if s.is(name + "-leaves-grandchild") {
+		s.grandchild("grandchild", false)
+	}
+	if s.is(name + "-leaves-escapee") {
+		s.grandchild("escapee", true)
+	}
+	if s.is(name + "-fails") {
+		fmt.Fprintln(os.Stderr, "semantic error: the stand-in fails\nPass 2: analysis failed.  [man error::pass2]")
+		return 1
+	}
+	switch name {
+	case "stap":
+		return s.stap(args)
+	case "stapbpf":
+		return s.stapbpf(strings.TrimSuffix(args[0], ".bo"))
+	case "staprun":
+		return s.staprun(args)
+	case "grandchild", "escapee":
+		s.log(name + " up")
+		<-s.term
+		return 0
+	default: // an executable script
+		return s.module(args[1])
+	}
+}
+
+type standin struct {
+	dir  string
+	mode []string
+	term chan os.Signal
+}
+
+func (s *standin) is(mode string) bool { return slices.Contains(s.mode, mode) }
+
+func (s *standin) log(line string) {
+	f, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = f.WriteString(line + "\n")
+	_ = f.Close()
+}
+
+// grandchild starts a process that stays until TERM, or KILL, in the group or in a session of its own.
+func (s *standin) grandchild(name string, escape bool) {
+	cmd := exec.Command(mustExecutable())
+	cmd.Args = []string{name}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: escape}
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	for !logHas(s.dir, name+" up") { // so that it is there when this process ends
+		pause()
+	}
+}
+
+func logHas(dir, line string) bool {
+	text, _ := os.ReadFile(filepath.Join(dir, "log"))
+	return slices.Contains(strings.Split(string(text), "\n"), line)
+}
+
+func (s *standin) stap(args []string) int {
+	if args[0] == "--version" {
+		fmt.Fprintln(os.Stderr, "Systemtap stand-in (version 1)")
+		return 0
+	}
+	module := args[slices.Index(args, "-m")+1]
+	fmt.Fprintln(os.Stderr, "Pass 1: parsed user script and 69 library scripts in 0ms.\nPass 2: analyzed script: 2 probes in 0ms.")
+	if s.is("compile-hangs") {
+		s.log("compiling")
+		<-s.term
+		return 1
+	}
+	if slices.Contains(args, "-p4") {
+		for _, ext := range []string{".bo", ".ko"} {
+			if err := os.WriteFile(module+ext, []byte("compiled"), 0o600); err != nil {
+				panic(err)
+			}
+		}
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "Pass 3: translated to C.\nPass 4: compiled C into \"x.ko\" in 0ms.\nPass 5: starting run.")
+	return s.module(module)
+}
+
+// module behaves as a script of the kernel-module runtime: it is in the list of modules, then its file is there; TERM takes both away.
+func (s *standin) module(module string) int {
+	s.editModules(func(lines []string) []string { return append(lines, module+" 16384 0 - Live 0x0") })
+	s.log("inserted")
+	if s.is("load-hangs") || s.is("load-waits") && !s.waitForGo() {
+		if s.is("load-hangs") {
+			<-s.term
+		}
+		return 1 // as stap does, it leaves the module loaded
+	}
+	folder := filepath.Join(s.dir, "kernel", module)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		panic(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "__prometheus"), []byte("up 1\n"), 0o400); err != nil {
+		panic(err)
+	}
+	<-s.term
+	_ = os.RemoveAll(folder)
+	s.editModules(func(lines []string) []string {
+		return slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, module+" ") })
+	})
+	return 0
+}
+
+// waitForGo waits for the file "go", and tells whether no TERM came before.
+func (s *standin) waitForGo() bool {
+	for {
+		select {
+		case <-s.term:
+			return false
+		default:
+		}
+		if _, err := os.Stat(filepath.Join(s.dir, "go")); err == nil {
+			return true
+		}
+		pause()
+	}
+}
+
+func (s *standin) stapbpf(module string) int {
+	if _, err := os.Stat(module + ".bo"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if s.is("no-file") {
+		<-s.term
+		return 0
+	}
+	folder := filepath.Join(s.dir, "fifo", module)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		panic(err)
+	}
+	fifo := filepath.Join(folder, "__prometheus")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		_ = os.Remove(fifo)
+		fmt.Fprintln(os.Stderr, "mkfifo: File exists")
+		return 1
+	}
+	if s.is("dies") {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	<-s.term
+	_ = os.RemoveAll(folder)
+	return 0
+}
+
+func (s *standin) staprun(args []string) int {
+	if args[0] != "-d" {
+		if _, err := os.Stat(args[0]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0 // a module that ends by itself
+	}
+	if s.is("module-stuck") {
+		fmt.Fprintln(os.Stderr, "ERROR: Module is in use.")
+		return 234
+	}
+	s.editModules(func(lines []string) []string {
+		return slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, args[1]+" ") })
+	})
+	return 0
+}
+
+func (s *standin) editModules(edit func([]string) []string) {
+	path := filepath.Join(s.dir, "modules")
+	text, _ := os.ReadFile(path)
+	lines := edit(strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"))
+	if err := os.WriteFile(path+".new", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		panic(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		panic(err)
+	}
+}

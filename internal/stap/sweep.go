@@ -1,0 +1,99 @@
+package stap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// sweep removes what a run of module left: the loaded module, the FIFO's folder, the work folder (with .ko, .bo and stap's temporary files). It must be called only while no process of the run is left. It returns what it could not remove, by name.
+func (h *Host) sweep(module, work string) (left []string) {
+	if err := h.unload(module); err != nil {
+		left = append(left, fmt.Sprintf("module %s (%v)", module, err))
+	}
+	if err := removeFIFO(h.cfg.Roots.FIFO, module); err != nil {
+		left = append(left, fmt.Sprintf("FIFO folder %s (%v)", filepath.Join(h.cfg.Roots.FIFO, module), err))
+	}
+	if err := os.RemoveAll(work); err != nil {
+		left = append(left, fmt.Sprintf("work folder %s (%v)", work, err))
+	}
+	return left
+}
+
+// unload makes sure that the kernel does not hold the module. staprun -d refuses while it is still in use, so it is tried again for a while.
+func (h *Host) unload(module string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.SweepWait)
+	defer cancel()
+	for p := newPauses(50*time.Millisecond, 500*time.Millisecond); ; {
+		loaded, err := isLoaded(h.cfg.Modules, module)
+		if err != nil || !loaded {
+			return err
+		}
+		if h.tools.staprun == "" {
+			return fmt.Errorf("find staprun: %w", ErrNoStap)
+		}
+		out, _ := tool(ctx, h.tools.staprun, "-d", module) // the list of modules tells whether it worked
+		if loaded, err := isLoaded(h.cfg.Modules, module); err == nil && !loaded {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("still loaded after staprun -d: %s", strings.Join(usefulTail(out, 0), "; "))
+		case <-time.After(p.next()):
+		}
+	}
+}
+
+// isLoaded looks for module in the first column of the kernel's list. A kernel without modules has no list.
+func isLoaded(list, module string) (bool, error) {
+	text, err := os.ReadFile(list)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("read list of modules: %w", err)
+	}
+	for line := range bytes.Lines(text) {
+		if name, _, _ := strings.Cut(string(line), " "); name == module {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// removeFIFO removes the folder that stapbpf made for module. /var/tmp is everybody's, so only a real folder of this process's user in a real folder of this process's user is touched.
+func removeFIFO(root, module string) error {
+	for _, path := range []string{root, filepath.Join(root, module)} {
+		var st syscall.Stat_t
+		switch err := syscall.Lstat(path, &st); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case st.Mode&syscall.S_IFMT != syscall.S_IFDIR || int(st.Uid) != os.Geteuid():
+			if path == root {
+				return nil // not ours, so nothing of ours is in it
+			}
+			return errors.New("not a folder of this user")
+		}
+	}
+	return os.RemoveAll(filepath.Join(root, module))
+}
+
+// tool runs a short command to its end, or until ctx ends, and returns what it wrote.
+func tool(ctx context.Context, argv ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = environment(os.Environ(), os.TempDir(), "")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	return out.String(), err
+}

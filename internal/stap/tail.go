@@ -1,0 +1,147 @@
+package stap
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	tailLines = 12
+	tailBytes = 2 << 10
+	tailWidth = 300 // bytes of one line
+)
+
+var (
+	ansi = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
+
+	// What stap says when all is well, or always; "Copy failed" of stapconf is about its own cache, which -m switches off.
+	noiseLine = regexp.MustCompile(`^Pass [1-5]: (parsed|analyzed|translated|compiled|using cached|starting run|pass skipped|run completed)` +
+		`|^Tip: |^WARNING: Kernel function symbol table missing|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`)
+
+	errorLine = regexp.MustCompile(`(?i)\berror\b|^WARNING: |^Pass [1-5]: .*failed|^Checking ".*" failed|^panic: |not permitted|denied|No such file`)
+)
+
+// usefulTail makes a noisy output into at most a dozen lines: stap's errors with the indented lines that belong to them, from the first on, and the last lines where room is left. before is the number of lines that came before text. The last line counts what was left out.
+func usefulTail(text string, before int) []string {
+	var lines []string
+	left := before
+	for line := range strings.Lines(text) {
+		line = clean(line)
+		if line == "" {
+			continue
+		}
+		if noiseLine.MatchString(line) {
+			left++
+			continue
+		}
+		lines = append(lines, line)
+	}
+	take := make([]bool, len(lines))
+	taken, size := 0, 0
+	pick := func(i int) {
+		if !take[i] && taken < tailLines && size+len(lines[i]) <= tailBytes {
+			take[i] = true
+			taken++
+			size += len(lines[i]) + 1
+		}
+	}
+	inError := false
+	for i, line := range lines {
+		indented := strings.HasPrefix(line, " ")
+		inError = errorLine.MatchString(line) || inError && indented
+		if inError {
+			pick(i)
+		}
+	}
+	for i := range slices.Backward(lines) {
+		pick(i)
+	}
+	tail := make([]string, 0, taken+1)
+	for i, line := range lines {
+		if take[i] {
+			tail = append(tail, line)
+		}
+	}
+	if left += len(lines) - taken; left > 0 && taken > 0 {
+		tail = append(tail, fmt.Sprintf("(%d more lines left out)", left))
+	}
+	return tail
+}
+
+// clean makes a line of a child's output fit for a log or a page: no colours, no control characters, valid UTF-8, bounded length, no blanks at its end.
+func clean(line string) string {
+	line = strings.ReplaceAll(ansi.ReplaceAllString(line, ""), "\t", "    ")
+	line = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, line)
+	line = strings.TrimRight(line, " ")
+	if len(line) > tailWidth {
+		line = line[:tailWidth] + "…"
+	}
+	return strings.ToValidUTF8(line, "�")
+}
+
+// mends are failures whose cause is known; the first that matches wins. Texts as stap 4.8, staprun, stapbpf, gcc and the kernel write them.
+var mends = []struct {
+	match *regexp.Regexp
+	mend  string
+}{
+	{
+		regexp.MustCompile(`task_work_cancel`),
+		"this SystemTap's runtime does not compile on this kernel; use a newer SystemTap or --runtime=bpf",
+	},
+	{
+		regexp.MustCompile(`Checking ".*/build/.*" failed|missing kernel-devel|Incorrect version or missing kernel`),
+		"install the headers of the running kernel (Debian: apt install linux-headers-$(uname -r); elsewhere stap-prep) or use --runtime=bpf",
+	},
+	{
+		regexp.MustCompile(`missing \S+ kernel/module debuginfo|debuginfo missing|No DWARF information found`),
+		"install the kernel's debuginfo (stap-prep does it), or probe what needs none: timer, procfs, process(\"…\").function(\"…\")",
+	},
+	{
+		regexp.MustCompile(`buffer size exceeded`),
+		"the script's metrics are longer than its procfs file holds (65,535 bytes with the prometheus tapset): let it keep fewer label values",
+	},
+	{
+		regexp.MustCompile(`File exists`),
+		"a module or FIFO of this name is there already: another instance, or something that an earlier run left",
+	},
+	{
+		regexp.MustCompile(`Key was rejected|Required key not available|Lockdown`),
+		"this kernel takes signed modules only (secure boot, lockdown): use --runtime=bpf",
+	},
+	{
+		regexp.MustCompile(`map resource limit|RLIMIT_MEMLOCK`),
+		"raise the memory-lock limit (LimitMEMLOCK=infinity, ulimit -l unlimited) or give the exporter CAP_SYS_RESOURCE",
+	},
+	{
+		regexp.MustCompile(`Error (opening|creating) probe.*(No such file|debug/tracing)|/tracing/\S+: No such file`),
+		"mount tracefs: mount -t tracefs nodev /sys/kernel/tracing, and debugfs at /sys/kernel/debug",
+	},
+	{
+		regexp.MustCompile(`(?i)(gcc|make)\S*: (command )?not found|execvp?e?: (gcc|make)`),
+		"install gcc and make",
+	},
+	{
+		regexp.MustCompile(`exec format error`),
+		"an executable script must begin with a #! line",
+	},
+	{
+		regexp.MustCompile(`(?i)Operation not permitted|Permission denied|must be root|must be a member of the group|not authorized`),
+		"the kernel or SystemTap refuses it: run the exporter as root, or as a member of the groups stapusr and stapdev; a container needs CAP_SYS_ADMIN as well",
+	},
+}
+
+func findMend(text string) string {
+	for _, m := range mends {
+		if m.match.MatchString(text) {
+			return m.mend
+		}
+	}
+	return ""
+}

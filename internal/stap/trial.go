@@ -1,0 +1,38 @@
+package stap
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"time"
+)
+
+const (
+	// trialScript has what an exporter's scripts have, a procfs file and a timer, and ends by itself.
+	trialScript = `probe procfs("trial").read { $value = "ok\n" } probe timer.s(1000) { } probe begin { println("loaded") exit() }`
+
+	trialTimeout = 10 * time.Minute // a compile takes minutes on a slow or emulated machine
+)
+
+// startTrial compiles and loads a tiny kernel module, as a run like any other, and hands its end to done.
+func (h *Host) startTrial(done func(Exit)) *Run {
+	// The name is the same for each trial of one folder, so that a trial sweeps what an interrupted one left.
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(h.cfg.Dir))
+	module := fmt.Sprintf("stap_exporter_trial_%08x", sum.Sum32())
+	return h.start(job{
+		module:  module,
+		timeout: trialTimeout,
+		plan: func() (plan, error) {
+			return plan{stages: []stage{
+				{name: StageCompile, argv: []string{h.tools.stap, "-v", "-p4", "-m", module, "-e", trialScript}},
+				{name: StageLoad, argv: []string{h.tools.staprun, module + ".ko"}},
+			}}, nil
+		},
+		env: func(tmp string) []string { return environment(os.Environ(), tmp, "") },
+	}, 0, func(e Event) {
+		if e, ok := e.(Exited); ok {
+			done(e.Exit)
+		}
+	})
+}
