@@ -1,0 +1,86 @@
+package actors
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"stap-exporter/internal/script"
+)
+
+// Handle is what the outside holds of a script actor. Its methods may be called from any goroutine.
+type Handle struct {
+	root     *actor.RootContext
+	actorPID *actor.PID
+	board    *atomic.Pointer[script.Status]
+}
+
+// Status returns the script's latest published status.
+func (h *Handle) Status() *script.Status { return h.board.Load() }
+
+// Tell sends a message that has no reply, or one that names its own.
+func (h *Handle) Tell(message any) { h.root.Send(h.actorPID, message) }
+
+// ActorPID returns the actor's address.
+func (h *Handle) ActorPID() *actor.PID { return h.actorPID }
+
+type reply struct {
+	number uint64
+	answer script.Answer
+}
+
+var requests = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return &ReadMetrics{reply: make(chan reply, 1), timer: t}
+}}
+
+// Ask sends a ReadMetrics and waits for its answer, at the longest until the query's deadline. It does not allocate.
+func (h *Handle) Ask(q script.Query) script.Answer {
+	m := requests.Get().(*ReadMetrics)
+	m.number++
+	number := m.number
+	m.Query = q
+	m.timer.Reset(time.Until(q.Deadline))
+	h.root.Send(h.actorPID, m)
+	for {
+		select {
+		case r := <-m.reply:
+			if r.number != number {
+				continue
+			}
+			m.timer.Stop()
+			requests.Put(m)
+			return r.answer
+		case <-m.timer.C:
+			// The actor still holds the message: it must not go back to the pool.
+			return h.late()
+		}
+	}
+}
+
+// late is the answer when the deadline came first.
+func (h *Handle) late() script.Answer {
+	s := h.board.Load()
+	a := script.Answer{Err: script.ErrWarming, Status: s}
+	switch s.State {
+	case script.Running:
+		a.Err = script.ErrReadTimeout
+	case script.BackingOff:
+		a.Err = script.ErrBackingOff
+	case script.Stopped:
+		a.Err = script.ErrShuttingDown
+	case script.Idle, script.Starting, script.Stopping:
+	}
+	return a
+}
+
+// respond answers the request. It never blocks; a second answer to the same request is thrown away.
+func (m *ReadMetrics) respond(number uint64, a script.Answer) {
+	select {
+	case m.reply <- reply{number, a}:
+	default:
+	}
+}

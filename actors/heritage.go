@@ -1,0 +1,30 @@
+package actors
+
+import (
+	"sync/atomic"
+	"time"
+
+	"stap-exporter/internal/script"
+)
+
+// heritage is what a script actor leaves to its next incarnation. It belongs to the incarnation that lives; protoactor makes the next one in the same mailbox, after the last message of the one before, so it needs no lock.
+// It comes to the reborn actor through the producer: a message would queue behind the requests that are already there.
+type heritage struct {
+	script script.Script
+	board  *atomic.Pointer[script.Status] // the published status; read by anybody, written by the actor
+
+	run       uint64    // number of the latest run: never starts again at 1, or an old report would match a new run
+	process   Process   // the latest run while it is not reaped, else nil
+	startedAt time.Time // of the latest run
+	served    bool      // the latest run answered a read
+
+	reads uint64 // number of the latest read
+	read  *read  // the read whose file is not closed yet, else nil
+
+	backoff backoff
+	retryAt time.Time // nothing starts before
+	reason  string    // why the latest run ended
+
+	timers   uint64                  // number of the latest timer: an older one that still goes off is ignored
+	shutdown chan<- ShutdownFinished // set once Shutdown came
+}

@@ -1,0 +1,170 @@
+package actors
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"stap-exporter/internal/script"
+)
+
+// patientStop is how long a stop waits for a read that its script would not survive being left; see Source.Patient.
+const patientStop = time.Second
+
+// waiter is a request that has no answer yet.
+type waiter struct {
+	request *ReadMetrics
+	number  uint64
+}
+
+// waiters are requests that wait for the same thing. Those whose asker has given up stay until they are answered or crowd out the list.
+type waiters struct {
+	list    []waiter
+	crowded int // look for given-up ones when the list grows past this
+}
+
+const crowd = 64
+
+func (w *waiters) add(m *ReadMetrics, now time.Time) {
+	if len(w.list) >= max(w.crowded, crowd) {
+		w.dropExpired(now)
+		w.crowded = 2 * len(w.list)
+	}
+	w.list = append(w.list, waiter{m, m.number})
+}
+
+// dropExpired forgets those whose asker is gone: it was answered by its own deadline.
+func (w *waiters) dropExpired(now time.Time) {
+	kept := w.list[:0]
+	for _, each := range w.list {
+		if each.request.Query.Deadline.After(now) {
+			kept = append(kept, each)
+		}
+	}
+	clear(w.list[len(kept):])
+	w.list = kept
+}
+
+// answer gives all of them the same answer and empties the list.
+func (w *waiters) answer(answer script.Answer) {
+	for _, each := range w.list {
+		each.request.respond(each.number, answer)
+	}
+	clear(w.list)
+	w.list = w.list[:0]
+	w.crowded = 0
+}
+
+// moveTo lets those of w wait for what other's wait for.
+func (w *waiters) moveTo(other *waiters) {
+	other.list = append(other.list, w.list...)
+	clear(w.list)
+	w.list = w.list[:0]
+	w.crowded = 0
+}
+
+// read is one read of the script's file, from before its open to after its close.
+type read struct {
+	number  uint64
+	run     uint64
+	source  Source
+	cancel  context.CancelFunc
+	stop    func()        // stops the timer
+	done    chan struct{} // closed when the file is closed
+	expired bool          // its time was up: what it brings is thrown away
+}
+
+// readNext begins a read for those who wait for one. One at a time: the one under way was opened before they came, so they wait for its end.
+func (a *scriptActor) readNext() {
+	if a.her.read != nil || a.source == nil || len(a.next.list) == 0 {
+		return
+	}
+	a.current, a.next = a.next, a.current
+	a.her.reads++
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &read{number: a.her.reads, run: a.her.run, source: a.source, cancel: cancel, done: make(chan struct{})}
+	tell := a.tell
+	r.stop = a.cfg.Clock.AfterFunc(a.cfg.ReadTimeout, func() { tell(ReadExpired{r.number}) })
+	a.her.read = r
+	a.cfg.Go(func() {
+		body, err := readSource(ctx, r.source)
+		close(r.done)
+		tell(ReadFinished{r.number, body, err})
+	})
+}
+
+// readSource turns a panic of the source into an error: in a goroutine of its own it would end the process.
+func readSource(ctx context.Context, s Source) (body []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("read metrics: panic: %v", p)
+		}
+	}()
+	return s.Read(ctx)
+}
+
+func (a *scriptActor) readFinished(m ReadFinished) {
+	r := a.her.read
+	if r == nil || r.number != m.Read {
+		return
+	}
+	a.her.read = nil
+	r.stop()
+	r.cancel()
+	switch {
+	case r.expired || r.run != a.her.run || a.state != script.Running:
+		// Those who waited for it were answered; what it brought may be older than those who wait now.
+	case m.Err == nil:
+		a.her.served = true
+		a.answer(&a.current, script.Answer{Body: m.Body})
+	default:
+		a.answer(&a.current, script.Answer{Err: fmt.Errorf("%w: %w", script.ErrReadFailed, m.Err)})
+	}
+	a.next.dropExpired(a.cfg.Clock.Now())
+	a.readNext()
+}
+
+// readExpired answers those who wait for a read that takes too long. The read itself goes on where its script would die of being left.
+func (a *scriptActor) readExpired(m ReadExpired) {
+	r := a.her.read
+	if r == nil || r.number != m.Read || r.expired {
+		return
+	}
+	r.expired = true
+	if !r.source.Patient() {
+		r.cancel()
+	}
+	a.answer(&a.current, script.Answer{Err: script.ErrReadTimeout})
+}
+
+// endRead ends the read under way, if any, and returns what tells that its file is closed. A living script that would die of it gets a moment to come to the end of its text.
+func (a *scriptActor) endRead() (closed <-chan struct{}) {
+	r := a.her.read
+	if r == nil {
+		return nil
+	}
+	r.expired = true
+	r.stop()
+	if r.source.Patient() && a.her.process != nil {
+		r.stop = a.cfg.Clock.AfterFunc(patientStop, r.cancel)
+	} else {
+		r.cancel()
+	}
+	return r.done
+}
+
+// answer adds the status to an answer and gives it to all of w.
+func (a *scriptActor) answer(w *waiters, answer script.Answer) {
+	if len(w.list) == 0 {
+		return
+	}
+	answer.Status = a.her.board.Load()
+	w.answer(answer)
+}
+
+// answerAll answers everybody who waits.
+func (a *scriptActor) answerAll(err error) {
+	for _, w := range []*waiters{&a.current, &a.next, &a.warming} {
+		a.answer(w, script.Answer{Err: err})
+	}
+}

@@ -1,0 +1,284 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/cockroachdb/datadriven"
+
+	"stap-exporter/internal/script"
+	"stap-exporter/internal/stap"
+)
+
+// TestScenarios plays the files in testdata: each is a life of one script, told in commands with what follows from each.
+// Process, clock and supervisor are stand-ins that the file moves; "go test ./actors -run Scenarios -rewrite" writes what follows anew.
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		var w *world
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd == "script" {
+				w = newWorld(script.Script{Name: "s.stp", Autostart: d.HasArg("autostart")}, span(t, d, "keepalive"))
+				w.spawn()
+				w.settle()
+				return w.out.String()
+			}
+			w.out.Reset()
+			w.command(t, d)
+			if w.out.Len() == 0 {
+				return "(nothing)\n"
+			}
+			return w.out.String()
+		})
+	})
+}
+
+// world is everything around one script actor.
+type world struct {
+	out     strings.Builder
+	now     time.Time
+	timers  []*fakeTimer
+	mailbox []any
+	cfg     *Config
+	her     *heritage
+	actor   *scriptActor
+	asked   map[string]*ReadMetrics
+	bug     bool
+	reports chan ShutdownFinished
+}
+
+type fakeTimer struct {
+	at      time.Time
+	f       func()
+	stopped bool
+}
+
+// fakeSource answers what the scenario says next.
+type fakeSource struct {
+	w       *world
+	patient bool
+}
+
+func (s fakeSource) Read(context.Context) ([]byte, error) { panic("the world finishes reads") }
+func (s fakeSource) Patient() bool                        { return s.patient }
+
+func (w *world) printf(format string, args ...any) { fmt.Fprintf(&w.out, format+"\n", args...) }
+
+// strike is the bug that the scenario asked for: a panic in the middle of a message.
+func (w *world) strike() {
+	if w.bug {
+		w.bug = false
+		panic("struck")
+	}
+}
+
+func (w *world) Now() time.Time { return w.now }
+
+func (w *world) AfterFunc(d time.Duration, f func()) func() {
+	w.strike()
+	t := &fakeTimer{at: w.now.Add(d), f: f}
+	w.timers = append(w.timers, t)
+	return func() { t.stopped = true }
+}
+
+func (w *world) Start(_ script.Script, run uint64, _ func(any)) Process {
+	w.strike()
+	w.printf("start run %d", run)
+	return &fakeProcess{w: w, run: run}
+}
+
+type fakeProcess struct {
+	w   *world
+	run uint64
+}
+
+func (p *fakeProcess) Stop(after <-chan struct{}) {
+	if after == nil {
+		p.w.printf("stop run %d", p.run)
+		return
+	}
+	p.w.printf("stop run %d once its read is closed", p.run)
+}
+
+func (p *fakeProcess) Kill() { p.w.printf("kill run %d", p.run) }
+
+func (w *world) listen(e Event) {
+	switch e := e.(type) {
+	case StateChanged:
+		line := fmt.Sprintf("%s -> %s (%s)", e.From, e.To, e.Cause)
+		if e.To == script.BackingOff {
+			line += fmt.Sprintf(" for at least %d s", 1<<int(math.Log2(e.RetryAt.Sub(e.Time).Seconds()))) // without the jitter
+		}
+		w.printf("%s", line)
+	case ChildEnded:
+		w.printf("child of run %d ended: asked=%v %s", e.Run, e.Asked, e.Reason)
+	case ActorFailed:
+		w.printf("bug: %s", e.Reason)
+	}
+}
+
+// spawn makes the first incarnation, or the next one.
+func (w *world) spawn() {
+	w.actor = newScriptActor(w.cfg, w.her)
+	w.actor.tell = func(m any) { w.mailbox = append(w.mailbox, m) }
+	w.deliver(&actor.Started{})
+}
+
+// deliver gives the actor a message as its mailbox does, and does the supervisor's part when it fails.
+func (w *world) deliver(m any) {
+	failed := func() (failed bool) {
+		defer func() {
+			if p := recover(); p != nil {
+				failed = true
+				w.printf("actor failed: child ended: %v", ChildEndedFailure(p))
+			}
+		}()
+		w.actor.handle(m)
+		return false
+	}()
+	if failed {
+		w.actor.guarded(w.actor.end)
+		w.spawn()
+	}
+	w.collect()
+}
+
+// collect prints the answers that came.
+func (w *world) collect() {
+	names := make([]string, 0, len(w.asked))
+	for name := range w.asked {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		select {
+		case r := <-w.asked[name].reply:
+			delete(w.asked, name)
+			what := strconv.Quote(string(r.answer.Body))
+			if r.answer.Err != nil {
+				what = r.answer.Err.Error()
+			}
+			w.printf("%s gets %s [%s]", name, what, r.answer.Status.State)
+		default:
+		}
+	}
+}
+
+func (w *world) settle() {
+	for len(w.mailbox) > 0 {
+		m := w.mailbox[0]
+		w.mailbox = w.mailbox[1:]
+		w.deliver(m)
+	}
+}
+
+func (w *world) advance(d time.Duration) {
+	end := w.now.Add(d)
+	for {
+		slices.SortStableFunc(w.timers, func(a, b *fakeTimer) int { return a.at.Compare(b.at) })
+		i := slices.IndexFunc(w.timers, func(t *fakeTimer) bool { return !t.stopped && !t.at.After(end) })
+		if i < 0 {
+			break
+		}
+		t := w.timers[i]
+		w.timers = slices.Delete(w.timers, i, i+1)
+		w.now = t.at
+		t.f()
+		w.settle()
+	}
+	w.now = end
+}
+
+// arg is the value of key=value in a command.
+func arg(t *testing.T, d *datadriven.TestData, key, otherwise string) string {
+	if !d.HasArg(key) {
+		return otherwise
+	}
+	var v string
+	d.ScanArgs(t, key, &v)
+	return v
+}
+
+func span(t *testing.T, d *datadriven.TestData, key string) time.Duration {
+	v, err := time.ParseDuration(arg(t, d, key, "0s"))
+	if err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	return v
+}
+
+func number(t *testing.T, d *datadriven.TestData, key string, otherwise uint64) uint64 {
+	n, err := strconv.ParseUint(arg(t, d, key, strconv.FormatUint(otherwise, 10)), 10, 64)
+	if err != nil {
+		d.Fatalf(t, "%v", err)
+	}
+	return n
+}
+
+func (w *world) command(t *testing.T, d *datadriven.TestData) {
+	run := func() uint64 { return number(t, d, "run", w.her.run) }
+	switch d.Cmd {
+	case "ask":
+		for _, a := range d.CmdArgs {
+			if a.Key == "wait" {
+				continue
+			}
+			m := &ReadMetrics{reply: make(chan reply, 1), Query: script.Query{Deadline: w.now.Add(20 * time.Second)}}
+			if d.HasArg("wait") {
+				m.Query = script.Query{Wait: true, Deadline: w.now.Add(span(t, d, "wait"))}
+			}
+			w.asked[a.Key] = m
+			w.deliver(m)
+		}
+	case "progress":
+		w.deliver(ProcessProgressed{Run: run(), OSPID: 7, Activity: strings.TrimSpace(d.Input)})
+		w.printf("activity: %q", w.her.board.Load().Activity)
+	case "ready":
+		w.deliver(ProcessReady{Run: run(), OSPID: 7, Source: fakeSource{w: w, patient: d.HasArg("patient")}})
+	case "exit":
+		exit := stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageRun, Stopped: d.HasArg("asked")}
+		if d.HasArg("left") {
+			exit.Leftovers = []string{arg(t, d, "left", "")}
+		}
+		w.deliver(ProcessExited{Run: run(), Exit: exit})
+	case "read":
+		m := ReadFinished{Read: number(t, d, "number", w.her.reads), Body: []byte(arg(t, d, "body", ""))}
+		if d.HasArg("err") {
+			m = ReadFinished{Read: m.Read, Err: errors.New(arg(t, d, "err", ""))}
+		}
+		w.deliver(m)
+	case "cancelled":
+		w.printf("%v", w.cancelled())
+	case "pass":
+		w.advance(span(t, d, "time"))
+	case "shutdown":
+		w.deliver(Shutdown{Report: w.reports})
+	case "kill":
+		w.deliver(KillChild{})
+	case "bug":
+		w.bug = true
+	default:
+		d.Fatalf(t, "no such command")
+	}
+	w.settle()
+	w.collect()
+	for {
+		select {
+		case r := <-w.reports:
+			w.printf("shutdown of %s finished, left: %v", r.Script, r.Leftovers)
+			continue
+		default:
+		}
+		break
+	}
+}
+
+func (w *world) cancelled() bool { return w.her.read != nil && w.her.read.expired }

@@ -1,0 +1,398 @@
+package actors
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"stap-exporter/internal/script"
+	"stap-exporter/internal/stap"
+)
+
+// slowRead is how soon keepalive looks again at a script whose read outlasts it.
+const slowRead = 100 * time.Millisecond
+
+// Config is what all script actors of a server have in common. Nothing in it changes after the first Spawn.
+type Config struct {
+	Starter     Starter
+	Keepalive   time.Duration // stop an on-demand script that nobody asked for this long; 0: never
+	ReadTimeout time.Duration // of one read
+	Listen      func(Event)   // gets every event, in the actor's goroutine: it must not block
+	Clock       Clock
+	Go          func(func()) // runs a read in a goroutine of its own
+}
+
+// Spawn starts the actor of s as a child of parent. Call it in the parent's goroutine.
+func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script) (*Handle, error) {
+	root := parent.ActorSystem().Root
+	board := new(atomic.Pointer[script.Status])
+	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now()})
+	her := &heritage{script: s, board: board}
+	props := actor.PropsFromProducer(func() actor.Actor { return newScriptActor(cfg, her) })
+	actorPID, err := parent.SpawnNamed(props, s.Module)
+	if err != nil {
+		return nil, fmt.Errorf("spawn actor of %q: %w", s.Name, err)
+	}
+	return &Handle{root: root, actorPID: actorPID, board: board}, nil
+}
+
+// scriptActor is one incarnation. What outlives it is in her.
+type scriptActor struct {
+	cfg *Config
+	her *heritage
+
+	tell func(message any) // sends to the actor itself, from any goroutine
+
+	state    script.State // assigned by become alone
+	born     bool         // the first become has happened
+	since    time.Time
+	activity string
+	osPID    int
+
+	source  Source  // of the running script, else nil
+	warming waiters // wait for the script to run
+	next    waiters // wait for a read that has not begun
+	current waiters // wait for the read under way
+
+	readyAt     time.Time
+	lastRequest time.Time
+	wanted      bool // somebody asked while the run was stopping
+
+	timer     uint64 // the timer that counts, see heritage.timers
+	stopTimer func()
+	failing   bool // the panic under way is a childEnded
+}
+
+func newScriptActor(cfg *Config, her *heritage) *scriptActor {
+	return &scriptActor{cfg: cfg, her: her}
+}
+
+// childEnded is what an autostart script's actor fails with, so that the supervisor restarts it.
+type childEnded struct{ Reason string }
+
+func (e childEnded) String() string { return "child ended: " + e.Reason }
+
+// ChildEndedFailure tells whether an actor failed since its child ended, as it should, and not for a bug.
+func ChildEndedFailure(reason any) bool {
+	_, ok := reason.(childEnded)
+	return ok
+}
+
+// Receive handles one message. It never blocks.
+func (a *scriptActor) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		root, self := ctx.ActorSystem().Root, ctx.Self()
+		a.tell = func(message any) { root.Send(self, message) }
+		a.handle(m)
+	case *actor.Restarting:
+		a.guarded(a.end)
+	case *actor.Stopping:
+		a.guarded(func() {
+			if a.her.process != nil { // only when nobody sent Shutdown first
+				a.her.process.Kill()
+			}
+			a.answerAll(script.ErrShuttingDown)
+			a.disarm()
+		})
+	case *actor.Stopped:
+	default:
+		a.handle(m)
+	}
+}
+
+// guarded runs f, which a panic must not leave: it would restart an actor that is being stopped, or leave its parent waiting.
+func (a *scriptActor) guarded(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.cfg.Listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
+		}
+	}()
+	f()
+}
+
+// handle is the actor without protoactor: one message, one method.
+func (a *scriptActor) handle(message any) {
+	defer a.reportBug()
+	switch m := message.(type) {
+	case *actor.Started:
+		a.begin()
+	case *ReadMetrics:
+		a.readMetrics(m)
+	case ReadFinished:
+		a.readFinished(m)
+	case ReadExpired:
+		a.readExpired(m)
+	case ProcessProgressed:
+		a.processProgressed(m)
+	case ProcessReady:
+		a.processReady(m)
+	case ProcessExited:
+		a.processExited(m)
+	case KeepaliveExpired:
+		a.keepaliveExpired(m)
+	case HoldOffExpired:
+		a.holdOffExpired(m)
+	case Shutdown:
+		a.beginShutdown(m)
+	case KillChild:
+		if a.her.process != nil {
+			a.her.process.Kill()
+		}
+	}
+}
+
+// reportBug publishes a panic with its stack, which is gone by the time the supervisor hears of it, and lets it go on.
+func (a *scriptActor) reportBug() {
+	if a.failing {
+		return
+	}
+	if p := recover(); p != nil {
+		a.cfg.Listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
+		panic(p)
+	}
+}
+
+// begin is the first thing an incarnation does.
+func (a *scriptActor) begin() {
+	switch now := a.cfg.Clock.Now(); {
+	case a.her.process != nil: // the incarnation before had a bug
+		a.becomeStopping("actor restarted")
+	case a.her.shutdown != nil:
+		a.becomeStopped(nil)
+	case a.her.retryAt.After(now):
+		a.becomeBackingOff("actor restarted")
+	default:
+		a.becomeIdle("spawned")
+		if a.her.script.Autostart {
+			a.becomeStarting("autostart")
+		}
+	}
+}
+
+// end is the last thing an incarnation does before the next one: it answers who waits and leaves no timer.
+func (a *scriptActor) end() {
+	a.disarm()
+	if !a.failing {
+		a.her.reason = "the script's actor failed, which is a bug in the exporter: the log tells where"
+		a.holdOff()
+		a.endRead()
+	}
+	a.answerAll(script.ErrInternal) // those of a child that ended have their answer
+}
+
+// readMetrics: the request is registered before anything is done for it, so that a panic in between still finds it.
+func (a *scriptActor) readMetrics(m *ReadMetrics) {
+	a.lastRequest = a.cfg.Clock.Now()
+	switch a.state {
+	case script.Running:
+		a.next.add(m, a.lastRequest)
+		a.readNext()
+	case script.BackingOff:
+		a.refuse(m, script.ErrBackingOff)
+	case script.Stopped:
+		a.refuse(m, script.ErrShuttingDown)
+	case script.Idle:
+		a.warming.add(m, a.lastRequest)
+		a.becomeStarting("request")
+		a.answerImpatient(m)
+	case script.Starting, script.Stopping:
+		if a.her.shutdown != nil {
+			a.refuse(m, script.ErrShuttingDown)
+			return
+		}
+		a.wanted = true
+		a.warming.add(m, a.lastRequest)
+		a.answerImpatient(m)
+	}
+}
+
+func (a *scriptActor) refuse(m *ReadMetrics, err error) {
+	m.respond(m.number, script.Answer{Err: err, Status: a.her.board.Load()})
+}
+
+// answerImpatient answers m, the latest in warming, if it does not want to wait.
+func (a *scriptActor) answerImpatient(m *ReadMetrics) {
+	if m.Query.Wait {
+		return
+	}
+	last := len(a.warming.list) - 1
+	a.warming.list[last] = waiter{}
+	a.warming.list = a.warming.list[:last]
+	a.refuse(m, script.ErrWarming)
+}
+
+func (a *scriptActor) processProgressed(m ProcessProgressed) {
+	if m.Run != a.her.run || a.state != script.Starting {
+		return
+	}
+	a.osPID, a.activity = m.OSPID, m.Activity
+	a.publish()
+}
+
+func (a *scriptActor) processReady(m ProcessReady) {
+	if m.Run != a.her.run || a.state != script.Starting {
+		return
+	}
+	a.osPID = m.OSPID
+	a.becomeRunning(m.Source)
+}
+
+func (a *scriptActor) processExited(m ProcessExited) {
+	if m.Run != a.her.run || a.her.process == nil {
+		return
+	}
+	now := a.cfg.Clock.Now()
+	lasted := now.Sub(a.her.startedAt)
+	a.her.process, a.osPID = nil, 0
+	a.endRead()
+	a.disarm()
+	reason := m.Exit.Reason()
+	a.cfg.Listen(ChildEnded{now, a.her.script.Name, m.Run, m.Exit.Stopped, lasted, reason, m.Exit.Leftovers})
+
+	if a.state == script.Stopping {
+		a.stopped(m.Exit.Leftovers)
+		return
+	}
+	a.her.reason = reason
+	if !a.her.script.Autostart && a.her.served && clean(m.Exit) {
+		a.becomeIdle("child ended")
+		a.startAgain()
+		return
+	}
+	a.holdOff()
+	a.becomeBackingOff("child ended")
+	a.answerAll(script.ErrBackingOff)
+	if a.her.script.Autostart {
+		a.failing = true
+		panic(childEnded{reason})
+	}
+}
+
+// clean tells that a child ended as a script does that has nothing more to do.
+func clean(e stap.Exit) bool { return e.Code == 0 && e.Signal == 0 && e.Err == nil }
+
+// startAgain starts an idle script for those who were waiting when it ended, if any.
+func (a *scriptActor) startAgain() {
+	a.current.moveTo(&a.warming)
+	a.next.moveTo(&a.warming)
+	if len(a.warming.list) == 0 {
+		return
+	}
+	a.becomeStarting("request")
+	patient := a.warming.list[:0]
+	for _, w := range a.warming.list {
+		if w.request.Query.Wait {
+			patient = append(patient, w)
+		} else {
+			w.request.respond(w.number, script.Answer{Err: script.ErrWarming, Status: a.her.board.Load()})
+		}
+	}
+	clear(a.warming.list[len(patient):])
+	a.warming.list = patient
+}
+
+// stopped goes on after a run that was told to end.
+func (a *scriptActor) stopped(leftovers []string) {
+	switch {
+	case a.her.shutdown != nil:
+		a.becomeStopped(leftovers)
+	case a.her.retryAt.After(a.cfg.Clock.Now()):
+		a.becomeBackingOff("child ended")
+		a.answerAll(script.ErrBackingOff)
+	case a.wanted || a.her.script.Autostart:
+		a.wanted = false
+		a.becomeStarting("request")
+	default:
+		a.becomeIdle("child ended")
+	}
+}
+
+// holdOff sets the moment before which nothing starts.
+func (a *scriptActor) holdOff() {
+	now := a.cfg.Clock.Now()
+	a.her.retryAt = now.Add(a.her.backoff.next(now.Sub(a.her.startedAt)))
+}
+
+func (a *scriptActor) armKeepalive(d time.Duration) {
+	if a.cfg.Keepalive <= 0 || a.her.script.Autostart {
+		return
+	}
+	a.arm(d, func(timer uint64) any { return KeepaliveExpired{timer} })
+}
+
+func (a *scriptActor) armHoldOff(d time.Duration) {
+	a.arm(d, func(timer uint64) any { return HoldOffExpired{timer} })
+}
+
+// arm sets the actor's one timer: no state needs two.
+func (a *scriptActor) arm(d time.Duration, message func(timer uint64) any) {
+	a.disarm()
+	a.her.timers++
+	m, tell := message(a.her.timers), a.tell
+	a.timer = a.her.timers
+	a.stopTimer = a.cfg.Clock.AfterFunc(d, func() { tell(m) })
+}
+
+func (a *scriptActor) disarm() {
+	if a.stopTimer != nil {
+		a.stopTimer()
+		a.stopTimer = nil
+	}
+	a.timer = 0
+}
+
+func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
+	if m.Timer != a.timer || a.state != script.Running {
+		return
+	}
+	used := a.readyAt
+	if a.lastRequest.After(used) {
+		used = a.lastRequest
+	}
+	left := used.Add(a.cfg.Keepalive).Sub(a.cfg.Clock.Now())
+	if r := a.her.read; left <= 0 && r != nil && !r.expired {
+		left = slowRead // somebody still waits for a read that is in its time
+	}
+	if left > 0 {
+		a.armKeepalive(left)
+		return
+	}
+	a.becomeStopping("keepalive")
+	a.answer(&a.next, script.Answer{Err: script.ErrReadTimeout}) // they waited behind a stuck read for all of keepalive
+}
+
+func (a *scriptActor) holdOffExpired(m HoldOffExpired) {
+	if m.Timer != a.timer || a.state != script.BackingOff {
+		return
+	}
+	if a.her.script.Autostart {
+		a.becomeStarting("autostart")
+		return
+	}
+	a.becomeIdle("hold-off over")
+}
+
+func (a *scriptActor) beginShutdown(m Shutdown) {
+	a.her.shutdown = m.Report
+	switch a.state {
+	case script.Idle, script.BackingOff:
+		a.becomeStopped(nil)
+	case script.Starting, script.Running:
+		a.becomeStopping("shutdown")
+	case script.Stopping: // reports when the child is gone
+	case script.Stopped:
+		a.reportShutdown(nil)
+	}
+	a.answerAll(script.ErrShuttingDown)
+}
+
+func (a *scriptActor) reportShutdown(leftovers []string) {
+	select {
+	case a.her.shutdown <- ShutdownFinished{a.her.script.Name, leftovers}:
+	default:
+	}
+}

@@ -1,0 +1,126 @@
+package actors
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"stap-exporter/internal/script"
+)
+
+// The states of a script and what each message does there; what is not listed is ignored, and so is every report of an earlier run, read or timer. A test holds this table against the code.
+//
+//	state        message            what it does                                                            becomes
+//	idle         ReadMetrics        starts a run; who wants to wait waits                                   starting
+//	idle         Shutdown           reports                                                                 stopped
+//	starting     ReadMetrics        who wants to wait waits                                                 -
+//	starting     ProcessProgressed  shown in the status                                                     -
+//	starting     ProcessReady       those who wait share a read                                             running
+//	starting     ProcessExited      held off; those who wait are answered                                   backing-off
+//	starting     Shutdown           the run is stopped                                                      stopping
+//	running      ReadMetrics        waits for the next read, or begins it                                   -
+//	running      ReadFinished       answers those of this read, begins the next one                         -
+//	running      ReadExpired        answers those of this read; gives it up where the script survives that  -
+//	running      KeepaliveExpired   on-demand, unused: the run is stopped                                   stopping
+//	running      ProcessExited      held off; on-demand that served and ended with exit 0: not              backing-off, idle
+//	running      Shutdown           the read is closed, then the run is stopped                             stopping
+//	stopping     ReadMetrics        who wants to wait waits for the next run                                -
+//	stopping     ProcessExited      on: the next run, back-off, rest, or the end                            starting, backing-off, idle, stopped
+//	stopping     Shutdown           no next run                                                             -
+//	backing-off  ReadMetrics        answered at once: why, and until when                                   -
+//	backing-off  HoldOffExpired     autostart: starts a run; on-demand: rests                               starting, idle
+//	backing-off  Shutdown           reports                                                                 stopped
+//	stopped      ReadMetrics        answered at once                                                        -
+//	stopped      Shutdown           reports again                                                           -
+//
+// When the child of an autostart script ends, the actor fails: it panics with a childEnded, the supervisor restarts it, and the reborn actor begins in backing-off.
+// After a panic that is a bug, the reborn actor begins in stopping while there is a child, else in backing-off. KillChild reaches the child in any state.
+var transitions = map[script.State][]script.State{
+	script.Idle:       {script.Starting, script.Stopped},
+	script.Starting:   {script.Running, script.Stopping, script.BackingOff},
+	script.Running:    {script.Stopping, script.BackingOff, script.Idle},
+	script.Stopping:   {script.Idle, script.Starting, script.BackingOff, script.Stopped},
+	script.BackingOff: {script.Starting, script.Idle, script.Stopped},
+	script.Stopped:    {},
+}
+
+// become is the only place that assigns the state. cause says why, in a few fixed words.
+func (a *scriptActor) become(to script.State, cause string) {
+	from := a.her.board.Load().State
+	if a.born && !slices.Contains(transitions[from], to) {
+		panic(fmt.Sprintf("no way from %s to %s (%s)", from, to, cause))
+	}
+	a.state, a.since, a.born = to, a.cfg.Clock.Now(), true
+	a.activity = ""
+	if to != script.Running {
+		a.source = nil
+	}
+	a.publish()
+	a.cfg.Listen(StateChanged{
+		Time: a.since, Script: a.her.script.Name, From: from, To: to, Cause: cause,
+		Run: a.her.run, OSPID: a.osPID, RetryAt: a.retryAt(), Reason: a.her.reason,
+	})
+}
+
+// publish makes the actor's status visible to the outside.
+func (a *scriptActor) publish() {
+	a.her.board.Store(&script.Status{
+		Script: a.her.script, State: a.state, Since: a.since, Activity: a.activity,
+		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID,
+	})
+}
+
+func (a *scriptActor) retryAt() time.Time {
+	if a.state == script.BackingOff {
+		return a.her.retryAt
+	}
+	return time.Time{}
+}
+
+// becomeIdle: no child, nothing held off.
+func (a *scriptActor) becomeIdle(cause string) {
+	a.become(script.Idle, cause)
+}
+
+// becomeStarting starts a run. There must be none.
+func (a *scriptActor) becomeStarting(cause string) {
+	if a.her.process != nil {
+		panic("start beside a running child")
+	}
+	a.her.run++
+	a.her.startedAt = a.cfg.Clock.Now()
+	a.her.served = false
+	a.become(script.Starting, cause)
+	a.her.process = a.cfg.Starter.Start(a.her.script, a.her.run, a.tell)
+}
+
+// becomeRunning takes the run's file into use and lets those who waited for it read.
+func (a *scriptActor) becomeRunning(source Source) {
+	a.source = source
+	a.become(script.Running, "ready")
+	a.readyAt = a.since
+	a.armKeepalive(a.cfg.Keepalive)
+	a.warming.moveTo(&a.next)
+	a.readNext()
+}
+
+// becomeStopping ends the run: the read is closed first, since a child does not end while its file is held.
+func (a *scriptActor) becomeStopping(cause string) {
+	a.disarm()
+	after := a.endRead()
+	a.become(script.Stopping, cause)
+	a.her.process.Stop(after)
+}
+
+// becomeBackingOff waits for her.retryAt.
+func (a *scriptActor) becomeBackingOff(cause string) {
+	a.become(script.BackingOff, cause)
+	a.armHoldOff(a.her.retryAt.Sub(a.cfg.Clock.Now()))
+}
+
+// becomeStopped is the end: nothing is left of the child, and none is started again.
+func (a *scriptActor) becomeStopped(leftovers []string) {
+	a.disarm()
+	a.become(script.Stopped, "shutdown")
+	a.reportShutdown(leftovers)
+}

@@ -1,0 +1,137 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"stap-exporter/actors"
+	"stap-exporter/internal/script"
+	"stap-exporter/internal/stap"
+)
+
+// Config is what a Supervisor needs to know.
+type Config struct {
+	Scripts     []script.Script // sorted by name
+	Host        *stap.Host      // starts the scripts' processes
+	Keepalive   time.Duration   // 0: on-demand scripts run for ever
+	ReadTimeout time.Duration
+	Clock       actors.Clock // nil: the system's
+	Logger      *zap.Logger
+}
+
+// Supervisor runs the actor tree of one exporter.
+type Supervisor struct {
+	system  *actor.ActorSystem
+	rootPID *actor.PID
+	fatal   chan error
+	scripts atomic.Pointer[catalogue]
+	log     *zap.Logger
+}
+
+// catalogue is a snapshot of the script actors. Nobody changes it once it is published.
+type catalogue struct {
+	byName map[string]*actors.Handle
+	sorted []*actors.Handle
+}
+
+// Start builds the tree: autostart scripts are being started when it returns.
+func Start(cfg Config) (*Supervisor, error) {
+	return start(cfg, actors.OnHost(cfg.Host))
+}
+
+// start takes the starter apart, so that tests can stand in for processes.
+func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
+	if cfg.Clock == nil {
+		cfg.Clock = actors.SystemClock{}
+	}
+	s := &Supervisor{fatal: make(chan error, 1), log: cfg.Logger}
+	s.scripts.Store(&catalogue{})
+	// protoactor-go's own words are of interest only when something is wrong with it.
+	library := slog.New(zapslog.NewHandler(cfg.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Core()))
+	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return library }))
+
+	published := make(chan struct{})
+	root := &rootActor{
+		scripts: cfg.Scripts, log: cfg.Logger,
+		cfg: &actors.Config{
+			Starter: starter, Keepalive: cfg.Keepalive, ReadTimeout: cfg.ReadTimeout,
+			Clock: cfg.Clock, Listen: (&eventLog{cfg.Logger}).listen, Go: func(f func()) { go f() },
+		},
+		publish: func(c *catalogue) { s.scripts.Store(c); close(published) },
+	}
+	props := actor.PropsFromProducer(func() actor.Actor { return root },
+		actor.WithSupervisor(restartAlways{}), actor.WithGuardian(&neverRestart{s.fatal}))
+	var err error
+	if s.rootPID, err = s.system.Root.SpawnNamed(props, "root"); err != nil {
+		return nil, fmt.Errorf("spawn root actor: %w", err)
+	}
+	<-published
+	return s, nil
+}
+
+// Fatal delivers an error when the root actor has failed: no more than one. The caller then shuts down.
+func (s *Supervisor) Fatal() <-chan error { return s.fatal }
+
+// Scrape asks the actor of the script called name for its metrics and waits for the answer, at the longest until q.Deadline. name is not kept.
+func (s *Supervisor) Scrape(name []byte, q script.Query) script.Answer {
+	h := s.scripts.Load().byName[string(name)]
+	if h == nil {
+		return script.Answer{Err: script.ErrUnknown}
+	}
+	return h.Ask(q)
+}
+
+// Statuses lists all scripts, sorted by name.
+func (s *Supervisor) Statuses() []*script.Status {
+	handles := s.scripts.Load().sorted
+	list := make([]*script.Status, len(handles))
+	for i, h := range handles {
+		list[i] = h.Status()
+	}
+	return list
+}
+
+// Shutdown ends every script and then the actors. It returns when nothing is left of any child, or with ctx; left names the scripts of which something is left, and what.
+// It does not go through the root actor, which may have failed.
+func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
+	handles := s.scripts.Load().sorted
+	report := make(chan actors.ShutdownFinished, len(handles))
+	waiting := make(map[string]bool, len(handles))
+	for _, h := range handles {
+		waiting[h.Status().Script.Name] = true
+		h.Tell(actors.Shutdown{Report: report})
+	}
+	for len(waiting) > 0 {
+		select {
+		case r := <-report:
+			delete(waiting, r.Script)
+			for _, what := range r.Leftovers {
+				left = append(left, fmt.Sprintf("%s: %s", r.Script, what))
+			}
+		case <-ctx.Done():
+			for name := range waiting {
+				left = append(left, fmt.Sprintf("%s: its processes did not end", name))
+			}
+			clear(waiting)
+		}
+	}
+	if err := s.system.Root.StopFuture(s.rootPID).Wait(); err != nil {
+		s.log.Error("actors did not stop", zap.Error(err))
+	}
+	s.system.Shutdown()
+	return left
+}
+
+// Kill ends all child processes at once, without asking them. Shutdown still has to be called, or is under way.
+func (s *Supervisor) Kill() {
+	for _, h := range s.scripts.Load().sorted {
+		h.Tell(actors.KillChild{})
+	}
+}
