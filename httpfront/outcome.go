@@ -1,0 +1,163 @@
+package httpfront
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"stap-exporter/internal/script"
+)
+
+// usualRetry is the Retry-After where nothing better is known.
+const usualRetry = 10 * time.Second
+
+// refreshHint is how the reply for a script that is not running yet begins; the manual page shows it.
+const refreshHint = "Refresh page to access metrics."
+
+// An outcome is an answer that is not a 200, ready to be written.
+type outcome struct {
+	code  int
+	retry time.Duration // Retry-After, rounded up to whole seconds; none when 0
+	text  string        // the body, ending in a newline
+	page  bool          // a browser gets the page that refreshes itself
+}
+
+// explain answers a request that got no metrics.
+func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
+	now := s.now()
+	o := outcomeOf(answer, now)
+	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, script.ErrInternal) {
+		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
+	}
+	if o.retry > 0 {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(wholeSeconds(o.retry)))
+	}
+	if o.page {
+		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
+		if prefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
+			s.writePage(ctx, o.code, "warming", warmingView(o, answer.Status, now))
+			return
+		}
+	}
+	plainError(ctx, o.code, o.text)
+}
+
+// outcomeOf says what an answer without metrics is in HTTP.
+func outcomeOf(answer script.Answer, now time.Time) outcome {
+	st := answer.Status
+	if st == nil {
+		st = &script.Status{}
+	}
+	name := "the script"
+	if st.Script.Name != "" {
+		name = printable(st.Script.Name)
+	}
+
+	switch err := answer.Err; {
+	case err == nil:
+		return outcome{code: fasthttp.StatusBadGateway, text: name + " gave an empty text\n"}
+	case errors.Is(err, script.ErrUnknown):
+		return outcome{code: fasthttp.StatusNotFound, text: notFoundText}
+	case errors.Is(err, script.ErrWarming):
+		text := refreshHint + "\n\n" + name + " " + doing(st, now) + "\n"
+		if st.Reason != "" {
+			text += "\nIts last run: " + printableLines(st.Reason) + "\n"
+		}
+		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: text, page: true}
+	case errors.Is(err, script.ErrBackingOff):
+		retry, text := usualRetry, name+" failed and is held off"
+		if !st.RetryAt.IsZero() {
+			retry = max(st.RetryAt.Sub(now), 1)
+			text += ", it can start again in " + spell(time.Duration(wholeSeconds(retry))*time.Second)
+		}
+		if st.Reason != "" {
+			text += "\n\n" + printableLines(st.Reason)
+		}
+		return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
+	case errors.Is(err, script.ErrReadTimeout):
+		return outcome{code: fasthttp.StatusGatewayTimeout, text: name + " is running, but gave no metrics in time\n"}
+	case errors.Is(err, script.ErrReadFailed):
+		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
+	case errors.Is(err, script.ErrShuttingDown):
+		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: "exporter is shutting down\n"}
+	default:
+		return outcome{code: fasthttp.StatusInternalServerError, text: internalErrorText}
+	}
+}
+
+// doing says what a script is doing and for how long, to follow its name in a sentence.
+func doing(st *script.Status, now time.Time) string {
+	lasting := ""
+	if !st.Since.IsZero() {
+		lasting = " for " + spell(now.Sub(st.Since))
+	}
+	switch st.State {
+	case script.Idle:
+		return "is about to start"
+	case script.Starting:
+		text := "has been starting" + lasting
+		if st.Activity != "" {
+			text += ": " + printable(st.Activity)
+		}
+		return text
+	case script.Stopping:
+		return "has been stopping" + lasting + " and starts again after that"
+	case script.Running:
+		return "is running now" // it became ready when the time was up
+	case script.BackingOff, script.Stopped:
+	}
+	return "has been " + st.State.String() + lasting
+}
+
+// spell writes a duration in words short enough for a line, at most two units: "0 s", "12 s", "3 min 20 s", "2 h 5 min", "4 d 1 h". Parts of a second are cut, a negative duration is "0 s".
+func spell(d time.Duration) string {
+	s := max(int64(d/time.Second), 0)
+	two := func(big int64, bigUnit string, small int64, smallUnit string) string {
+		if small == 0 {
+			return fmt.Sprintf("%d %s", big, bigUnit)
+		}
+		return fmt.Sprintf("%d %s %d %s", big, bigUnit, small, smallUnit)
+	}
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return two(s/60, "min", s%60, "s")
+	case s < 86400:
+		return two(s/3600, "h", s%3600/60, "min")
+	default:
+		return two(s/86400, "d", s%86400/3600, "h")
+	}
+}
+
+// wholeSeconds rounds up, to at least 1, as Retry-After wants it.
+func wholeSeconds(d time.Duration) int {
+	return max(int((d+time.Second-1)/time.Second), 1)
+}
+
+// printable makes one harmless line of a file name or message: what a terminal or browser would not show as a character of its own becomes U+FFFD.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, s)
+}
+
+// printableLines does the same to a text of several lines, without blank lines at its end; a tab stays.
+func printableLines(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, strings.TrimRight(s, "\n"))
+}

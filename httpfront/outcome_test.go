@@ -1,0 +1,224 @@
+package httpfront
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"stap-exporter/internal/script"
+)
+
+// status returns a status of "a.stp" that has lasted for 65 s at testTime.
+func status(state script.State, change func(*script.Status)) *script.Status {
+	st := &script.Status{Script: script.Script{Name: "a.stp"}, State: state, Since: testTime.Add(-65 * time.Second)}
+	if change != nil {
+		change(st)
+	}
+	return st
+}
+
+var outcomes = map[string]struct {
+	answer     script.Answer
+	code       int
+	retryAfter string
+	begin      string   // of the plain body
+	hold       []string // somewhere in the plain body
+	page       bool     // a browser gets HTML
+}{
+	"metrics": {
+		answer: script.Answer{Body: []byte("count 1\n"), Status: status(script.Running, nil)},
+		code:   200, begin: "count 1\n",
+	},
+	"empty text": {
+		answer: script.Answer{Status: status(script.Running, nil)},
+		code:   502, begin: "a.stp gave an empty text",
+	},
+	"unknown": {
+		answer: script.Answer{Err: script.ErrUnknown},
+		code:   404, begin: "script not found\n", hold: []string{"The list of scripts is at /\n"},
+	},
+	"idle": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Idle, nil)},
+		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp is about to start\n"}, page: true,
+	},
+	"starting": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
+			st.Activity = "pass 4: compile the module"
+		})},
+		code: 503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been starting for 1 min 5 s: pass 4: compile the module\n"}, page: true,
+	},
+	"starting after a failure": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
+			st.Reason = "exit code 1\nparse error <here>\n"
+		})},
+		code: 503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"Its last run: exit code 1\nparse error"}, page: true,
+	},
+	"stopping": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Stopping, nil)},
+		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been stopping for 1 min 5 s and starts again after that\n"}, page: true,
+	},
+	"ready at the deadline": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Running, nil)},
+		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp is running now\n"}, page: true,
+	},
+	"warming without status": {
+		answer: script.Answer{Err: script.ErrWarming},
+		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", page: true,
+	},
+	"backing off": {
+		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
+			st.RetryAt = testTime.Add(39*time.Second + 1)
+			st.Reason = "exit code 1 while compiling\nsemantic error: no match\n"
+		})},
+		code: 503, retryAfter: "40", begin: "a.stp failed and is held off, it can start again in 40 s\n", hold: []string{"exit code 1 while compiling\nsemantic error: no match\n"},
+	},
+	"back-off over": {
+		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
+			st.RetryAt = testTime.Add(-time.Second)
+		})},
+		code: 503, retryAfter: "1", begin: "a.stp failed and is held off, it can start again in 1 s\n",
+	},
+	"back-off without time": {
+		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, nil)},
+		code:   503, retryAfter: "10", begin: "a.stp failed and is held off\n",
+	},
+	"read timeout": {
+		answer: script.Answer{Err: script.ErrReadTimeout, Status: status(script.Running, nil)},
+		code:   504, begin: "a.stp is running, but gave no metrics in time\n",
+	},
+	"read failed": {
+		answer: script.Answer{Err: fmt.Errorf("%w: permission denied", script.ErrReadFailed), Status: status(script.Running, nil)},
+		code:   502, begin: "a.stp: script's metrics cannot be read: permission denied\n",
+	},
+	"shutting down": {
+		answer: script.Answer{Err: script.ErrShuttingDown, Status: status(script.Stopping, nil)},
+		code:   503, retryAfter: "10", begin: "exporter is shutting down\n",
+	},
+	"internal": {
+		answer: script.Answer{Err: script.ErrInternal, Status: status(script.Running, nil)},
+		code:   500, begin: "internal error",
+	},
+	"error nobody declared": {
+		answer: script.Answer{Err: errors.New("secret path /root/x")},
+		code:   500, begin: "internal error",
+	},
+}
+
+func TestOutcomes(t *testing.T) {
+	clients := map[string]string{
+		"plain":   "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+		"browser": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+	}
+	for name, want := range outcomes {
+		t.Run(name, func(t *testing.T) {
+			fake := &fakeScripts{answer: func(string, script.Query) script.Answer { return want.answer }}
+			_, addr := start(t, fake, nil)
+			for client, accept := range clients {
+				html := want.page && client == "browser"
+				got := get(t, addr, "GET", "/a.stp", "Accept: "+accept)
+				checkOutcome(t, client, got, want.code, want.retryAfter, html)
+				if html {
+					if !strings.Contains(got.body, "Refresh page to access metrics.") || !strings.Contains(got.body, `<meta http-equiv="refresh" content="`) {
+						t.Errorf("page does not refresh itself:\n%s", got.body)
+					}
+					if strings.Contains(got.body, "<here>") || strings.Contains(got.body, "src=") {
+						t.Errorf("page not escaped, or with something to fetch:\n%s", got.body)
+					}
+				} else {
+					if !strings.HasPrefix(got.body, want.begin) || !strings.HasSuffix(got.body, "\n") {
+						t.Errorf("%s: body %q, want it to begin %q", client, got.body, want.begin)
+					}
+					for _, part := range want.hold {
+						if !strings.Contains(got.body, part) {
+							t.Errorf("%s: body %q lacks %q", client, got.body, part)
+						}
+					}
+				}
+				if strings.Contains(got.body, "secret") {
+					t.Errorf("%s: body tells %q", client, got.body)
+				}
+
+				head := get(t, addr, "HEAD", "/a.stp", "Accept: "+accept)
+				checkOutcome(t, client+" HEAD", head, want.code, want.retryAfter, html)
+				if head.body != "" || head.length != int64(len(got.body)) || head.header.Get("Content-Type") != got.header.Get("Content-Type") {
+					t.Errorf("%s HEAD: body %q, length %d of %d, type %q", client, head.body, head.length, len(got.body), head.header.Get("Content-Type"))
+				}
+			}
+		})
+	}
+}
+
+func checkOutcome(t *testing.T, client string, got reply, code int, retryAfter string, html bool) {
+	t.Helper()
+	wantType := "text/plain; charset=utf-8"
+	switch {
+	case code == 200:
+		wantType = "text/plain; version=0.0.4; charset=utf-8"
+	case html:
+		wantType = "text/html; charset=utf-8"
+	}
+	if got.code != code || got.header.Get("Retry-After") != retryAfter || got.header.Get("Content-Type") != wantType {
+		t.Errorf("%s: status %d, Retry-After %q, type %q, want %d, %q, %q", client, got.code, got.header.Get("Retry-After"), got.header.Get("Content-Type"), code, retryAfter, wantType)
+	}
+	checkCommonHeaders(t, got)
+}
+
+func checkCommonHeaders(t *testing.T, got reply) {
+	t.Helper()
+	for name, want := range map[string]string{"Server": "stap-exporter", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"} {
+		if h := got.header.Get(name); h != want {
+			t.Errorf("%s: %q, want %q", name, h, want)
+		}
+	}
+	if got.header.Get("Date") == "" {
+		t.Error("no Date")
+	}
+}
+
+func TestSpell(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0 s", 0: "0 s", 1999 * time.Millisecond: "1 s", time.Minute: "1 min", 200 * time.Second: "3 min 20 s",
+		2*time.Hour + 5*time.Minute + 59*time.Second: "2 h 5 min", 97 * time.Hour: "4 d 1 h", 48 * time.Hour: "2 d",
+	} {
+		if got := spell(d); got != want {
+			t.Errorf("spell(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestWholeSeconds(t *testing.T) {
+	for d, want := range map[time.Duration]int{-time.Hour: 1, 0: 1, 1: 1, time.Second: 1, time.Second + 1: 2, 10 * time.Second: 10} {
+		if got := wholeSeconds(d); got != want {
+			t.Errorf("wholeSeconds(%v) = %d, want %d", d, got, want)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"héllo wörld.stp": "héllo wörld.stp",
+		"a\x00b\x1b[31m":  "a\uFFFDb\uFFFD[31m",
+		"a\nb":            "a\uFFFDb",
+		"\xff\xfe":        "\uFFFD\uFFFD",
+		"a\u202eb":        "a\uFFFDb", // turns the direction of the text round
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if got := printableLines("a\tb\n\x1bc\n\n"); got != "a\tb\n\uFFFDc" {
+		t.Errorf("printableLines = %q", got)
+	}
+}
+
+func TestRefreshGrowsWithTheWait(t *testing.T) {
+	for lasted, want := range map[time.Duration]int{0: 2, 3 * time.Second: 2, 10 * time.Second: 5, time.Hour: 10, -time.Hour: 2} {
+		st := &script.Status{Since: testTime.Add(-lasted)}
+		if got := warmingView(outcome{}, st, testTime).Refresh; got != want {
+			t.Errorf("after %v: refresh %s, want %d", lasted, strconv.Itoa(got), want)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package httpfront
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"stap-exporter/internal/script"
+)
+
+// How often the page of a script that is not running yet refreshes itself: soon at first, because most starts are short, and less often while a long one goes on.
+const (
+	firstRefresh = 2 * time.Second
+	lastRefresh  = 10 * time.Second
+)
+
+//go:embed pages.html
+var pagesSource string
+
+// pages holds the templates "list" and "warming". Nothing in them is fetched from elsewhere.
+var pages = template.Must(template.New("pages").Parse(pagesSource))
+
+// pageSecurity lets a page use its own style sheet and nothing else.
+const pageSecurity = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// row is one script in the list.
+type row struct {
+	Path  string // address, percent-encoded
+	Name  string
+	State string
+	For   string // how long it has been in State; empty when not known
+	Note  string // one line: what it is doing, when it starts next
+	Last  string // why its last run ended, several lines; empty while nothing went wrong
+}
+
+func rowOf(st *script.Status, now time.Time) row {
+	r := row{
+		Path:  "/" + url.PathEscape(st.Script.Name),
+		Name:  printable(st.Script.Name),
+		State: st.State.String(),
+		Note:  printable(st.Activity),
+		Last:  printableLines(st.Reason),
+	}
+	if !st.Since.IsZero() {
+		r.For = spell(now.Sub(st.Since))
+	}
+	if st.State == script.BackingOff && !st.RetryAt.IsZero() {
+		if left := st.RetryAt.Sub(now); left > 0 {
+			r.Note = "can start again in " + spell(time.Duration(wholeSeconds(left))*time.Second)
+		} else {
+			r.Note = "can start again now"
+		}
+	}
+	return r
+}
+
+// listView is what the list shows.
+type listView struct {
+	Version string
+	Rows    []row
+}
+
+// list answers with all scripts, their states and addresses: a page for browsers, lines for everyone else.
+func (s *Server) list(ctx *fasthttp.RequestCtx) {
+	now := s.now()
+	view := listView{Version: s.cfg.Version}
+	for _, st := range s.cfg.Scripts.Statuses() {
+		view.Rows = append(view.Rows, rowOf(st, now))
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
+	if prefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
+		s.writePage(ctx, fasthttp.StatusOK, "list", view)
+		return
+	}
+	ctx.SetContentType(plainText)
+	ctx.SetBody(listText(view))
+}
+
+// listText makes the lines: address, state, for how long, a note; the first line of the last failure follows the note.
+func listText(view listView) []byte {
+	var buf bytes.Buffer
+	if len(view.Rows) == 0 {
+		buf.WriteString("no scripts\n")
+		return buf.Bytes()
+	}
+	table := tabwriter.NewWriter(&buf, 0, 1, 2, ' ', 0)
+	for _, r := range view.Rows {
+		last, _, _ := strings.Cut(r.Last, "\n")
+		note := r.Note
+		if note != "" && last != "" {
+			note += "; "
+		}
+		if last != "" {
+			note += "last run: " + last
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Path, r.State, r.For, strings.ReplaceAll(note, "\t", " "))
+	}
+	_ = table.Flush()
+	return buf.Bytes()
+}
+
+// warming is what the page for a script that is not running yet shows.
+type warming struct {
+	Title   string
+	Text    string // the plain reply
+	Refresh int    // seconds
+}
+
+func warmingView(o outcome, st *script.Status, now time.Time) warming {
+	view := warming{Title: "script", Text: o.text, Refresh: wholeSeconds(firstRefresh)}
+	if st != nil {
+		view.Title = printable(st.Script.Name)
+		if !st.Since.IsZero() {
+			view.Refresh = wholeSeconds(min(max(now.Sub(st.Since)/2, firstRefresh), lastRefresh))
+		}
+	}
+	return view
+}
+
+// writePage answers with one of the templates.
+func (s *Server) writePage(ctx *fasthttp.RequestCtx, code int, name string, view any) {
+	var buf bytes.Buffer
+	if err := pages.ExecuteTemplate(&buf, name, view); err != nil {
+		panic(fmt.Errorf("render page %q: %w", name, err)) // a mistake in pages.html
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, pageSecurity)
+	ctx.SetStatusCode(code)
+	ctx.SetContentType("text/html; charset=utf-8")
+	ctx.SetBody(buf.Bytes())
+}

@@ -1,0 +1,73 @@
+package httpfront
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"stap-exporter/internal/script"
+)
+
+const (
+	// replyMargin is how long before Prometheus's own timeout a reply is due, as in blackbox_exporter.
+	replyMargin = 500 * time.Millisecond
+	// readSlack is what a request without a timeout gets beside its two reads: the one under way when it came, and its own.
+	readSlack = 250 * time.Millisecond
+	// longestTimeout is what a larger timeout counts as; it keeps the arithmetic from overflowing.
+	longestTimeout = 24 * time.Hour
+)
+
+var (
+	metricsContentType = []byte("text/plain; version=0.0.4; charset=utf-8")
+	headerTimeout      = []byte("X-Prometheus-Scrape-Timeout-Seconds")
+)
+
+// scrape answers with the metrics of the script called name, or with why there are none. name belongs to ctx.
+func (s *Server) scrape(ctx *fasthttp.RequestCtx, name []byte) {
+	answer := s.cfg.Scripts.Scrape(name, s.query(ctx))
+	if answer.Err != nil || len(answer.Body) == 0 {
+		s.explain(ctx, answer)
+		return
+	}
+	ctx.Response.Header.SetContentTypeBytes(metricsContentType)
+	ctx.Response.SetBodyRaw(answer.Body) // neither copied nor kept: the bytes belong to all replies of this read
+}
+
+// query says how long the request may take. A valid timeout header also says that its sender waits for a script that is not running yet.
+func (s *Server) query(ctx *fasthttp.RequestCtx) script.Query {
+	now := s.now()
+	timeout, ok := parseTimeout(ctx.Request.Header.PeekBytes(headerTimeout))
+	if !ok {
+		return script.Query{Deadline: now.Add(2*s.cfg.ReadTimeout + readSlack)}
+	}
+	wait := timeout - replyMargin
+	if wait <= 0 {
+		wait = timeout / 2
+	}
+	return script.Query{Deadline: now.Add(min(wait, s.cfg.StartTimeout)), Wait: true}
+}
+
+// parseTimeout reads a decimal number of seconds, such as "10" or "9.5", to the nanosecond. It is false for everything else: an empty value, zero, a sign, an exponent, Inf, NaN.
+func parseTimeout(value []byte) (time.Duration, bool) {
+	var total time.Duration
+	unit := time.Second // what the next digit counts; a tenth with each digit behind the point
+	digits, point := 0, false
+	for _, c := range value {
+		switch {
+		case '0' <= c && c <= '9':
+			digits++
+			d := time.Duration(c - '0')
+			if point {
+				unit /= 10
+				total += d * unit
+			} else {
+				total = min(total*10+d*time.Second, longestTimeout)
+			}
+		case c == '.' && !point:
+			point = true
+		default:
+			return 0, false
+		}
+	}
+	return total, digits > 0 && total > 0
+}

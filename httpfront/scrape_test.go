@@ -1,0 +1,99 @@
+package httpfront
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"stap-exporter/internal/script"
+)
+
+func TestParseTimeout(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"10": 10 * time.Second, "9.5": 9500 * time.Millisecond, "0.25": 250 * time.Millisecond, ".5": 500 * time.Millisecond, "5.": 5 * time.Second,
+		"0.000000001": 1, "0.0000000001": 0, "00010": 10 * time.Second,
+		"86400": 24 * time.Hour, "86401": 24 * time.Hour, "1" + strings.Repeat("0", 400): 24 * time.Hour,
+		"": 0, ".": 0, "0": 0, "0.0": 0, "-1": 0, "+1": 0, "1e1": 0, "0x10": 0, "Inf": 0, "NaN": 0, "1.2.3": 0, "10s": 0, "1 0": 0, "1,5": 0, "1_0": 0, "١": 0,
+	} {
+		got, ok := parseTimeout([]byte(value))
+		if ok != (want > 0) || ok && got != want {
+			t.Errorf("parseTimeout(%q) = %v, %v, want %v", value, got, ok, want)
+		}
+	}
+}
+
+func TestQuery(t *testing.T) {
+	s := New(Config{ReadTimeout: 3 * time.Second, StartTimeout: time.Minute})
+	s.now = func() time.Time { return testTime }
+	for value, want := range map[string]script.Query{
+		"":     {Deadline: testTime.Add(6*time.Second + readSlack)},
+		"0":    {Deadline: testTime.Add(6*time.Second + readSlack)},
+		"soon": {Deadline: testTime.Add(6*time.Second + readSlack)},
+		"10":   {Deadline: testTime.Add(9500 * time.Millisecond), Wait: true},
+		"0.75": {Deadline: testTime.Add(250 * time.Millisecond), Wait: true},
+		"0.5":  {Deadline: testTime.Add(250 * time.Millisecond), Wait: true},
+		"0.1":  {Deadline: testTime.Add(50 * time.Millisecond), Wait: true},
+		"60":   {Deadline: testTime.Add(59500 * time.Millisecond), Wait: true},
+		"3600": {Deadline: testTime.Add(time.Minute), Wait: true},
+	} {
+		ctx := newRequest("/a.stp", value)
+		if got := s.query(ctx); got != want {
+			t.Errorf("timeout %q: query = %v, want %v", value, got, want)
+		}
+	}
+}
+
+// newRequest returns a GET request for path, with the timeout header unless timeout is empty.
+func newRequest(path, timeout string) *fasthttp.RequestCtx {
+	var req fasthttp.Request
+	req.SetRequestURI(path)
+	req.Header.SetHost("x")
+	if timeout != "" {
+		req.Header.SetBytesK(headerTimeout, timeout)
+	}
+	ctx := &fasthttp.RequestCtx{}
+	ctx.Init(&req, nil, nil)
+	return ctx
+}
+
+// sameAnswer gives everyone the same answer and allocates nothing.
+type sameAnswer script.Answer
+
+func (a *sameAnswer) Scrape([]byte, script.Query) script.Answer { return script.Answer(*a) }
+func (a *sameAnswer) Statuses() []*script.Status                { return nil }
+
+func TestMetricsAreSentWithoutAllocation(t *testing.T) {
+	body := []byte(strings.Repeat("count{tid=\"1\",cpu=\"0\"} 9\n", 200))
+	s := New(Config{Scripts: &sameAnswer{Body: body}})
+	for name, timeout := range map[string]string{"without timeout": "", "with timeout": "9.5"} {
+		t.Run(name, func(t *testing.T) {
+			ctx := newRequest("/a%20b.stp", timeout)
+			allocs := testing.AllocsPerRun(1000, func() {
+				ctx.Response.Reset()
+				s.handle(ctx)
+			})
+			if allocs != 0 {
+				t.Errorf("%v allocations per reply", allocs)
+			}
+			if got := ctx.Response.Body(); ctx.Response.StatusCode() != 200 || &got[0] != &body[0] || len(got) != len(body) {
+				t.Errorf("status %d, body copied or cut", ctx.Response.StatusCode())
+			}
+		})
+	}
+}
+
+func BenchmarkScrape(b *testing.B) {
+	s := New(Config{Scripts: &sameAnswer{Body: []byte(strings.Repeat("count{tid=\"1\",cpu=\"0\"} 9\n", 120))}})
+	for _, bench := range []struct{ name, timeout string }{{"plain", ""}, {"timeout", "10"}} {
+		b.Run(bench.name, func(b *testing.B) {
+			ctx := newRequest("/example.stp", bench.timeout)
+			b.ReportAllocs()
+			for b.Loop() {
+				ctx.Response.Reset()
+				s.handle(ctx)
+			}
+		})
+	}
+}

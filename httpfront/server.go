@@ -1,0 +1,222 @@
+package httpfront
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+	"go.uber.org/zap"
+
+	"stap-exporter/internal/script"
+)
+
+// Limits of a connection. A request to this server is a short header without a body.
+const (
+	requestTimeout   = 5 * time.Second  // to send a whole request
+	replyTimeout     = 30 * time.Second // to take a whole reply
+	idleTimeout      = 3 * time.Minute  // between requests; longer than the usual scrape intervals, so that Prometheus keeps its connection
+	maxHeaderBytes   = 8 << 10          // room for a script name of 255 bytes in percent encoding, and for a browser's cookies
+	maxBodyBytes     = 16 << 10         // bodies are read and ignored, so that the connection stays usable after a 405
+	silentGrace      = 500 * time.Millisecond
+	hangUpInterval   = 100 * time.Millisecond
+	defaultRead      = 10 * time.Second
+	defaultStart     = 5 * time.Minute
+	serverHeaderName = "stap-exporter"
+)
+
+// Scripts is what the front end needs of the rest of the program. Its methods are called from many goroutines at once.
+type Scripts interface {
+	// Scrape asks for the metrics of the script called name, which is not kept after return.
+	// It returns before q.Deadline, give or take scheduling. Answer.Err is script.ErrUnknown when there is no such script.
+	Scrape(name []byte, q script.Query) script.Answer
+	// Statuses lists all scripts, sorted by name. It renews no keepalive.
+	Statuses() []*script.Status
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Scripts      Scripts       // required
+	ReadTimeout  time.Duration // how long one read of a running script may take; 10 s when 0
+	StartTimeout time.Duration // the longest that a request waits for a script; 5 min when 0
+	Version      string        // shown under the list of scripts
+	Logger       *zap.Logger   // silent when nil
+}
+
+// Server answers HTTP requests. Its methods may be called from any goroutine.
+type Server struct {
+	cfg    Config
+	log    *zap.Logger
+	http   *fasthttp.Server
+	routes map[string]fasthttp.RequestHandler // by path; read only after New
+	now    func() time.Time                   // time.Now, but in tests
+
+	mu        sync.Mutex
+	closed    bool                   // Shutdown was called
+	listeners map[*listener]struct{} // being served
+	conns     map[net.Conn]struct{}  // open, for Shutdown
+}
+
+// New returns a server that does not listen yet.
+func New(cfg Config) *Server {
+	if cfg.ReadTimeout <= 0 {
+		cfg.ReadTimeout = defaultRead
+	}
+	if cfg.StartTimeout <= 0 {
+		cfg.StartTimeout = defaultStart
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	s := &Server{
+		cfg:       cfg,
+		log:       cfg.Logger,
+		now:       time.Now,
+		listeners: make(map[*listener]struct{}),
+		conns:     make(map[net.Conn]struct{}),
+	}
+	s.routes = s.newRoutes()
+	s.http = &fasthttp.Server{
+		Handler:                      s.handle,
+		ErrorHandler:                 s.refuse,
+		ConnState:                    s.trackConn,
+		Name:                         serverHeaderName,
+		Logger:                       connLogger{cfg.Logger},
+		ReadTimeout:                  requestTimeout,
+		WriteTimeout:                 replyTimeout,
+		IdleTimeout:                  idleTimeout,
+		ReadBufferSize:               maxHeaderBytes,
+		MaxRequestBodySize:           maxBodyBytes,
+		DisablePreParseMultipartForm: true,
+		CloseOnShutdown:              true,
+		SecureErrorLogMessage:        true,
+	}
+	return s
+}
+
+// Serve answers connections of ln until Shutdown, then it returns nil; requests in flight may still run, Shutdown waits for them.
+// Several listeners may be served at once. Serve owns ln and closes it.
+func (s *Server) Serve(ln net.Listener) error {
+	l := newListener(ln, s.log)
+	defer func() { _ = l.Close() }()
+
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+
+	err := s.http.Serve(l)
+
+	s.mu.Lock()
+	delete(s.listeners, l)
+	closed := s.closed
+	s.mu.Unlock()
+	if closed {
+		return nil
+	}
+	if err == nil {
+		err = net.ErrClosed // somebody else closed the listener
+	}
+	return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+}
+
+// Shutdown stops accepting and waits until the requests in flight are answered, at most until ctx ends; then it closes their connections and returns an error that wraps ctx.Err().
+// Connections that are idle are closed at once, those that never sent a whole request after half a second. The server cannot be used again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	s.mu.Unlock()
+
+	drained := make(chan struct{})
+	var hangUp sync.WaitGroup
+	hangUp.Go(func() { s.hangUpSilent(drained) })
+	err := s.http.ShutdownWithContext(ctx)
+	close(drained)
+	hangUp.Wait()
+	if err == nil {
+		return nil
+	}
+
+	s.mu.Lock()
+	n := len(s.conns)
+	for c := range s.conns {
+		_ = c.Close()
+	}
+	s.mu.Unlock()
+	return fmt.Errorf("wait for %d connections: %w", n, err)
+}
+
+// hangUpSilent ends the waiting of connections from which nothing comes, until drained is closed. fasthttp alone would give each of them its full read timeout.
+// A read deadline reaches only a connection that is reading: one whose request is being answered is left alone. It is set again and again because fasthttp sets its own before each read.
+func (s *Server) hangUpSilent(drained <-chan struct{}) {
+	wait := time.NewTimer(silentGrace) // a request that is on its way still arrives
+	defer wait.Stop()
+	for {
+		select {
+		case <-drained:
+			return
+		case <-wait.C:
+		}
+		s.mu.Lock()
+		for c := range s.conns {
+			_ = c.SetReadDeadline(time.Unix(1, 0))
+		}
+		s.mu.Unlock()
+		wait.Reset(hangUpInterval)
+	}
+}
+
+// trackConn is fasthttp's hook for connections; it keeps the set of open ones. It is called for every request, too, and then takes no lock.
+func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
+	if state != fasthttp.StateNew && state != fasthttp.StateClosed {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == fasthttp.StateNew {
+		s.conns[c] = struct{}{}
+	} else {
+		delete(s.conns, c)
+	}
+}
+
+// refuse answers what never became a request: a malformed or too large one, or one that did not arrive in time. fasthttp closes the connection after it.
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
+	ctx.Response.Reset()
+	setCommonHeaders(ctx)
+	ctx.Response.SkipBody = ctx.IsHead()
+
+	_, tooBig := errors.AsType[*fasthttp.ErrSmallBuffer](err)
+	netErr, isNet := errors.AsType[net.Error](err)
+	switch {
+	case tooBig:
+		plainError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large\n")
+	case isNet && netErr.Timeout():
+		plainError(ctx, fasthttp.StatusRequestTimeout, "request did not arrive in time\n")
+	case errors.Is(err, fasthttp.ErrBodyTooLarge) && !readOnly(ctx):
+		methodNotAllowed(ctx)
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		plainError(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large\n")
+	default:
+		plainError(ctx, fasthttp.StatusBadRequest, "malformed request\n")
+	}
+}
+
+// connLogger takes fasthttp's own messages. They tell of clients that misbehave or leave, so they are for debugging; an error that ends Serve is returned by it.
+type connLogger struct{ log *zap.Logger }
+
+// Printf implements fasthttp.Logger.
+func (l connLogger) Printf(format string, args ...any) {
+	if entry := l.log.Check(zap.DebugLevel, "http connection"); entry != nil {
+		entry.Write(zap.String("detail", fmt.Sprintf(format, args...)))
+	}
+}
