@@ -1,0 +1,188 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"go.uber.org/zap/zapcore"
+
+	"stap-exporter/internal/stap"
+)
+
+// options are the command line, checked.
+type options struct {
+	listen       []string
+	keepalive    time.Duration
+	scripts      string
+	stap         string
+	runtime      stap.Runtime
+	cacheDir     string
+	startTimeout time.Duration
+	readTimeout  time.Duration
+	logLevel     zapcore.Level
+	logFormat    string
+}
+
+// parseFlags returns done when the command line only asked for help or the version. An error names the flag and its value.
+func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err error) {
+	opts = options{
+		scripts: "/etc/stap-exporter", stap: "stap", cacheDir: defaultCacheDir(),
+		startTimeout: 5 * time.Minute, readTimeout: 10 * time.Second, logFormat: "logfmt",
+	}
+	port := 9900
+
+	app := kingpin.New("stap-exporter", "Runs a folder of SystemTap scripts and makes each a Prometheus target: GET /NAME.stp starts NAME.stp if it is not running and answers with its metrics.")
+	app.Terminate(func(int) { done = true })
+	app.UsageWriter(stdout)
+	app.ErrorWriter(stdout)
+	app.HelpFlag.Short('h')
+	app.Version("stap-exporter " + version)
+
+	flag := func(name string, short rune, placeholder, help string, set func(string) error) *kingpin.FlagClause {
+		f := app.Flag(name, help).PlaceHolder(placeholder)
+		if short != 0 {
+			f = f.Short(short)
+		}
+		f.SetValue(value{name, set})
+		return f
+	}
+	flag("port", 'p', "PORT", "Port to listen on, all interfaces, IPv4 and IPv6 (9900).", func(s string) (err error) {
+		port, err = parsePort(s)
+		return err
+	})
+	flag("keepalive", 'k', "SECONDS", "Stop a script that nobody has asked for in SECONDS. Scripts with autostart in their name are never stopped. (Without: none is.)", func(s string) (err error) {
+		opts.keepalive, err = parseSeconds(s)
+		return err
+	})
+	setScripts := func(s string) error {
+		if s == "" {
+			return fmt.Errorf("is to name a folder")
+		}
+		opts.scripts = s
+		return nil
+	}
+	flag("scripts", 's', "DIR", "Folder of the scripts, each a file *.stp (/etc/stap-exporter).", setScripts)
+	flag("c", 'c', "DIR", "Another name for --scripts.", setScripts).Hidden()
+	flag("web.listen-address", 0, "HOST:PORT", "Address to listen on; may be repeated; wins over --port.", func(s string) error {
+		opts.listen = append(opts.listen, s)
+		return checkAddress(s)
+	})
+	flag("stap", 0, "PATH", "The stap program (stap, looked up in PATH).", func(s string) error {
+		opts.stap = s
+		return nil
+	})
+	flag("runtime", 0, "auto|kernel|bpf", "SystemTap runtime for scripts that are not executable files: kernel modules, bpf, or kernel modules where they work (auto).", func(s string) (err error) {
+		if opts.runtime, err = stap.ParseRuntime(s); err != nil {
+			return fmt.Errorf("is to be auto, kernel or bpf")
+		}
+		return nil
+	})
+	flag("cache.dir", 0, "DIR", "Folder for what the exporter keeps and works in, its own alone ("+opts.cacheDir+").", func(s string) error {
+		opts.cacheDir = s
+		return nil
+	})
+	flag("start-timeout", 0, "DURATION", "How long a script may take to compile and load (5m).", func(s string) (err error) {
+		opts.startTimeout, err = parseDuration(s)
+		return err
+	})
+	flag("read-timeout", 0, "DURATION", "How long one read of a running script's metrics may take (10s).", func(s string) (err error) {
+		opts.readTimeout, err = parseDuration(s)
+		return err
+	})
+	flag("log.level", 0, "debug|info|warn|error", "Least severe messages to log (info).", func(s string) error {
+		if opts.logLevel.Set(s) != nil || opts.logLevel > zapcore.ErrorLevel {
+			return fmt.Errorf("is to be debug, info, warn or error")
+		}
+		return nil
+	})
+	flag("log.format", 0, "logfmt|json", "Format of the log (logfmt).", func(s string) error {
+		if s != "logfmt" && s != "json" {
+			return fmt.Errorf("is to be logfmt or json")
+		}
+		opts.logFormat = s
+		return nil
+	})
+
+	_, err = app.Parse(args)
+	if done {
+		return opts, true, nil
+	}
+	if err != nil {
+		return opts, false, err
+	}
+	if len(opts.listen) == 0 {
+		opts.listen = []string{":" + strconv.Itoa(port)}
+	}
+	return opts, false, nil
+}
+
+// value is a flag's value whose errors name the flag and what was given.
+type value struct {
+	name string
+	set  func(string) error
+}
+
+// Set parses what was given.
+func (v value) Set(s string) error {
+	if err := v.set(s); err != nil {
+		return fmt.Errorf("flag --%s: value %q %w", v.name, s, err)
+	}
+	return nil
+}
+
+// String is for kingpin, which shows defaults by it; the help texts name them.
+func (v value) String() string { return "" }
+
+// IsCumulative tells which flag may be repeated.
+func (v value) IsCumulative() bool { return v.name == "web.listen-address" }
+
+func parsePort(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, fmt.Errorf("is to be a port number from 1 to 65535")
+	}
+	return n, nil
+}
+
+func parseSeconds(s string) (time.Duration, error) {
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("is to be a whole number of seconds, at least 1; leave the flag out to keep scripts running")
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("is to be a time above 0 with a unit, like 30s or 5m")
+	}
+	return d, nil
+}
+
+func checkAddress(s string) error {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return fmt.Errorf("is to be HOST:PORT or :PORT")
+	}
+	if n, err := strconv.Atoi(s[i+1:]); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("is to end in a port number from 0 to 65535")
+	}
+	return nil
+}
+
+// defaultCacheDir is the system's folder for root and the user's own for others.
+func defaultCacheDir() string {
+	if os.Geteuid() != 0 {
+		if dir, err := os.UserCacheDir(); err == nil {
+			return filepath.Join(dir, "stap-exporter")
+		}
+	}
+	return "/var/cache/stap-exporter"
+}

@@ -1,0 +1,365 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// counting counts its own reads: "seq" grows by one with each run of the prometheus probe, and the text ends in "last".
+const counting = `
+global seq, ticks, last
+probe begin { for (i = 0; i < 40; i++) ticks[i, "filler to make the text longer"] = i; last[0] = 1 }
+probe timer.ms(20) { ticks[100, "ticks"]++ }
+probe prometheus {
+  seq[0]++
+  @prometheus_dump_array1(seq, "seq", "name")
+  @prometheus_dump_array2(ticks, "ticks", "number", "text")
+  @prometheus_dump_array1(last, "last", "name")
+}
+`
+
+var countingText = regexp.MustCompile(`^seq\{name="0"\} (\d+)\n(ticks\{number="\d+",text="[a-z ]+"\} \d+\n){40,41}last\{name="0"\} 1\n$`)
+
+var countLine = regexp.MustCompile(`(?m)^count\{tid="\d+",cpu="\d+"\} \d+$`)
+
+// shipped is the project's scripts folder.
+const shipped = "../../scripts"
+
+// TestLifeOfAScript replays what a user sees of an on-demand script and of an autostart one, with the real SystemTap.
+func TestLifeOfAScript(t *testing.T) {
+	needStap(t)
+	example, err := os.ReadFile(filepath.Join(shipped, "example.stp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := startExporter(t, folder(t, map[string]string{"on demand.stp": string(example), "autostart.stp": string(example)}), "-k", "2")
+
+	if p := e.get("/none.stp", ""); p.code != 404 || !strings.HasPrefix(p.body, "script not found") {
+		t.Errorf("unknown script: %d %q", p.code, p.body)
+	}
+	eventually(t, "the autostart script has counts", func() bool {
+		p := e.get("/autostart.stp", "30")
+		return p.code == 200 && countLine.MatchString(p.body) && p.header.Get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+	})
+
+	warming := e.get("/on%20demand.stp", "")
+	if warming.code != 503 || !strings.HasPrefix(warming.body, "Refresh page to access metrics.") {
+		t.Fatalf("first request: %d %q", warming.code, warming.body)
+	}
+	if n, err := strconv.Atoi(warming.header.Get("Retry-After")); err != nil || n < 1 {
+		t.Errorf("Retry-After %q", warming.header.Get("Retry-After"))
+	}
+	eventually(t, "the on-demand script has counts", func() bool {
+		p := e.get("/on%20demand.stp", "")
+		return p.code == 200 && countLine.MatchString(p.body)
+	})
+	running := len(descendants(e.cmd.Process.Pid))
+	if list := e.get("/", "").body; strings.Count(list, "running") != 2 {
+		t.Errorf("list:\n%s", list)
+	}
+	// Silence beyond keepalive; the list and the health check do not break it.
+	eventually(t, "the on-demand script is stopped", func() bool {
+		if p := e.get("/-/healthy", ""); p.code != 200 {
+			t.Fatalf("health: %d", p.code)
+		}
+		return strings.Contains(e.get("/", "").body, "idle") && len(descendants(e.cmd.Process.Pid)) < running
+	})
+	if p := e.get("/on%20demand.stp", ""); p.code != 503 {
+		t.Errorf("after keepalive: %d %q", p.code, p.body)
+	}
+	eventually(t, "it is stopped again", func() bool { return strings.Contains(e.get("/", "").body, "idle") })
+	if p := e.get("/on%20demand.stp", "30"); p.code != 200 || !countLine.MatchString(p.body) {
+		t.Errorf("with the timeout header: %d %q", p.code, p.body)
+	}
+	if code := e.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	e.nothingLeft()
+}
+
+// The shipped scripts count what really happens: a process that reads 5,000 times is seen with at least that many.
+func TestShippedScriptsCountRealReads(t *testing.T) {
+	needStap(t)
+	e := startExporter(t, shipped)
+	for _, name := range []string{"/example.stp", "/reads-by-process-autostart.stp"} {
+		if p := e.get(name, "60"); p.code != 200 {
+			t.Fatalf("%s: %d %s", name, p.code, p.body)
+		}
+	}
+	dd := exec.Command("dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=5000")
+	if err := dd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, m := range regexp.MustCompile(fmt.Sprintf(`(?m)^count\{tid="%d",cpu="\d+"\} (\d+)$`, dd.Process.Pid)).FindAllStringSubmatch(e.get("/example.stp", "").body, -1) {
+		n, _ := strconv.Atoi(m[1])
+		sum += n
+	}
+	if sum < 5000 || sum > 5100 {
+		t.Errorf("dd read 5000 times, counted %d", sum)
+	}
+	byName := regexp.MustCompile(`(?m)^count_reads_total\{execname="dd",uid="\d+"\} (\d+)$`).FindStringSubmatch(e.get("/reads-by-process-autostart.stp", "").body)
+	if byName == nil {
+		t.Fatal("dd is not counted by name")
+	}
+	if n, _ := strconv.Atoi(byName[1]); n < 5000 {
+		t.Errorf("dd read 5000 times, counted %d by name", n)
+	}
+}
+
+// Sixteen clients read one script back to back for ten seconds: every reply is whole, and of a read that began after its request.
+func TestHammer(t *testing.T) {
+	needStap(t)
+	e := startExporter(t, folder(t, map[string]string{"c.stp": counting}))
+	if p := e.get("/c.stp", "60"); p.code != 200 {
+		t.Fatalf("%d %s", p.code, p.body)
+	}
+	var newest, replies atomic.Int64
+	var clients sync.WaitGroup
+	end := time.Now().Add(10 * time.Second)
+	for range 16 {
+		clients.Go(func() {
+			for time.Now().Before(end) {
+				before := newest.Load()
+				p := e.get("/c.stp", "")
+				m := countingText.FindStringSubmatch(p.body)
+				if p.code != 200 || m == nil {
+					t.Errorf("reply is not one whole text: %d %q", p.code, p.body)
+					return
+				}
+				seq, _ := strconv.ParseInt(m[1], 10, 64)
+				if seq <= before {
+					t.Errorf("reply of read %d, though read %d was over before the request", seq, before)
+					return
+				}
+				raise(&newest, seq)
+				replies.Add(1)
+			}
+		})
+	}
+	clients.Wait()
+	t.Logf("%d replies from %d reads", replies.Load(), newest.Load())
+	if code := e.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	e.nothingLeft()
+}
+
+// raise makes n at least v.
+func raise(n *atomic.Int64, v int64) {
+	for {
+		old := n.Load()
+		if v <= old || n.CompareAndSwap(old, v) {
+			return
+		}
+	}
+}
+
+// stubborn is a wrapper that ignores SIGTERM, and so does its child; it makes no file, so it starts for ever.
+const stubborn = "#!/bin/bash\ntrap '' TERM INT\nsleep 300 & # \"$@\"\nwhile :; do wait; sleep 1; done\n"
+
+func TestStopUnderLoad(t *testing.T) {
+	needStap(t)
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(signal.String(), func(t *testing.T) {
+			e := startExporter(t, folder(t, map[string]string{"c.stp": counting, "d-autostart.stp": counting, "stubborn-autostart.stp": stubborn}))
+			if p := e.get("/c.stp", "60"); p.code != 200 {
+				t.Fatalf("%d %s", p.code, p.body)
+			}
+			eventually(t, "all three run", func() bool { return len(mentioning("sleep\x00300")) > 0 })
+			stop := make(chan struct{})
+			var clients sync.WaitGroup
+			for range 4 {
+				clients.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						reply, err := http.Get(e.url + "/c.stp")
+						if err != nil { // the server is gone: what came before must have been whole
+							return
+						}
+						reply.Body.Close()
+					}
+				})
+			}
+			code := e.stop(signal)
+			close(stop)
+			clients.Wait()
+			if code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			e.nothingLeft()
+			if left := mentioning("sleep\x00300"); len(left) > 0 {
+				t.Errorf("the stubborn child is left: %q", left)
+			}
+		})
+	}
+}
+
+// A second signal does not wait for a child that ignores the first.
+func TestSecondSignalKills(t *testing.T) {
+	e := startExporter(t, folder(t, map[string]string{"stubborn-autostart.stp": stubborn}))
+	eventually(t, "it runs", func() bool { return len(mentioning("sleep\x00300")) > 0 })
+	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is being stopped", func() bool { return strings.Contains(e.logged(), `"stopping"`) })
+	if code := e.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(e.logged(), "killing the children") {
+		t.Error("the log does not say so")
+	}
+	e.nothingLeft()
+}
+
+// An autostart script that ends at once is held off longer and longer, and the other does not notice.
+func TestAutostartThatEndsAtOnce(t *testing.T) {
+	needStap(t)
+	e := startExporter(t, folder(t, map[string]string{"crash-autostart.stp": "#!/bin/sh\necho ERROR: no such luck >&2\nexit 3\n", "c.stp": counting}))
+	if p := e.get("/c.stp", "60"); p.code != 200 {
+		t.Fatalf("%d %s", p.code, p.body)
+	}
+	begun := time.Now()
+	for time.Since(begun) < 5*time.Second {
+		p := e.get("/crash-autostart.stp", "60")
+		if p.code != 503 {
+			t.Fatalf("%d %s", p.code, p.body)
+		}
+		if strings.Contains(p.body, "held off") && (!strings.Contains(p.body, "exit code 3") || !strings.Contains(p.body, "no such luck")) {
+			t.Fatalf("no reason: %s", p.body)
+		}
+		if p := e.get("/c.stp", ""); p.code != 200 {
+			t.Fatalf("%d %s", p.code, p.body)
+		}
+	}
+	if n := strings.Count(e.logged(), `"child ended by itself"`); n < 2 || n > 4 {
+		t.Errorf("started %d times in 5 s", n)
+	}
+}
+
+// What is wrong with the command line or the machine is said in one line, which names it, with the right exit code.
+func TestWrongStarts(t *testing.T) {
+	scripts := folder(t, map[string]string{"c.stp": counting})
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	file := filepath.Join(scripts, "c.stp")
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		say  []string
+	}{
+		{"unknown flag", []string{"--nope"}, 2, []string{"--nope"}},
+		{"extra word", []string{"foo"}, 2, []string{"foo"}},
+		{"port that is none", []string{"-p", "abc"}, 2, []string{"--port", "abc"}},
+		{"port out of range", []string{"-p", "65536"}, 2, []string{"--port", "65536"}},
+		{"keepalive 0", []string{"-k", "0"}, 2, []string{"--keepalive", `"0"`}},
+		{"keepalive below 0", []string{"--keepalive=-5"}, 2, []string{"--keepalive", `"-5"`}},
+		{"runtime", []string{"--runtime=foo"}, 2, []string{"--runtime", "foo"}},
+		{"start timeout", []string{"--start-timeout=5"}, 2, []string{"--start-timeout", `"5"`}},
+		{"read timeout", []string{"--read-timeout=0s"}, 2, []string{"--read-timeout", "0s"}},
+		{"log level", []string{"--log.level=loud"}, 2, []string{"--log.level", "loud"}},
+		{"log format", []string{"--log.format=xml"}, 2, []string{"--log.format", "xml"}},
+		{"address", []string{"--web.listen-address=localhost"}, 2, []string{"--web.listen-address", "localhost"}},
+		{"no folder", []string{"-s", scripts + "/none"}, 1, []string{scripts + "/none", "--scripts"}},
+		{"a file", []string{"-s", file}, 1, []string{file}},
+		{"no stap", []string{"-s", scripts, "--stap=/none/stap"}, 1, []string{"/none/stap", "install"}},
+		{"port taken", []string{"-s", scripts, "--web.listen-address=" + taken.Addr().String()}, 1, []string{taken.Addr().String(), "--web.listen-address"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.code == 1 && c.name != "no stap" {
+				needStap(t)
+			}
+			var out strings.Builder
+			cmd := exec.Command(os.Args[0], append(c.args, "--cache.dir="+t.TempDir())...)
+			cmd.Env = append(os.Environ(), asExporter+"=1")
+			cmd.Stderr = &out
+			_ = cmd.Run() // its exit code is looked at below
+			if cmd.ProcessState.ExitCode() != c.code {
+				t.Errorf("exit code %d, want %d", cmd.ProcessState.ExitCode(), c.code)
+			}
+			for _, word := range c.say {
+				if !strings.Contains(out.String(), word) {
+					t.Errorf("does not say %q: %s", word, out.String())
+				}
+			}
+			lines := 0
+			for line := range strings.Lines(out.String()) {
+				if strings.HasPrefix(line, "stap-exporter: ") {
+					lines++
+				} else if !strings.HasPrefix(line, "ts=") {
+					t.Errorf("stray line: %s", line)
+				}
+			}
+			if lines != 1 {
+				t.Errorf("%d lines: %s", lines, out.String())
+			}
+		})
+	}
+}
+
+func TestEmptyFolderServes(t *testing.T) {
+	needStap(t)
+	e := startExporter(t, t.TempDir())
+	if !strings.Contains(e.logged(), "no scripts") {
+		t.Errorf("no warning: %s", e.logged())
+	}
+	if p := e.get("/", ""); p.code != 200 {
+		t.Errorf("list: %d", p.code)
+	}
+}
+
+func TestSecondExporterOfTheSameIdentity(t *testing.T) {
+	needStap(t)
+	e := startExporter(t, t.TempDir())
+	out, err := exec.Command("env", append([]string{asExporter + "=1"}, e.cmd.Args...)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), strconv.Itoa(e.cmd.Process.Pid)) {
+		t.Errorf("the second one: %v %s", err, out)
+	}
+}
+
+// Odd names work or are refused by name; none breaks the others.
+func TestOddNames(t *testing.T) {
+	needStap(t)
+	long := strings.Repeat("l", 251) + ".stp"
+	names := map[string]string{
+		"with space.stp": "/with%20space.stp", "ünï.stp": "/%C3%BCn%C3%AF.stp", "100%.stp": "/100%25.stp", "-leading.stp": "/-leading.stp",
+		"a-b.stp": "/a-b.stp", "a_b.stp": "/a_b.stp", "A_B.stp": "/A_B.stp", "plus+.stp": "/plus+.stp", long: "/" + long,
+	}
+	files := map[string]string{"line\nbreak.stp": counting}
+	for name := range names {
+		files[name] = counting
+	}
+	e := startExporter(t, folder(t, files))
+	for name, path := range names {
+		if p := e.get(path, "60"); p.code != 200 || !countingText.MatchString(p.body) {
+			t.Errorf("%s: %d %s", name, p.code, p.body)
+		}
+	}
+	if !strings.Contains(e.logged(), `line\nbreak`) {
+		t.Error("the refused name is not in the log")
+	}
+	if code := e.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	e.nothingLeft()
+}

@@ -1,0 +1,49 @@
+// Command stap-exporter runs a folder of SystemTap scripts and makes each a Prometheus target.
+// Here are flags, wiring, signals and exit codes, nothing else.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"stap-exporter/internal/stap"
+)
+
+// version is set by the linker, see Makefile.
+var version = "unknown"
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it could not start, or something is left of a script
+	exitUsage   = 2 // a flag or its value is wrong
+)
+
+// launchArg makes this program the launcher of a child process: set up what has to be set up in the child, then exec it. Not for people.
+const launchArg = "__launch"
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == launchArg {
+		err := stap.Launch(args[1:])
+		fmt.Fprintf(stderr, "stap-exporter: %v\n", err)
+		return exitFailure
+	}
+	opts, done, err := parseFlags(args, stdout)
+	if err != nil {
+		fmt.Fprintf(stderr, "stap-exporter: %v (--help lists the flags)\n", err)
+		return exitUsage
+	}
+	if done {
+		return exitOK
+	}
+	if err := serve(opts, stderr); err != nil {
+		fmt.Fprintf(stderr, "stap-exporter: %v\n", err)
+		return exitFailure
+	}
+	return exitOK
+}
