@@ -20,7 +20,7 @@ const standInEnv = "PROCFS_TEST_STANDIN"
 
 // standInOrder tells a stand-in stapbpf what to do. It always makes the FIFO and runs the loop of stapbpf.cxx's procfs_read_event_loop: wait for a reader, run the probe, write, close, then open without blocking until no reader is left.
 type standInOrder struct {
-	Path    string // the FIFO to make
+	Path    string // the FIFO to make (with 0644, not 0444, so that users other than root can write it)
 	Size    int    // at least so many bytes a body
 	Empty   int    // the first so many bodies are empty; below 0: all
 	Hold    bool   // the probe says "probe" and waits to be let go on
@@ -35,7 +35,7 @@ func standIn(order string) int {
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
 		panic(err)
 	}
-	if err := unix.Mkfifo(o.Path, 0o444); err != nil {
+	if err := unix.Mkfifo(o.Path, 0o644); err != nil {
 		panic(err)
 	}
 	stdin := bufio.NewReader(os.Stdin)

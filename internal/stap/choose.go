@@ -116,7 +116,7 @@ func hasCapability(status string, bit uint) bool {
 
 // verdictKey is kernel release, kernel version and the first line of stap --version.
 func (h *Host) verdictKey() string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), toolWait)
 	defer cancel()
 	out, _ := tool(ctx, h.tools.stap, "--version") // without an answer the key is just another one
 	first, _, _ := strings.Cut(out, "\n")

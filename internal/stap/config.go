@@ -63,7 +63,7 @@ type Config struct {
 	LoadWait     time.Duration // at most this long a stop waits for a loading script to be up; default 5 s
 	TermGrace    time.Duration // between TERM and KILL; default 5 s
 	KillGrace    time.Duration // how long after KILL a process counts as left behind; default 5 s
-	SweepWait    time.Duration // how long unloading a leftover module may take; default 5 s
+	SweepWait    time.Duration // how long unloading a leftover module is tried again; default 5 s
 
 	Modules string // the kernel's list of loaded modules; default /proc/modules
 

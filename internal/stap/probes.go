@@ -3,13 +3,17 @@ package stap
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
-// removeProbes removes the probe definitions that stapbpf, killed, left in tracefs: "p:uprobes/stapprobe_PID_N …" in uprobe_events and the same in kprobe_events (seen; it removes them itself when it ends in order). They count nothing any more, but would pile up with every kill. pids are those of processes that have ended. It returns what it could not remove, by name.
-func (s system) removeProbes(pids []int) (left []string) {
+// removeProbes removes the probe definitions that stapbpf, killed, left in tracefs: "p:uprobes/stapprobe_PID_N …" in uprobe_events and the same in kprobe_events (seen; it removes them itself when it ends in order). They count nothing any more, but would pile up with every kill. pids are those of processes that have ended. A probe stays busy for a moment after its process is gone (seen), so that is waited for, at most wait. It returns what it could not remove, by name.
+func (s system) removeProbes(pids []int, wait time.Duration) (left []string) {
+	limit := time.Now().Add(wait)
 	for _, list := range []string{"uprobe_events", "kprobe_events"} {
 		path := filepath.Join(s.tracing, list)
 		text, err := os.ReadFile(path)
@@ -22,7 +26,12 @@ func (s system) removeProbes(pids []int) (left []string) {
 			if !isProbeOf(name, pids) {
 				continue
 			}
-			if err := removeProbe(path, name); err != nil {
+			err := removeProbe(path, name)
+			for p := newPauses(10*time.Millisecond, 100*time.Millisecond); errors.Is(err, syscall.EBUSY) && time.Now().Before(limit); {
+				time.Sleep(p.next())
+				err = removeProbe(path, name)
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				left = append(left, fmt.Sprintf("probe %s (%v)", name, err))
 			}
 		}

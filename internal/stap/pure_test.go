@@ -196,7 +196,7 @@ func TestRemoveProbes(t *testing.T) {
 	before := "p:uprobes/stapprobe_77_0 /lib/libc.so.6:0x1\np:uprobes/stapprobe_7_0 /lib/libc.so.6:0x1\nr:uprobes/stapprobe_8_13 /x:0x2\np:uprobes/mine /x:0x3\n"
 	path := filepath.Join(dir, "uprobe_events")
 	writeFile(t, path, before)
-	if left := (system{tracing: dir}).removeProbes([]int{7, 8}); len(left) > 0 {
+	if left := (system{tracing: dir}).removeProbes([]int{7, 8}, patience); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
 	want := before + "-:uprobes/stapprobe_7_0\n-:uprobes/stapprobe_8_13\n"

@@ -79,8 +79,9 @@ func TestRealScript(t *testing.T) {
 		return err == nil && bytes.HasPrefix(body, []byte(`count{x="a"} `))
 	})
 	r.Stop(nil)
-	if e := r.exited(); e.Code != 0 || e.Stage != StageRun || len(e.Leftovers) > 0 {
-		t.Errorf("exit is %+v", e)
+	// The exit code may be 1: on TERM stapbpf removes its FIFO while its own reader of it may be about to open it (seen).
+	if e := r.exited(); e.Signal != 0 || e.Stage != StageRun || len(e.Leftovers) > 0 {
+		t.Errorf("exit is %s", e.Reason())
 	}
 	realClean(t, h, s.Module)
 }
@@ -108,7 +109,7 @@ func TestRealKilledStapbpf(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e := r.exited(); e.Signal != syscall.SIGKILL || e.Stopped || e.Stage != StageRun {
-			t.Errorf("exit is %+v", e)
+			t.Errorf("exit is %s", e.Reason())
 		}
 		realClean(t, h, s.Module)
 	}
@@ -144,7 +145,7 @@ func TestRealWrapper(t *testing.T) {
 	mustRead(t, ready.File)
 	r.Stop(nil)
 	if e := r.exited(); len(e.Leftovers) > 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	realClean(t, h, s.Module)
 }
@@ -166,7 +167,7 @@ func TestRealStopInEveryMoment(t *testing.T) {
 		}
 		r.Stop(nil)
 		if e := r.exited(); !e.Stopped || len(e.Leftovers) > 0 {
-			t.Errorf("%s: exit is %+v", activity, e)
+			t.Errorf("%s: exit is %s", activity, e.Reason())
 		}
 		realClean(t, h, s.Module)
 	}
@@ -204,7 +205,7 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 		}
 		r.Kill()
 		if e := r.exited(); e.Signal != syscall.SIGKILL || len(e.Leftovers) > 0 {
-			t.Errorf("exit is %+v", e)
+			t.Errorf("exit is %s", e.Reason())
 		}
 		if n := countAny(t, events, probes); n != 0 {
 			t.Errorf("%d probes are left", n)

@@ -120,7 +120,7 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	if isClosed(c.ended) {
 		exit.Code, exit.Signal = endOf(c)
 	}
-	exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(append(w.pids, c.pid))...)
+	exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(append(w.pids, c.pid), r.host.cfg.SweepWait)...)
 	text, before := c.out.text()
 	exit.Tail = usefulTail(text, before)
 	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {

@@ -24,7 +24,7 @@ func TestBPFScriptStartsAndStops(t *testing.T) {
 	r.Stop(nil)
 	e := r.exited()
 	if !e.Stopped || !e.Ready || e.Code != 0 || e.Signal != 0 || e.Stage != StageRun || e.Err != nil || len(e.Leftovers) > 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
 }
@@ -37,7 +37,7 @@ func TestKernelScriptStartsAndStops(t *testing.T) {
 	}
 	r.Stop(nil)
 	if e := r.exited(); e.Code != 0 || !e.Stopped {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
 	if text, _ := os.ReadFile(l.host.cfg.Modules); string(text) != "other 16384 0 - Live 0x0\n" {
@@ -77,7 +77,7 @@ func TestFailingCompileGivesItsError(t *testing.T) {
 	l := newLab(t, "stap-fails", nil)
 	e := l.start(l.script("m1")).exited()
 	if e.Stopped || e.Ready || e.Code != 1 || e.Stage != StageCompile {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	if want := "exit code 1 while compiling\nsemantic error: the stand-in fails\nPass 2: analysis failed.  [man error::pass2]"; e.Reason() != want {
 		t.Errorf("reason is %q", e.Reason())
@@ -92,7 +92,7 @@ func TestMissingProgramIsAnError(t *testing.T) {
 	}
 	e := l.start(l.script("m1")).exited()
 	if e.Err == nil || e.Code != -1 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 }
 
@@ -102,7 +102,7 @@ func TestStopBeforeAnything(t *testing.T) {
 	close(stopped)
 	r := &Run{host: l.host, stop: stopped, kill: make(chan struct{})}
 	if e := r.life(); !e.Stopped || e.String() != "stopped before it started" {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 }
 
@@ -112,7 +112,7 @@ func TestStopWhileCompilingEndsTheWholeGroup(t *testing.T) {
 	l.waitForLog("compiling")
 	r.Stop(nil)
 	if e := r.exited(); !e.Stopped || e.Stage != StageCompile || e.Code != 1 || len(e.Leftovers) > 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
 }
@@ -143,7 +143,7 @@ func TestStopOfAHangingLoadIsBoundedAndSwept(t *testing.T) {
 	l.waitForLog("inserted")
 	r.Stop(nil)
 	if e := r.exited(); e.Code != 1 || len(e.Leftovers) > 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	l.waitForLog("staprun -d m1")
 	l.clean("m1")
@@ -160,7 +160,7 @@ func TestStopWaitsForTheReader(t *testing.T) {
 	}
 	close(reading)
 	if e := r.exited(); e.Code != 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
 }
@@ -171,7 +171,7 @@ func TestStopWaitsForTheReaderBounded(t *testing.T) {
 	r.ready()
 	r.Stop(make(chan struct{}))
 	if e := r.exited(); e.Code != 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 }
 
@@ -181,7 +181,7 @@ func TestWhoIgnoresTERMIsKilled(t *testing.T) {
 	r.ready()
 	r.Stop(nil)
 	if e := r.exited(); e.Signal != syscall.SIGKILL || e.Code != -1 || !e.Stopped || len(e.Leftovers) > 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
 }
@@ -197,7 +197,7 @@ func TestKillDoesNotWait(t *testing.T) {
 			}
 			r.Kill()
 			if e := r.exited(); e.Signal != syscall.SIGKILL || !e.Stopped {
-				t.Errorf("exit is %+v", e)
+				t.Errorf("exit is %s", e.Reason())
 			}
 			l.clean("m1")
 		})
@@ -211,7 +211,7 @@ func TestFloodHindersNothing(t *testing.T) {
 	r.Stop(nil)
 	e := r.exited()
 	if e.Code != 0 {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	if len(e.Tail) > tailLines+1 || len(strings.Join(e.Tail, "\n")) > tailBytes+100 {
 		t.Errorf("tail has %d lines", len(e.Tail))
@@ -224,7 +224,7 @@ func TestGrandchildrenEndWithTheirLeader(t *testing.T) {
 		l := newLab(t, "stapbpf-leaves-grandchild stapbpf-fails"+mode, func(c *Config) { c.TermGrace = 50 * time.Millisecond })
 		e := l.start(l.script("m1")).exited()
 		if e.Code != 1 || e.Stopped || e.Stage != StageLoad || len(e.Leftovers) > 0 {
-			t.Errorf("exit is %+v", e)
+			t.Errorf("exit is %s", e.Reason())
 		}
 		l.clean("m1")
 	}
@@ -234,7 +234,7 @@ func TestProcessOutsideTheGroupDoesNotHoldUpTheEnd(t *testing.T) {
 	l := newLab(t, "stapbpf-leaves-escapee stapbpf-fails", nil)
 	e := l.start(l.script("m1")).exited()
 	if e.Code != 1 || !strings.Contains(e.Reason(), "the stand-in fails") {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	for _, p := range l.processes() {
 		pid, _, _ := strings.Cut(p, " ")
@@ -252,7 +252,7 @@ func TestKilledChildIsSweptAndStartsAgain(t *testing.T) {
 		}
 		e := r.exited()
 		if e.Signal != syscall.SIGKILL || e.Stopped || !e.Ready || e.Stage != StageRun {
-			t.Errorf("exit is %+v", e)
+			t.Errorf("exit is %s", e.Reason())
 		}
 		if e.String() != "ended by SIGKILL while running" {
 			t.Errorf("it says %q", e)
@@ -295,7 +295,7 @@ func TestModuleThatStaysIsNamed(t *testing.T) {
 	writeFile(t, l.host.cfg.Modules, "m1 16384 1 - Live 0x0\n")
 	e := l.start(l.script("m1")).exited()
 	if e.Err == nil || len(e.Leftovers) != 1 || !strings.HasPrefix(e.Leftovers[0], "module m1 ") {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	if !strings.Contains(e.Reason(), "Module is in use") {
 		t.Errorf("reason is %q", e.Reason())
@@ -314,7 +314,7 @@ func TestForeignFIFOFolderIsNotTouched(t *testing.T) {
 	}
 	e := l.start(l.script("m1")).exited()
 	if len(e.Leftovers) != 1 || !strings.HasPrefix(e.Leftovers[0], "FIFO folder ") {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	if _, err := os.Stat(filepath.Join(elsewhere, "precious")); err != nil {
 		t.Error(err)
@@ -330,7 +330,7 @@ func TestStartTimeout(t *testing.T) {
 			l := newLab(t, mode, func(c *Config) { c.StartTimeout = 2 * time.Second })
 			e := l.start(l.script("m1")).exited()
 			if e.Stopped || e.Ready || e.String() != want {
-				t.Errorf("exit is %+v", e)
+				t.Errorf("exit is %s", e.Reason())
 			}
 			l.clean("m1")
 		})
@@ -365,7 +365,7 @@ func TestForeignFIFORootIsAnErrorAtOnce(t *testing.T) {
 	}
 	e := l.start(l.script("m1")).exited()
 	if e.Err == nil || !strings.Contains(e.String(), "writable by everyone") || e.Stopped {
-		t.Errorf("exit is %+v", e)
+		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
 }

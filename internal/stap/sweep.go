@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// toolWait bounds one short command: staprun -d takes half a second, stap --version less.
+const toolWait = 10 * time.Second
+
 // sweep removes what a run of module left: the loaded module, the FIFO's folder, the work folder (with .ko, .bo and stap's temporary files). It must be called only while no process of the run is left. It returns what it could not remove, by name.
 func (h *Host) sweep(module, work string) (left []string) {
 	if err := h.unload(module); err != nil {
@@ -28,11 +31,10 @@ func (h *Host) sweep(module, work string) (left []string) {
 	return left
 }
 
-// unload makes sure that the kernel does not hold the module. staprun -d refuses while it is still in use, so it is tried again for a while.
+// unload makes sure that the kernel does not hold the module. staprun -d refuses while it is still in use, so it is tried again for at most SweepWait.
 func (h *Host) unload(module string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.cfg.SweepWait)
-	defer cancel()
-	for p := newPauses(50*time.Millisecond, 500*time.Millisecond); ; {
+	limit := time.Now().Add(h.cfg.SweepWait)
+	for p := newPauses(50*time.Millisecond, 500*time.Millisecond); ; time.Sleep(p.next()) {
 		loaded, err := isLoaded(h.cfg.Modules, module)
 		if err != nil || !loaded {
 			return err
@@ -40,14 +42,14 @@ func (h *Host) unload(module string) error {
 		if h.tools.staprun == "" {
 			return fmt.Errorf("find staprun: %w", ErrNoStap)
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), toolWait)
 		out, _ := tool(ctx, h.tools.staprun, "-d", module) // the list of modules tells whether it worked
+		cancel()
 		if loaded, err := isLoaded(h.cfg.Modules, module); err == nil && !loaded {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if time.Now().After(limit) {
 			return fmt.Errorf("still loaded after staprun -d: %s", strings.Join(usefulTail(out, 0), "; "))
-		case <-time.After(p.next()):
 		}
 	}
 }
