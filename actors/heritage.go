@@ -13,10 +13,11 @@ type heritage struct {
 	script script.Script
 	board  *atomic.Pointer[script.Status] // the published status; read by anybody, written by the actor
 
-	run       uint64    // number of the latest run: never starts again at 1, or an old report would match a new run
-	process   Process   // the latest run while it is not reaped, else nil
-	startedAt time.Time // of the latest run
-	served    bool      // the latest run answered a read
+	run       uint64        // number of the latest run: never starts again at 1, or an old report would match a new run
+	process   Process       // the latest run while it is not reaped, else nil
+	startedAt time.Time     // of the latest run
+	served    bool          // the latest run answered a read
+	lastStart time.Duration // that the latest run which became ready needed
 
 	reads uint64 // number of the latest read
 	read  *read  // the read whose file is not closed yet, else nil

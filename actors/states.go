@@ -66,7 +66,7 @@ func (a *scriptActor) become(to script.State, cause string) {
 func (a *scriptActor) publish() {
 	a.her.board.Store(&script.Status{
 		Script: a.her.script, State: a.state, Since: a.since, Activity: a.activity,
-		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID,
+		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID, LastStart: a.her.lastStart,
 	})
 }
 
@@ -97,6 +97,7 @@ func (a *scriptActor) becomeStarting(cause string) {
 // becomeRunning takes the run's file into use and lets those who waited for it read.
 func (a *scriptActor) becomeRunning(source Source) {
 	a.source = source
+	a.her.lastStart = a.cfg.Clock.Now().Sub(a.her.startedAt)
 	a.become(script.Running, "ready")
 	a.readyAt = a.since
 	a.armKeepalive(a.cfg.Keepalive)

@@ -67,10 +67,13 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 		return outcome{code: fasthttp.StatusNotFound, text: notFoundText}
 	case errors.Is(err, script.ErrWarming):
 		text := refreshHint + "\n\n" + name + " " + doing(st, now) + "\n"
+		if st.LastStart > 0 {
+			text += "Its last start took " + spell(st.LastStart) + "\n"
+		}
 		if st.Reason != "" {
 			text += "\nIts last run: " + printableLines(st.Reason) + "\n"
 		}
-		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: text, page: true}
+		return outcome{code: fasthttp.StatusServiceUnavailable, retry: startRetry(st, now), text: text, page: true}
 	case errors.Is(err, script.ErrBackingOff):
 		retry, text := usualRetry, name+" failed and is held off"
 		if !st.RetryAt.IsZero() {
@@ -89,6 +92,18 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: "exporter is shutting down\n"}
 	default:
 		return outcome{code: fasthttp.StatusInternalServerError, text: internalErrorText}
+	}
+}
+
+// startRetry says when a starting script is likely to be up: as its last start took, or as usual where there was none.
+func startRetry(st *script.Status, now time.Time) time.Duration {
+	switch {
+	case st.LastStart == 0:
+		return usualRetry
+	case st.State == script.Starting:
+		return max(st.LastStart-now.Sub(st.Since), 1)
+	default:
+		return st.LastStart
 	}
 }
 

@@ -56,6 +56,18 @@ var outcomes = map[string]struct {
 		})},
 		code: 503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"Its last run: exit code 1\nparse error"}, page: true,
 	},
+	"starting, as long as last time": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) { st.LastStart = 95 * time.Second })},
+		code:   503, retryAfter: "30", begin: "Refresh page to access metrics.", hold: []string{"Its last start took 1 min 35 s\n"}, page: true,
+	},
+	"starting, longer than last time": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) { st.LastStart = 30 * time.Second })},
+		code:   503, retryAfter: "1", begin: "Refresh page to access metrics.", page: true,
+	},
+	"idle, started before": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Idle, func(st *script.Status) { st.LastStart = 300 * time.Millisecond })},
+		code:   503, retryAfter: "1", begin: "Refresh page to access metrics.", page: true,
+	},
 	"stopping": {
 		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Stopping, nil)},
 		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been stopping for 1 min 5 s and starts again after that\n"}, page: true,

@@ -14,6 +14,8 @@ var (
 	ErrReadFailed   = errors.New("script's metrics cannot be read")    // it runs, but its procfs file cannot be opened or read; wrapped with the cause
 	ErrShuttingDown = errors.New("exporter is shutting down")          // the server ends
 	ErrInternal     = errors.New("internal error in the script actor") // the actor panicked while it held this request
+
+	// A script that may not be started (Script.Refused): ErrUntrusted, see trust.go, and ErrDirective, see directives.go. Both are wrapped with what to do. An error may match both; then ErrUntrusted counts.
 )
 
 // State is where a script stands. The script actor's state table is in package actors.
@@ -41,14 +43,15 @@ func (s State) String() string {
 
 // Status is a snapshot of one script, published by its actor at every change. It is immutable once published.
 type Status struct {
-	Script   Script
-	State    State
-	Since    time.Time // when State was entered
-	Activity string    // what a starting script is doing, in a few words ("pass 4: compile the module"); empty otherwise
-	RetryAt  time.Time // BackingOff: the earliest moment of the next start; zero otherwise
-	Reason   string    // why the last run ended, with the useful tail of its output, several lines; empty while nothing went wrong
-	Run      uint64    // counts the starts of this script, from 1; 0 before the first
-	OSPID    int       // process id of the child while there is one, else 0
+	Script    Script
+	State     State
+	Since     time.Time     // when State was entered
+	Activity  string        // what a starting script is doing, in a few words ("pass 4: compile the module"); empty otherwise
+	RetryAt   time.Time     // BackingOff: the earliest moment of the next start; zero otherwise
+	Reason    string        // why the last run ended, with the useful tail of its output, several lines; empty while nothing went wrong
+	LastStart time.Duration // how long the latest start took that came to Running; 0 while there was none
+	Run       uint64        // counts the starts of this script, from 1; 0 before the first
+	OSPID     int           // process id of the child while there is one, else 0
 }
 
 // Query is what a scrape asks for, beside the script's name.
