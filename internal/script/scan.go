@@ -33,10 +33,10 @@ type Refusal struct {
 // Names that begin with a dot are passed over without a word: editors and package managers put their temporary files there, and ".stp" alone is one of them. Every other name may hold whatever a file system takes (spaces, unicode, %, a leading -, 255 bytes), but invalid UTF-8 and control characters, which neither a URL nor a log line can show, are refused, and so are folders, FIFOs, devices, sockets and symlinks that lead nowhere.
 // A file without content, or one that this user cannot read, is a script all the same: stap says what is wrong with it.
 //
-// Script.Executable says that the mode bits let this process's effective user execute the file. (Root may execute what anybody may.)
+// A script whose header is wrong, or that somebody else could change, is in Catalogue.Scripts, too: see Script.Refused.
 //
 // When dir itself cannot be read, the error says what to do and wraps the cause.
-func Scan(dir string, inst Instance) (Catalogue, error) {
+func Scan(dir string, inst Instance, opts ScanOptions) (Catalogue, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return Catalogue{}, fmt.Errorf("read scripts folder %q: %w", dir, err)
@@ -45,7 +45,6 @@ func Scan(dir string, inst Instance) (Catalogue, error) {
 	if err != nil {
 		return Catalogue{}, fmt.Errorf("read scripts folder %q: %w: %s", dir, cause(err), advice(err))
 	}
-	us := self()
 	var c Catalogue
 	for _, entry := range entries {
 		name := entry.Name()
@@ -53,22 +52,69 @@ func Scan(dir string, inst Instance) (Catalogue, error) {
 			continue
 		}
 		path := filepath.Join(abs, name)
-		info, err := check(name, path)
+		s, err := inspect(path, inst, opts)
 		switch {
 		case errors.Is(err, errGone):
 		case err != nil:
 			c.Refused = append(c.Refused, Refusal{Name: name, Err: err})
 		default:
-			c.Scripts = append(c.Scripts, Script{
-				Name:       name,
-				Path:       path,
-				Module:     inst.Module(name),
-				Executable: us.mayExecute(info),
-				Autostart:  strings.Contains(name, "autostart"),
-			})
+			c.Scripts = append(c.Scripts, s)
 		}
 	}
 	return c, nil
+}
+
+// ScanOptions are what Scan and Inspect need to know beside the place.
+type ScanOptions struct {
+	AllowInsecure bool // --scripts.allow-insecure: what CheckTrust says is kept in Script.Insecure, and refuses nothing
+}
+
+// Inspect returns what Scan would say of the one file at path. Its error, for a file that is no script at all, is without the name.
+//
+// Script.Executable begins with the mode bits, which let this process's effective user execute the file or not (root may execute what anybody may), and ends with the first line: see withHeader.
+func Inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Script{}, fmt.Errorf("look at the file: %w", err)
+	}
+	if !strings.HasSuffix(path, Ext) {
+		return Script{}, fmt.Errorf("name does not end in %s", Ext)
+	}
+	return inspect(path, inst, opts)
+}
+
+func inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
+	name := filepath.Base(path)
+	info, err := check(name, path)
+	if err != nil {
+		return Script{}, err
+	}
+	who := Self()
+	s := Script{
+		Name:       name,
+		Path:       path,
+		Module:     inst.Module(name),
+		Executable: who.mayExecute(info),
+		Autostart:  strings.Contains(name, "autostart"),
+	}
+	if err := CheckTrust(path, who); err != nil {
+		if opts.AllowInsecure {
+			s.Insecure = err
+		} else {
+			s.Refused = err
+		}
+	}
+	// Who cannot read the file has no header; stap will say what is wrong.
+	if head, err := readHead(path); err == nil {
+		s, err = withHeader(s, head)
+		if err != nil {
+			s.Refused = errors.Join(s.Refused, err)
+		}
+	}
+	if s.Refused != nil {
+		s.Autostart = false
+	}
+	return s, nil
 }
 
 // errGone is check's answer for a file that was deleted after the folder was read.
@@ -130,28 +176,16 @@ func cause(err error) error {
 	return err
 }
 
-// identity is who may execute what.
-type identity struct {
-	uid    int
-	groups []int
-}
-
-// self is the identity with which this process executes files.
-func self() identity {
-	groups, _ := os.Getgroups() // without them the effective group is left, and stap runs what may not be executed
-	return identity{uid: os.Geteuid(), groups: append(groups, os.Getegid())}
-}
-
 // mayExecute goes by the mode bits: access(2) would ask for the real user, who under set-user-id is another.
-func (id identity) mayExecute(info fs.FileInfo) bool {
+func (id Identity) mayExecute(info fs.FileInfo) bool {
 	owner, group := ownerOf(info)
 	perm := info.Mode().Perm()
 	switch {
-	case id.uid == 0:
+	case id.UID == 0:
 		return perm&0o111 != 0
-	case id.uid == owner:
+	case id.UID == owner:
 		return perm&0o100 != 0
-	case slices.Contains(id.groups, group):
+	case slices.Contains(id.Groups, group):
 		return perm&0o010 != 0
 	}
 	return perm&0o001 != 0

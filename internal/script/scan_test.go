@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -28,7 +29,7 @@ func fill(t *testing.T, names ...string) string {
 
 func mustScan(t *testing.T, dir string) Catalogue {
 	t.Helper()
-	c, err := Scan(dir, testInst)
+	c, err := Scan(dir, testInst, ScanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestScanNames(t *testing.T) {
 	}
 	for _, s := range c.Scripts {
 		want := Script{Name: s.Name, Path: filepath.Join(dir, s.Name), Module: testInst.Module(s.Name)}
-		if s != want {
+		if !reflect.DeepEqual(s, want) {
 			t.Errorf("got %+v, want %+v", s, want)
 		}
 	}
@@ -171,18 +172,18 @@ func TestScanFlags(t *testing.T) {
 func TestMayExecute(t *testing.T) {
 	const user, group, stranger = 1000, 100, 7
 	for _, c := range []struct {
-		who  identity
+		who  Identity
 		mode fs.FileMode
 		want bool
 	}{
-		{identity{0, nil}, 0o644, false},
-		{identity{0, nil}, 0o001, true},
-		{identity{user, []int{group}}, 0o100, true},
-		{identity{user, []int{group}}, 0o011, false}, // the owner's bits alone count
-		{identity{stranger, []int{1, group}}, 0o010, true},
-		{identity{stranger, []int{1, group}}, 0o101, false},
-		{identity{stranger, []int{1}}, 0o001, true},
-		{identity{stranger, []int{1}}, 0o770, false},
+		{Identity{0, nil}, 0o644, false},
+		{Identity{0, nil}, 0o001, true},
+		{Identity{user, []int{group}}, 0o100, true},
+		{Identity{user, []int{group}}, 0o011, false}, // the owner's bits alone count
+		{Identity{stranger, []int{1, group}}, 0o010, true},
+		{Identity{stranger, []int{1, group}}, 0o101, false},
+		{Identity{stranger, []int{1}}, 0o001, true},
+		{Identity{stranger, []int{1}}, 0o770, false},
 	} {
 		if got := c.who.mayExecute(fakeInfo{mode: c.mode, stat: unixStat(user, group)}); got != c.want {
 			t.Errorf("%+v on %v of %d:%d: got %v", c.who, c.mode, user, group, got)
@@ -214,7 +215,7 @@ func TestScanFolderErrors(t *testing.T) {
 		filepath.Join(dir, "none"): {fs.ErrNotExist, "no such file or directory: create it"},
 		filepath.Join(dir, "file"): {unix.ENOTDIR, "not a directory: name another"},
 	} {
-		_, err := Scan(path, testInst)
+		_, err := Scan(path, testInst, ScanOptions{})
 		if !errors.Is(err, want.cause) || !strings.Contains(err.Error(), want.part) || !strings.Contains(err.Error(), path) {
 			t.Errorf("got %v, want %q", err, want.part)
 		}
