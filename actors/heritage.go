@@ -16,6 +16,7 @@ type heritage struct {
 	run       uint64        // number of the latest run: never starts again at 1, or an old report would match a new run
 	process   Process       // the latest run while it is not reaped, else nil
 	startedAt time.Time     // of the latest run
+	readyAt   time.Time     // of the latest run that became ready
 	served    bool          // the latest run answered a read
 	lastStart time.Duration // that the latest run which became ready needed
 
@@ -28,4 +29,7 @@ type heritage struct {
 
 	timers   uint64                  // number of the latest timer: an older one that still goes off is ignored
 	shutdown chan<- ShutdownFinished // set once Shutdown came
+	killed   bool                    // KillChild came: a run that is stopped from now on is killed
+
+	leftovers []string // of the latest run: what could not be removed
 }

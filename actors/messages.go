@@ -35,8 +35,8 @@ type ShutdownFinished struct {
 	Leftovers []string
 }
 
-// KillChild ends the child at once, without asking it first.
-// From: the supervisor, at a second signal. Handled where there is a child, ignored elsewhere.
+// KillChild ends the child at once, without asking it first, and any that a later Shutdown finds.
+// From: the supervisor, at a second signal. Handled in every state.
 type KillChild struct{}
 
 // ProcessProgressed says what a starting child is doing. From: the run's goroutine. Handled in Starting.
@@ -68,7 +68,7 @@ type ReadFinished struct {
 	Err  error
 }
 
-// ReadExpired says that a read had its time. From: the read's timer. Handled while that read is under way.
+// ReadExpired says that a read had its time, and says so again for as long as the read does not end. From: the read's timer. Handled while that read is under way.
 type ReadExpired struct{ Read uint64 }
 
 // KeepaliveExpired says that the keepalive timer went off. From: that timer. Handled in Running.
@@ -79,9 +79,9 @@ type HoldOffExpired struct{ Timer uint64 }
 
 // Source is the file that a running script offers.
 type Source interface {
-	// Read returns one whole, non-empty text, or an error: at the latest shortly after ctx ends. The caller owns the text. One Read at a time.
-	Read(ctx context.Context) ([]byte, error)
-	// Patient tells that the script would die of a reader that leaves before the end: Read is then not cancelled when its time is up.
+	// Read returns one whole, non-empty text, or an error: at the latest shortly after ctx ends, and as soon as it can without harm to the script once enough is closed. The caller owns the text. One Read at a time.
+	Read(ctx context.Context, enough <-chan struct{}) ([]byte, error)
+	// Patient tells that the script would die of a reader that leaves before the end: the context of Read is then not ended when its time is up.
 	Patient() bool
 }
 

@@ -34,13 +34,13 @@ type fileSource struct {
 }
 
 // Read reads the file. After a FIFO was left in the middle its writer may hold the text of a probe that ran before: that text goes to the next reader, here to nobody.
-func (f *fileSource) Read(ctx context.Context) ([]byte, error) {
+func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) {
 	if f.cut && f.file.FIFO {
-		if _, err := f.file.Read(ctx); err != nil {
+		if _, err := f.file.Read(ctx, enough); err != nil {
 			return nil, err
 		}
 	}
-	body, err := f.file.Read(ctx)
+	body, err := f.file.Read(ctx, enough)
 	f.cut = err != nil
 	return body, err
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // patientStop is how long a stop waits for a read that its script would not survive being left; see Source.Patient.
-const patientStop = time.Second
+const patientStop = 500 * time.Millisecond
 
 // waiter is a request that has no answer yet.
 type waiter struct {
@@ -69,6 +69,7 @@ type read struct {
 	run     uint64
 	source  Source
 	cancel  context.CancelFunc
+	enough  chan struct{} // closed when expired
 	stop    func()        // stops the timer
 	done    chan struct{} // closed when the file is closed
 	expired bool          // its time was up: what it brings is thrown away
@@ -82,25 +83,38 @@ func (a *scriptActor) readNext() {
 	a.current, a.next = a.next, a.current
 	a.her.reads++
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &read{number: a.her.reads, run: a.her.run, source: a.source, cancel: cancel, done: make(chan struct{})}
-	tell := a.tell
-	r.stop = a.cfg.Clock.AfterFunc(a.cfg.ReadTimeout, func() { tell(ReadExpired{r.number}) })
+	r := &read{number: a.her.reads, run: a.her.run, source: a.source, cancel: cancel, enough: make(chan struct{}), done: make(chan struct{})}
+	a.armRead(r)
 	a.her.read = r
+	tell := a.tell
 	a.cfg.Go(func() {
-		body, err := readSource(ctx, r.source)
+		body, err := readSource(ctx, r)
 		close(r.done)
 		tell(ReadFinished{r.number, body, err})
 	})
 }
 
 // readSource turns a panic of the source into an error: in a goroutine of its own it would end the process.
-func readSource(ctx context.Context, s Source) (body []byte, err error) {
+func readSource(ctx context.Context, r *read) (body []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("read metrics: panic: %v", p)
 		}
 	}()
-	return s.Read(ctx)
+	return r.source.Read(ctx, r.enough)
+}
+
+func (a *scriptActor) armRead(r *read) {
+	tell := a.tell
+	r.stop = a.cfg.Clock.AfterFunc(a.cfg.ReadTimeout, func() { tell(ReadExpired{r.number}) })
+}
+
+// expire makes a read one whose text nobody gets.
+func (r *read) expire() {
+	if !r.expired {
+		r.expired = true
+		close(r.enough)
+	}
 }
 
 func (a *scriptActor) readFinished(m ReadFinished) {
@@ -124,17 +138,24 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	a.readNext()
 }
 
-// readExpired answers those who wait for a read that takes too long. The read itself goes on where its script would die of being left.
+// readExpired answers those who wait for a read that takes too long. The read itself goes on where its script would die of being left; those who come meanwhile wait for no longer than a read may take, either.
 func (a *scriptActor) readExpired(m ReadExpired) {
 	r := a.her.read
-	if r == nil || r.number != m.Read || r.expired {
+	if r == nil || r.number != m.Read {
 		return
 	}
-	r.expired = true
+	timeout := script.Answer{Err: script.ErrReadTimeout}
+	a.answer(&a.current, timeout)
+	if r.expired {
+		a.answer(&a.next, timeout)
+	}
+	r.expire()
 	if !r.source.Patient() {
 		r.cancel()
 	}
-	a.answer(&a.current, script.Answer{Err: script.ErrReadTimeout})
+	if a.state == script.Running {
+		a.armRead(r)
+	}
 }
 
 // endRead ends the read under way, if any, and returns what tells that its file is closed. A living script that would die of it gets a moment to come to the end of its text.
@@ -143,7 +164,7 @@ func (a *scriptActor) endRead() (closed <-chan struct{}) {
 	if r == nil {
 		return nil
 	}
-	r.expired = true
+	r.expire()
 	r.stop()
 	if r.source.Patient() && a.her.process != nil {
 		r.stop = a.cfg.Clock.AfterFunc(patientStop, r.cancel)

@@ -67,8 +67,10 @@ type fakeSource struct {
 	patient bool
 }
 
-func (s fakeSource) Read(context.Context) ([]byte, error) { panic("the world finishes reads") }
-func (s fakeSource) Patient() bool                        { return s.patient }
+func (s fakeSource) Read(context.Context, <-chan struct{}) ([]byte, error) {
+	panic("the world finishes reads")
+}
+func (s fakeSource) Patient() bool { return s.patient }
 
 func (w *world) printf(format string, args ...any) { fmt.Fprintf(&w.out, format+"\n", args...) }
 

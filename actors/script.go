@@ -31,6 +31,9 @@ func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script) (*Handle, 
 	board := new(atomic.Pointer[script.Status])
 	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now()})
 	her := &heritage{script: s, board: board}
+	if s.Refused != nil {
+		her.reason = s.Refused.Error()
+	}
 	props := actor.PropsFromProducer(func() actor.Actor { return newScriptActor(cfg, her) })
 	actorPID, err := parent.SpawnNamed(props, s.Module)
 	if err != nil {
@@ -57,9 +60,8 @@ type scriptActor struct {
 	next    waiters // wait for a read that has not begun
 	current waiters // wait for the read under way
 
-	readyAt     time.Time
 	lastRequest time.Time
-	wanted      bool // somebody asked while the run was stopping
+	wanted      bool // somebody asked since the run began to stop
 
 	timer     uint64 // the timer that counts, see heritage.timers
 	stopTimer func()
@@ -139,6 +141,7 @@ func (a *scriptActor) handle(message any) {
 	case Shutdown:
 		a.beginShutdown(m)
 	case KillChild:
+		a.her.killed = true
 		if a.her.process != nil {
 			a.her.process.Kill()
 		}
@@ -162,7 +165,7 @@ func (a *scriptActor) begin() {
 	case a.her.process != nil: // the incarnation before had a bug
 		a.becomeStopping("actor restarted")
 	case a.her.shutdown != nil:
-		a.becomeStopped(nil)
+		a.becomeStopped()
 	case a.her.retryAt.After(now):
 		a.becomeBackingOff("actor restarted")
 	default:
@@ -186,6 +189,10 @@ func (a *scriptActor) end() {
 
 // readMetrics: the request is registered before anything is done for it, so that a panic in between still finds it.
 func (a *scriptActor) readMetrics(m *ReadMetrics) {
+	if err := a.her.script.Refused; err != nil {
+		a.refuse(m, err)
+		return
+	}
 	a.lastRequest = a.cfg.Clock.Now()
 	switch a.state {
 	case script.Running:
@@ -204,7 +211,7 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 			a.refuse(m, script.ErrShuttingDown)
 			return
 		}
-		a.wanted = true
+		a.wanted = a.state == script.Stopping
 		a.warming.add(m, a.lastRequest)
 		a.answerImpatient(m)
 	}
@@ -247,14 +254,14 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	}
 	now := a.cfg.Clock.Now()
 	lasted := now.Sub(a.her.startedAt)
-	a.her.process, a.osPID = nil, 0
+	a.her.process, a.osPID, a.her.leftovers = nil, 0, m.Exit.Leftovers
 	a.endRead()
 	a.disarm()
 	reason := m.Exit.Reason()
 	a.cfg.Listen(ChildEnded{now, a.her.script.Name, m.Run, m.Exit.Stopped, lasted, reason, m.Exit.Leftovers})
 
 	if a.state == script.Stopping {
-		a.stopped(m.Exit.Leftovers)
+		a.stopped()
 		return
 	}
 	a.her.reason = reason
@@ -296,15 +303,15 @@ func (a *scriptActor) startAgain() {
 }
 
 // stopped goes on after a run that was told to end.
-func (a *scriptActor) stopped(leftovers []string) {
+func (a *scriptActor) stopped() {
+	a.her.backoff.recovered(a.health())
 	switch {
 	case a.her.shutdown != nil:
-		a.becomeStopped(leftovers)
+		a.becomeStopped()
 	case a.her.retryAt.After(a.cfg.Clock.Now()):
 		a.becomeBackingOff("child ended")
 		a.answerAll(script.ErrBackingOff)
 	case a.wanted || a.her.script.Autostart:
-		a.wanted = false
 		a.becomeStarting("request")
 	default:
 		a.becomeIdle("child ended")
@@ -313,12 +320,31 @@ func (a *scriptActor) stopped(leftovers []string) {
 
 // holdOff sets the moment before which nothing starts.
 func (a *scriptActor) holdOff() {
-	now := a.cfg.Clock.Now()
-	a.her.retryAt = now.Add(a.her.backoff.next(now.Sub(a.her.startedAt)))
+	a.her.retryAt = a.cfg.Clock.Now().Add(a.her.backoff.next(a.health()))
+}
+
+// health is how long the latest run was ready.
+func (a *scriptActor) health() time.Duration {
+	if a.her.readyAt.Before(a.her.startedAt) {
+		return 0
+	}
+	return a.cfg.Clock.Now().Sub(a.her.readyAt)
+}
+
+// keepalive is how long the script may go unused; 0: for ever.
+func (a *scriptActor) keepalive() time.Duration {
+	switch own := a.her.script.Directives.Keepalive; {
+	case a.her.script.Autostart:
+		return 0
+	case own != nil:
+		return *own
+	default:
+		return a.cfg.Keepalive
+	}
 }
 
 func (a *scriptActor) armKeepalive(d time.Duration) {
-	if a.cfg.Keepalive <= 0 || a.her.script.Autostart {
+	if d <= 0 {
 		return
 	}
 	a.arm(d, func(timer uint64) any { return KeepaliveExpired{timer} })
@@ -349,11 +375,11 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 	if m.Timer != a.timer || a.state != script.Running {
 		return
 	}
-	used := a.readyAt
+	used := a.her.readyAt
 	if a.lastRequest.After(used) {
 		used = a.lastRequest
 	}
-	left := used.Add(a.cfg.Keepalive).Sub(a.cfg.Clock.Now())
+	left := used.Add(a.keepalive()).Sub(a.cfg.Clock.Now())
 	if r := a.her.read; left <= 0 && r != nil && !r.expired {
 		left = slowRead // somebody still waits for a read that is in its time
 	}
@@ -380,19 +406,19 @@ func (a *scriptActor) beginShutdown(m Shutdown) {
 	a.her.shutdown = m.Report
 	switch a.state {
 	case script.Idle, script.BackingOff:
-		a.becomeStopped(nil)
+		a.becomeStopped()
 	case script.Starting, script.Running:
 		a.becomeStopping("shutdown")
 	case script.Stopping: // reports when the child is gone
 	case script.Stopped:
-		a.reportShutdown(nil)
+		a.reportShutdown()
 	}
 	a.answerAll(script.ErrShuttingDown)
 }
 
-func (a *scriptActor) reportShutdown(leftovers []string) {
+func (a *scriptActor) reportShutdown() {
 	select {
-	case a.her.shutdown <- ShutdownFinished{a.her.script.Name, leftovers}:
+	case a.her.shutdown <- ShutdownFinished{a.her.script.Name, a.her.leftovers}:
 	default:
 	}
 }

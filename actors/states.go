@@ -34,6 +34,7 @@ import (
 //	stopped      Shutdown           reports again                                                           -
 //
 // When the child of an autostart script ends, the actor fails: it panics with a childEnded, the supervisor restarts it, and the reborn actor begins in backing-off.
+// A script that is refused (see script.Script) is idle until shutdown and answers with why.
 // After a panic that is a bug, the reborn actor begins in stopping while there is a child, else in backing-off. KillChild reaches the child in any state.
 var transitions = map[script.State][]script.State{
 	script.Idle:       {script.Starting, script.Stopped},
@@ -89,7 +90,7 @@ func (a *scriptActor) becomeStarting(cause string) {
 	}
 	a.her.run++
 	a.her.startedAt = a.cfg.Clock.Now()
-	a.her.served = false
+	a.her.served, a.wanted = false, false
 	a.become(script.Starting, cause)
 	a.her.process = a.cfg.Starter.Start(a.her.script, a.her.run, a.tell)
 }
@@ -99,8 +100,8 @@ func (a *scriptActor) becomeRunning(source Source) {
 	a.source = source
 	a.her.lastStart = a.cfg.Clock.Now().Sub(a.her.startedAt)
 	a.become(script.Running, "ready")
-	a.readyAt = a.since
-	a.armKeepalive(a.cfg.Keepalive)
+	a.her.readyAt = a.since
+	a.armKeepalive(a.keepalive())
 	a.warming.moveTo(&a.next)
 	a.readNext()
 }
@@ -108,9 +109,13 @@ func (a *scriptActor) becomeRunning(source Source) {
 // becomeStopping ends the run: the read is closed first, since a child does not end while its file is held.
 func (a *scriptActor) becomeStopping(cause string) {
 	a.disarm()
+	a.wanted = false
 	after := a.endRead()
 	a.become(script.Stopping, cause)
 	a.her.process.Stop(after)
+	if a.her.killed {
+		a.her.process.Kill()
+	}
 }
 
 // becomeBackingOff waits for her.retryAt.
@@ -119,9 +124,9 @@ func (a *scriptActor) becomeBackingOff(cause string) {
 	a.armHoldOff(a.her.retryAt.Sub(a.cfg.Clock.Now()))
 }
 
-// becomeStopped is the end: nothing is left of the child, and none is started again.
-func (a *scriptActor) becomeStopped(leftovers []string) {
+// becomeStopped is the end: there is no child, and none is started again.
+func (a *scriptActor) becomeStopped() {
 	a.disarm()
 	a.become(script.Stopped, "shutdown")
-	a.reportShutdown(leftovers)
+	a.reportShutdown()
 }

@@ -33,7 +33,7 @@ type outcome struct {
 func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
 	now := s.now()
 	o := outcomeOf(answer, now)
-	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, script.ErrInternal) {
+	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, script.ErrInternal) && !errors.Is(answer.Err, script.ErrDirective) {
 		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
 	}
 	if o.retry > 0 {
@@ -88,6 +88,10 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 		return outcome{code: fasthttp.StatusGatewayTimeout, text: name + " is running, but gave no metrics in time\n"}
 	case errors.Is(err, script.ErrReadFailed):
 		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
+	case errors.Is(err, script.ErrUntrusted):
+		return outcome{code: fasthttp.StatusForbidden, text: name + " is not run: " + printableLines(err.Error()) + "\n"}
+	case errors.Is(err, script.ErrDirective):
+		return outcome{code: fasthttp.StatusInternalServerError, text: name + " is not run: " + printableLines(err.Error()) + "\n"}
 	case errors.Is(err, script.ErrShuttingDown):
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: "exporter is shutting down\n"}
 	default:

@@ -105,6 +105,14 @@ var outcomes = map[string]struct {
 		answer: script.Answer{Err: fmt.Errorf("%w: permission denied", script.ErrReadFailed), Status: status(script.Running, nil)},
 		code:   502, begin: "a.stp: script's metrics cannot be read: permission denied\n",
 	},
+	"untrusted": {
+		answer: script.Answer{Err: fmt.Errorf("%w: others can write it: chmod o-w a.stp", script.ErrUntrusted), Status: status(script.Idle, nil)},
+		code:   403, begin: "a.stp is not run: not safe to run: others can write it: chmod o-w a.stp\n",
+	},
+	"wrong directive": {
+		answer: script.Answer{Err: fmt.Errorf("a.stp:3: %w: want true or false", script.ErrDirective), Status: status(script.Idle, nil)},
+		code:   500, begin: "a.stp is not run: a.stp:3: wrong header: want true or false\n",
+	},
 	"shutting down": {
 		answer: script.Answer{Err: script.ErrShuttingDown, Status: status(script.Stopping, nil)},
 		code:   503, retryAfter: "10", begin: "exporter is shutting down\n",

@@ -51,12 +51,16 @@ func (restartAlways) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor
 }
 
 // neverRestart is the strategy for the root: a restart would respawn every script actor, and their children would be orphans. It leaves the root suspended and says so.
-type neverRestart struct{ fatal chan<- error }
+type neverRestart struct {
+	fatal chan<- error
+	log   *zap.Logger
+}
 
 // HandleFailure reports the failure.
 func (n *neverRestart) HandleFailure(_ *actor.ActorSystem, _ actor.Supervisor, _ *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+	n.log.Error("root actor failed", zap.Any("error", reason), zap.ByteString("stack", debug.Stack()))
 	select {
-	case n.fatal <- fmt.Errorf("root actor failed: %v\n%s", reason, debug.Stack()):
+	case n.fatal <- fmt.Errorf("root actor failed: %v", reason):
 	default:
 	}
 }

@@ -67,7 +67,7 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 		publish: func(c *catalogue) { s.scripts.Store(c); close(published) },
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return root },
-		actor.WithSupervisor(restartAlways{}), actor.WithGuardian(&neverRestart{s.fatal}))
+		actor.WithSupervisor(restartAlways{}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
 	var err error
 	if s.rootPID, err = s.system.Root.SpawnNamed(props, "root"); err != nil {
 		return nil, fmt.Errorf("spawn root actor: %w", err)

@@ -98,7 +98,7 @@ type source struct {
 	broken func(ctx context.Context) error
 }
 
-func (s *source) Read(ctx context.Context) ([]byte, error) {
+func (s *source) Read(ctx context.Context, _ <-chan struct{}) ([]byte, error) {
 	if !s.busy.CompareAndSwap(false, true) {
 		panic("two reads of one script at a time")
 	}

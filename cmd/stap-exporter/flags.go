@@ -17,16 +17,17 @@ import (
 
 // options are the command line, checked.
 type options struct {
-	listen       []string
-	keepalive    time.Duration
-	scripts      string
-	stap         string
-	runtime      stap.Runtime
-	cacheDir     string
-	startTimeout time.Duration
-	readTimeout  time.Duration
-	logLevel     zapcore.Level
-	logFormat    string
+	listen        []string
+	keepalive     time.Duration
+	scripts       string
+	allowInsecure bool
+	stap          string
+	runtime       stap.Runtime
+	cacheDir      string
+	startTimeout  time.Duration
+	readTimeout   time.Duration
+	logLevel      zapcore.Level
+	logFormat     string
 }
 
 // parseFlags returns done when the command line only asked for help or the version. An error names the flag and its value.
@@ -69,6 +70,7 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 	}
 	flag("scripts", 's', "DIR", "Folder of the scripts, each a file *.stp (/etc/stap-exporter).", setScripts)
 	flag("c", 'c', "DIR", "Another name for --scripts.", setScripts).Hidden()
+	app.Flag("scripts.allow-insecure", "Run scripts that others than root and this user can change, too.").BoolVar(&opts.allowInsecure)
 	flag("web.listen-address", 0, "HOST:PORT", "Address to listen on; may be repeated; wins over --port.", func(s string) error {
 		opts.listen = append(opts.listen, s)
 		return checkAddress(s)

@@ -26,13 +26,19 @@ import (
 
 // Bounds of a shutdown.
 const (
-	drainTimeout = 5 * time.Second  // for requests in flight
+	drainAlone   = time.Second      // for requests in flight, before the scripts are ended
+	drainTimeout = 5 * time.Second  // for all replies to be sent
 	endTimeout   = 45 * time.Second // for all children: each has its own, shorter bounds
 )
 
 // serve runs the exporter until a signal or a failure ends it. Its error is the one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
 	log := newLogger(opts, stderr)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, endSignals()...)
+	defer signal.Stop(signals)
+	// A log that nobody reads any more is no reason to end. (Ignored, the signal would be ignored in the children, too.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
 	// Everything that can be wrong with the command line's names is found before anything runs.
 	dir, err := scriptsDir(opts.scripts)
@@ -48,7 +54,7 @@ func serve(opts options, stderr io.Writer) error {
 		return err
 	}
 	defer lock.Release()
-	found, err := script.Scan(dir, instance)
+	found, err := script.Scan(dir, instance, script.ScanOptions{AllowInsecure: opts.allowInsecure})
 	if err != nil {
 		return err
 	}
@@ -72,10 +78,6 @@ func serve(opts options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
 
 	logScripts(log, dir, found)
 	tree, err := supervisor.Start(supervisor.Config{
@@ -111,32 +113,49 @@ func serve(opts options, stderr io.Writer) error {
 func shutdown(front *httpfront.Server, tree *supervisor.Supervisor, signals <-chan os.Signal, log *zap.Logger) error {
 	done := make(chan struct{})
 	defer close(done)
-	drain, drained := context.WithTimeout(context.Background(), drainTimeout)
-	defer drained()
+	drain, cut := context.WithTimeout(context.Background(), drainTimeout)
+	defer cut()
 	go func() {
 		select {
 		case s := <-signals:
 			log.Warn("killing the children", zap.Stringer("signal", s))
-			drained()
+			cut()
 			tree.Kill()
 		case <-done:
 		}
 	}()
 
-	// 1. Stop accepting, and let requests in flight end.
-	if err := front.Shutdown(drain); err != nil {
-		log.Warn("requests were cut off", zap.Error(err))
+	// 1. Stop accepting, and let requests in flight end: most do so in no time.
+	drained := make(chan error, 1)
+	go func() { drained <- front.Shutdown(drain) }()
+	select {
+	case err := <-drained:
+		drained <- err
+	case <-time.After(drainAlone):
+	case <-drain.Done():
 	}
-	// 2. End the scripts: each actor ends its child and reports when nothing is left of it. Then the actors end.
+	// 2. End the scripts: each actor answers who still waits, ends its child and reports when nothing is left of it. Then the actors end.
 	end, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	left := tree.Shutdown(end)
+	if err := <-drained; err != nil {
+		log.Warn("requests were cut off", zap.Error(err))
+	}
 	// 3. Say what is left, if anything.
 	if len(left) > 0 {
 		return fmt.Errorf("left behind: %s", strings.Join(left, "; "))
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// endSignals are the signals that end the exporter. SIGHUP comes when its terminal goes; nohup keeps it away.
+func endSignals() []os.Signal {
+	list := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
+	if !signal.Ignored(syscall.SIGHUP) {
+		list = append(list, syscall.SIGHUP)
+	}
+	return list
 }
 
 func newLogger(opts options, w io.Writer) *zap.Logger {
@@ -175,6 +194,16 @@ func makeCacheDir(dir string) error {
 func logScripts(log *zap.Logger, dir string, found script.Catalogue) {
 	for _, r := range found.Refused {
 		log.Warn("script refused", zap.String("script", r.Name), zap.Error(r.Err))
+	}
+	insecure := map[string]bool{}
+	for _, each := range found.Scripts {
+		if each.Refused != nil {
+			log.Warn("script refused", zap.String("script", each.Name), zap.Error(each.Refused))
+		}
+		if each.Insecure != nil && !insecure[each.Insecure.Error()] {
+			insecure[each.Insecure.Error()] = true // often the folder's, and so the same for all
+			log.Warn("script allowed though not safe", zap.String("script", each.Name), zap.Error(each.Insecure))
+		}
 	}
 	if len(found.Scripts) == 0 {
 		log.Warn("no scripts: put files *.stp into the folder and start again", zap.String("folder", dir))

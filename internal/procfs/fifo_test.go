@@ -29,7 +29,7 @@ func mustRead(t testing.TB, f File) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
-	body, err := f.Read(ctx)
+	body, err := f.Read(ctx, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func mustRead(t testing.TB, f File) []byte {
 // mustFail reads and holds the error against want, and the text of it against part. Only when ErrEmpty is wanted may the error be one.
 func mustFail(ctx context.Context, t *testing.T, f File, part string, want ...error) {
 	t.Helper()
-	body, err := f.Read(ctx)
+	body, err := f.Read(ctx, nil)
 	if body != nil {
 		t.Fatalf("got a body of %d bytes", len(body))
 	}
@@ -65,7 +65,7 @@ type result struct {
 func readAside(ctx context.Context, f File) <-chan result {
 	done := make(chan result, 1)
 	go func() {
-		body, err := f.Read(ctx)
+		body, err := f.Read(ctx, nil)
 		done <- result{body, err}
 	}()
 	return done
@@ -88,7 +88,7 @@ func TestFIFOHammered(t *testing.T) {
 				all.Go(func() {
 					for range reads {
 						one.Lock()
-						body, err := f.Read(within(t, long))
+						body, err := f.Read(within(t, long), nil)
 						if err != nil {
 							t.Error(err)
 						} else if run := bodyRun(noFatal{t}, body, size); run <= last {

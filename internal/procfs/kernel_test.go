@@ -107,7 +107,7 @@ func TestKernelFileTriedAgain(t *testing.T) {
 					become(t, f)
 				}
 			}}
-			body, err := f.Read(ctx)
+			body, err := f.Read(ctx, nil)
 			if string(body) != "count 1\n" || err != nil {
 				t.Errorf("got %q, %v", body, err)
 			}
@@ -183,7 +183,7 @@ func TestReadAllocations(t *testing.T) {
 	write(t, f.Path, testBody(1, 8192))
 	ctx := within(t, long)
 	n := testing.AllocsPerRun(200, func() {
-		if _, err := f.Read(ctx); err != nil {
+		if _, err := f.Read(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -208,7 +208,7 @@ func benchmarkRead(b *testing.B, f File) {
 	b.SetBytes(int64(len(mustRead(b, f))))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := f.Read(ctx); err != nil {
+		if _, err := f.Read(ctx, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

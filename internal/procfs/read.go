@@ -40,7 +40,9 @@ const (
 // A body longer than MaxBody is ErrTooLarge, at once for an abandonable file, otherwise when it has been read to its end.
 //
 // A writer killed while it writes leaves a FIFO that ends early, and nothing in it tells: whoever knows that the process died throws away what was read meanwhile.
-func (f File) Read(ctx context.Context) ([]byte, error) {
+//
+// Once enough is closed (nil: never), Read does not open the file again: it ends after the attempt under way, which reads a FIFO to its end. That is how to give up a file that is not abandonable.
+func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) {
 	s := getScratch()
 	defer s.release()
 
@@ -63,6 +65,9 @@ func (f File) Read(ctx context.Context) ([]byte, error) {
 		default:
 			return nil, fmt.Errorf("read procfs file %q: %w", f.Path, err)
 		}
+		if isClosed(enough) {
+			return nil, fmt.Errorf("read procfs file %q: given up, last seen: %w", f.Path, last)
+		}
 		if f.FIFO && empty == 1 && other == 0 {
 			// Nearly always the writer needs a few microseconds to see that the last reader has left; a sleep takes far longer.
 			runtime.Gosched()
@@ -75,6 +80,15 @@ func (f File) Read(ctx context.Context) ([]byte, error) {
 		last = errors.New("empty answer")
 	}
 	return nil, fmt.Errorf("read procfs file %q: %w, last seen: %w", f.Path, ctx.Err(), last)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // passing tells the errors of a file that is not there yet or is going away from those that stay.

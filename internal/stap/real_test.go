@@ -61,7 +61,7 @@ func mustRead(t *testing.T, file procfs.File) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	body, err := file.Read(ctx)
+	body, err := file.Read(ctx, nil)
 	if err != nil || !bytes.HasPrefix(body, []byte(`count{x="a"} `)) {
 		t.Fatalf("body is %q (%v)", body, err)
 	}
@@ -75,7 +75,7 @@ func TestRealScript(t *testing.T) {
 	waitFor(t, "a count", func() bool { // the first timer may not have fired yet: no keys, an empty body
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		body, err := ready.File.Read(ctx)
+		body, err := ready.File.Read(ctx, nil)
 		return err == nil && bytes.HasPrefix(body, []byte(`count{x="a"} `))
 	})
 	r.Stop(nil)
