@@ -3,23 +3,27 @@ package actors
 import (
 	"time"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/stap"
 )
 
-// Event is something that happened to a script. The log listens; the actor itself logs nothing.
+// Event is something that happened to a script. Log, metrics and API listen; the actor itself logs nothing.
 type Event interface{ event() }
 
 // StateChanged is published at every change of a script's state.
 type StateChanged struct {
-	Time    time.Time
-	Script  string
-	From    script.State
-	To      script.State
-	Cause   string    // why, in fixed words: "request", "autostart", "ready", "keepalive", "shutdown", "child ended", …
-	Run     uint64    // the run that it is about
-	OSPID   int       // of the child, 0 when there is none
-	RetryAt time.Time // with To BackingOff
-	Reason  string    // why the last run ended, several lines
+	Time     time.Time
+	Script   string
+	From     script.State
+	To       script.State
+	Cause    string        // why, in fixed words: "request", "autostart", "ready", "keepalive", "shutdown", "child ended", …
+	Run      uint64        // the run that it is about
+	Took     time.Duration // with To Running: from the start; with Compiled true it had to compile
+	Compiled bool
+	OSPID    int       // of the child, 0 when there is none
+	RetryAt  time.Time // with To BackingOff
+	Reason   string    // why the last run ended, several lines
 }
 
 // ChildEnded is published when a run is over: its processes are reaped and what they left is removed.
@@ -29,8 +33,9 @@ type ChildEnded struct {
 	Run       uint64
 	Asked     bool          // the exporter had stopped it
 	Lasted    time.Duration // from its start
-	Reason    string
-	Leftovers []string // what could not be removed
+	Exit      stap.Exit
+	Reason    string   // Exit's
+	Leftovers []string // Exit's: what could not be removed
 }
 
 // ActorFailed is published when a script actor panicked for another reason than the end of its child: a bug.
@@ -41,6 +46,17 @@ type ActorFailed struct {
 	Stack  string
 }
 
+// ReadEnded is published when a read's file is closed.
+type ReadEnded struct {
+	Script   string
+	Duration time.Duration    // from the decision to read to the end of the check
+	Page     *exposition.Page // nil with Err
+	Err      error            // why there is no page
+	Expired  bool             // its time was up before: nobody got its page
+	Replies  int              // how many requests it answered
+}
+
 func (StateChanged) event() {}
+func (ReadEnded) event()    {}
 func (ChildEnded) event()   {}
 func (ActorFailed) event()  {}

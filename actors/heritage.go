@@ -13,12 +13,16 @@ type heritage struct {
 	script script.Script
 	board  *atomic.Pointer[script.Status] // the published status; read by anybody, written by the actor
 
+	requests *script.Requests
+	listen   func(Event) // gets the script's events
+
 	run       uint64        // number of the latest run: never starts again at 1, or an old report would match a new run
 	process   Process       // the latest run while it is not reaped, else nil
 	startedAt time.Time     // of the latest run
 	readyAt   time.Time     // of the latest run that became ready
 	served    bool          // the latest run answered a read
 	lastStart time.Duration // that the latest run which became ready needed
+	compiled  bool          // that run had to compile
 
 	reads uint64 // number of the latest read
 	read  *read  // the read whose file is not closed yet, else nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -12,7 +13,7 @@ import (
 
 // ReadMetrics asks for the script's text, and starts the script when it does not run.
 // From: Handle.Ask, on behalf of the HTTP front end. Handled in every state.
-// Reply: exactly one script.Answer through respond. The body belongs to all who got it: nobody writes to it.
+// Reply: exactly one script.Answer through respond. The page belongs to all who got it: nobody writes to it.
 // The message belongs to the asker; the actor may use it until it has responded, and never after.
 type ReadMetrics struct {
 	Query script.Query
@@ -48,9 +49,10 @@ type ProcessProgressed struct {
 
 // ProcessReady says that the script's procfs file is there. From: the run's goroutine. Handled in Starting.
 type ProcessReady struct {
-	Run    uint64
-	OSPID  int
-	Source Source
+	Run      uint64
+	OSPID    int
+	Compiled bool // the start had to compile
+	Source   Source
 }
 
 // ProcessExited says that the child was reaped and what it left was removed: the last report of a run.
@@ -60,11 +62,11 @@ type ProcessExited struct {
 	Exit stap.Exit
 }
 
-// ReadFinished ends a read: its file is closed. Body belongs to the actor from then on.
+// ReadFinished ends a read: its file is closed, its text is checked. The page is shared by all who get it: nobody writes to it.
 // From: the read's goroutine. Handled in every state.
 type ReadFinished struct {
 	Read uint64
-	Body []byte
+	Page *exposition.Page
 	Err  error
 }
 
@@ -79,8 +81,8 @@ type HoldOffExpired struct{ Timer uint64 }
 
 // Source is the file that a running script offers.
 type Source interface {
-	// Read returns one whole, non-empty text, or an error: at the latest shortly after ctx ends, and as soon as it can without harm to the script once enough is closed. The caller owns the text. One Read at a time.
-	Read(ctx context.Context, enough <-chan struct{}) ([]byte, error)
+	// Read returns one whole text, checked, or an error: at the latest shortly after ctx ends, and as soon as it can without harm to the script once enough is closed. One Read at a time.
+	Read(ctx context.Context, enough <-chan struct{}) (*exposition.Page, error)
 	// Patient tells that the script would die of a reader that leaves before the end: the context of Read is then not ended when its time is up.
 	Patient() bool
 }

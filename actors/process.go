@@ -2,7 +2,10 @@ package actors
 
 import (
 	"context"
+	"errors"
+	"time"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/procfs"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
@@ -20,29 +23,72 @@ func (s hostStarter) Start(sc script.Script, run uint64, report func(message any
 		case stap.Progress:
 			report(ProcessProgressed{e.Run, e.OSPID, e.Activity})
 		case stap.Ready:
-			report(ProcessReady{e.Run, e.OSPID, &fileSource{file: e.File}})
+			report(ProcessReady{e.Run, e.OSPID, e.Compiled, &fileSource{name: sc.Name, file: e.File, alive: e.Alive, directives: metadata(sc)}})
 		case stap.Exited:
 			report(ProcessExited{e.Run, e.Exit})
 		}
 	})
 }
 
-// fileSource is the file of one run. Its reads come one after the other, so it needs no lock.
-type fileSource struct {
-	file procfs.File
-	cut  bool // the last read was cut off
+// metadata is what the script's header says of its metrics. What is wrong with it "check" has named; the rest is used.
+func metadata(sc script.Script) *exposition.Directives {
+	list := make([]exposition.Metadata, 0, len(sc.Directives.Metrics))
+	for _, m := range sc.Directives.Metrics {
+		typ, _ := exposition.ParseType(m.Type)
+		list = append(list, exposition.Metadata{Name: m.Name, Type: typ, Help: m.Help})
+	}
+	d, _ := exposition.NewDirectives(list)
+	return d
 }
 
-// Read reads the file. After a FIFO was left in the middle its writer may hold the text of a probe that ran before: that text goes to the next reader, here to nobody.
-func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) {
+// tornPause is how long a text without a newline at its end waits for the news that its script was dying: SystemTap ends a script after an error in its probe, with what the probe had written until then.
+const tornPause = 100 * time.Millisecond
+
+// errDied tells that the script ended while it was read. The actor hears of that from the process, with the reason, and answers with it.
+var errDied = errors.New("script ended while it was read")
+
+// fileSource is the file of one run. Its reads come one after the other, so it needs no lock.
+type fileSource struct {
+	name       string
+	file       procfs.File
+	alive      func() bool
+	directives *exposition.Directives
+	cut        bool // the last read was cut off
+}
+
+// Read reads the file and checks its text. After a FIFO was left in the middle its writer may hold the text of a probe that ran before: that text goes to the next reader, here to nobody.
+// A text that stays empty gives a page that says so: an empty reply would make Prometheus forget every series of the script.
+func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposition.Page, error) {
 	if f.cut && f.file.FIFO {
-		if _, err := f.file.Read(ctx, enough); err != nil {
+		if _, err := f.file.Read(ctx, enough); err != nil && !errors.Is(err, procfs.ErrEmpty) {
 			return nil, err
 		}
 	}
-	body, err := f.file.Read(ctx, enough)
-	f.cut = err != nil
-	return body, err
+	text, err := f.file.Read(ctx, enough)
+	f.cut = err != nil && !errors.Is(err, procfs.ErrEmpty)
+	switch {
+	case ctx.Err() != nil || f.cut:
+		return nil, err
+	case err != nil:
+		return exposition.NoSamples(f.name + " has no samples yet"), nil
+	}
+	ended := f.file.FIFO && !f.alive()
+	if ended {
+		// A FIFO ends in the same way when its writer is killed in the middle of the text.
+		return nil, errDied
+	}
+	if text[len(text)-1] != '\n' {
+		select {
+		case <-time.After(tornPause):
+		case <-ctx.Done():
+		}
+		ended = !f.alive()
+	}
+	page := exposition.Check(text, exposition.Options{ChildEnded: ended, Directives: f.directives})
+	if page.Empty() {
+		return exposition.NoSamples(f.name + " has no samples yet"), nil
+	}
+	return page, nil
 }
 
 // Patient is true for a FIFO whose writer would die of SIGPIPE.

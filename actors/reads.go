@@ -2,9 +2,11 @@ package actors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 )
 
@@ -67,6 +69,7 @@ func (w *waiters) moveTo(other *waiters) {
 type read struct {
 	number  uint64
 	run     uint64
+	begun   time.Time
 	source  Source
 	cancel  context.CancelFunc
 	enough  chan struct{} // closed when expired
@@ -83,19 +86,19 @@ func (a *scriptActor) readNext() {
 	a.current, a.next = a.next, a.current
 	a.her.reads++
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &read{number: a.her.reads, run: a.her.run, source: a.source, cancel: cancel, enough: make(chan struct{}), done: make(chan struct{})}
+	r := &read{number: a.her.reads, run: a.her.run, begun: a.cfg.Clock.Now(), source: a.source, cancel: cancel, enough: make(chan struct{}), done: make(chan struct{})}
 	a.armRead(r)
 	a.her.read = r
 	tell := a.tell
 	a.cfg.Go(func() {
-		body, err := readSource(ctx, r)
+		page, err := readSource(ctx, r)
 		close(r.done)
-		tell(ReadFinished{r.number, body, err})
+		tell(ReadFinished{r.number, page, err})
 	})
 }
 
 // readSource turns a panic of the source into an error: in a goroutine of its own it would end the process.
-func readSource(ctx context.Context, r *read) (body []byte, err error) {
+func readSource(ctx context.Context, r *read) (page *exposition.Page, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("read metrics: panic: %v", p)
@@ -125,12 +128,21 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	a.her.read = nil
 	r.stop()
 	r.cancel()
+	ended := ReadEnded{Script: a.her.script.Name, Duration: a.cfg.Clock.Now().Sub(r.begun), Page: m.Page, Err: m.Err, Expired: r.expired}
+	if !r.expired {
+		ended.Replies = len(a.current.list)
+	}
+	a.her.listen(ended)
 	switch {
 	case r.expired || r.run != a.her.run || a.state != script.Running:
 		// Those who waited for it were answered; what it brought may be older than those who wait now.
+	case errors.Is(m.Err, errDied):
+		a.current.moveTo(&a.next) // the process tells why in a moment
+	case m.Err == nil && m.Page.Ruined():
+		a.answer(&a.current, script.Answer{Err: fmt.Errorf("%w: %s", script.ErrRuined, m.Page.First)})
 	case m.Err == nil:
 		a.her.served = true
-		a.answer(&a.current, script.Answer{Body: m.Body})
+		a.answer(&a.current, script.Answer{Page: m.Page})
 	default:
 		a.answer(&a.current, script.Answer{Err: fmt.Errorf("%w: %w", script.ErrReadFailed, m.Err)})
 	}

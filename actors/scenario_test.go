@@ -15,6 +15,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/cockroachdb/datadriven"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -67,7 +68,7 @@ type fakeSource struct {
 	patient bool
 }
 
-func (s fakeSource) Read(context.Context, <-chan struct{}) ([]byte, error) {
+func (s fakeSource) Read(context.Context, <-chan struct{}) (*exposition.Page, error) {
 	panic("the world finishes reads")
 }
 func (s fakeSource) Patient() bool { return s.patient }
@@ -164,9 +165,11 @@ func (w *world) collect() {
 		select {
 		case r := <-w.asked[name].reply:
 			delete(w.asked, name)
-			what := strconv.Quote(string(r.answer.Body))
+			what := ""
 			if r.answer.Err != nil {
 				what = r.answer.Err.Error()
+			} else {
+				what = strconv.Quote(string(r.answer.Page.Text()))
 			}
 			w.printf("%s gets %s [%s]", name, what, r.answer.Status.State)
 		default:
@@ -252,7 +255,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		}
 		w.deliver(ProcessExited{Run: run(), Exit: exit})
 	case "read":
-		m := ReadFinished{Read: number(t, d, "number", w.her.reads), Body: []byte(arg(t, d, "body", ""))}
+		m := ReadFinished{Read: number(t, d, "number", w.her.reads), Page: exposition.Check([]byte(arg(t, d, "body", "")+" 1\n"), exposition.Options{})}
 		if d.HasArg("err") {
 			m = ReadFinished{Read: m.Read, Err: errors.New(arg(t, d, "err", ""))}
 		}

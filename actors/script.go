@@ -18,9 +18,10 @@ const slowRead = 100 * time.Millisecond
 // Config is what all script actors of a server have in common. Nothing in it changes after the first Spawn.
 type Config struct {
 	Starter     Starter
-	Keepalive   time.Duration // stop an on-demand script that nobody asked for this long; 0: never
-	ReadTimeout time.Duration // of one read
-	Listen      func(Event)   // gets every event, in the actor's goroutine: it must not block
+	Keepalive   time.Duration                                                                           // stop an on-demand script that nobody asked for this long; 0: never
+	ReadTimeout time.Duration                                                                           // of one read
+	Listener    func(script.Script) func(Event)                                                         // makes what gets a script's events, in its actor's goroutine: it must not block
+	Decorate    func(script.Script) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer) // what measures a script's actor
 	Clock       Clock
 	Go          func(func()) // runs a read in a goroutine of its own
 }
@@ -29,12 +30,14 @@ type Config struct {
 func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script) (*Handle, error) {
 	root := parent.ActorSystem().Root
 	board := new(atomic.Pointer[script.Status])
-	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now()})
-	her := &heritage{script: s, board: board}
+	requests := new(script.Requests)
+	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now(), Requests: requests})
+	her := &heritage{script: s, board: board, requests: requests, listen: cfg.Listener(s)}
 	if s.Refused != nil {
 		her.reason = s.Refused.Error()
 	}
-	props := actor.PropsFromProducer(func() actor.Actor { return newScriptActor(cfg, her) })
+	wrap, mailbox := cfg.Decorate(s)
+	props := actor.PropsFromProducer(func() actor.Actor { return wrap(newScriptActor(cfg, her)) }, actor.WithMailbox(mailbox))
 	actorPID, err := parent.SpawnNamed(props, s.Module)
 	if err != nil {
 		return nil, fmt.Errorf("spawn actor of %q: %w", s.Name, err)
@@ -110,7 +113,7 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 func (a *scriptActor) guarded(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.cfg.Listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
+			a.her.listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
 		}
 	}()
 	f()
@@ -154,7 +157,7 @@ func (a *scriptActor) reportBug() {
 		return
 	}
 	if p := recover(); p != nil {
-		a.cfg.Listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
+		a.her.listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
 		panic(p)
 	}
 }
@@ -194,6 +197,7 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		return
 	}
 	a.lastRequest = a.cfg.Clock.Now()
+	a.her.requests.Came(a.lastRequest)
 	switch a.state {
 	case script.Running:
 		a.next.add(m, a.lastRequest)
@@ -245,7 +249,7 @@ func (a *scriptActor) processReady(m ProcessReady) {
 		return
 	}
 	a.osPID = m.OSPID
-	a.becomeRunning(m.Source)
+	a.becomeRunning(m.Source, m.Compiled)
 }
 
 func (a *scriptActor) processExited(m ProcessExited) {
@@ -258,7 +262,7 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	a.endRead()
 	a.disarm()
 	reason := m.Exit.Reason()
-	a.cfg.Listen(ChildEnded{now, a.her.script.Name, m.Run, m.Exit.Stopped, lasted, reason, m.Exit.Leftovers})
+	a.her.listen(ChildEnded{now, a.her.script.Name, m.Run, m.Exit.Stopped, lasted, m.Exit, reason, m.Exit.Leftovers})
 
 	if a.state == script.Stopping {
 		a.stopped()

@@ -57,17 +57,21 @@ func (a *scriptActor) become(to script.State, cause string) {
 		a.source = nil
 	}
 	a.publish()
-	a.cfg.Listen(StateChanged{
+	e := StateChanged{
 		Time: a.since, Script: a.her.script.Name, From: from, To: to, Cause: cause,
 		Run: a.her.run, OSPID: a.osPID, RetryAt: a.retryAt(), Reason: a.her.reason,
-	})
+	}
+	if to == script.Running {
+		e.Took, e.Compiled = a.her.lastStart, a.her.compiled
+	}
+	a.her.listen(e)
 }
 
 // publish makes the actor's status visible to the outside.
 func (a *scriptActor) publish() {
 	a.her.board.Store(&script.Status{
 		Script: a.her.script, State: a.state, Since: a.since, Activity: a.activity,
-		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID, LastStart: a.her.lastStart,
+		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID, LastStart: a.her.lastStart, Requests: a.her.requests,
 	})
 }
 
@@ -96,9 +100,9 @@ func (a *scriptActor) becomeStarting(cause string) {
 }
 
 // becomeRunning takes the run's file into use and lets those who waited for it read.
-func (a *scriptActor) becomeRunning(source Source) {
+func (a *scriptActor) becomeRunning(source Source, compiled bool) {
 	a.source = source
-	a.her.lastStart = a.cfg.Clock.Now().Sub(a.her.startedAt)
+	a.her.lastStart, a.her.compiled = a.cfg.Clock.Now().Sub(a.her.startedAt), compiled
 	a.become(script.Running, "ready")
 	a.her.readyAt = a.since
 	a.armKeepalive(a.keepalive())

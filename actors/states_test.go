@@ -12,6 +12,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -64,13 +65,15 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"ProcessExited":     func(w *world) any { return ProcessExited{Run: w.her.run, Exit: stap.Exit{Code: 1}} },
 		"old ProcessReady":  func(w *world) any { return ProcessReady{Run: w.her.run - 1, OSPID: 1, Source: fakeSource{}} },
 		"old ProcessExited": func(w *world) any { return ProcessExited{Run: w.her.run - 1} },
-		"ReadFinished":      func(w *world) any { return ReadFinished{Read: w.her.reads, Body: []byte("x")} },
-		"ReadExpired":       func(w *world) any { return ReadExpired{w.her.reads} },
-		"KeepaliveExpired":  func(w *world) any { return KeepaliveExpired{w.actor.timer} },
-		"HoldOffExpired":    func(w *world) any { return HoldOffExpired{w.actor.timer} },
-		"old timers":        func(w *world) any { return HoldOffExpired{w.actor.timer - 1} },
-		"Shutdown":          func(w *world) any { return Shutdown{w.reports} },
-		"KillChild":         func(*world) any { return KillChild{} },
+		"ReadFinished": func(w *world) any {
+			return ReadFinished{Read: w.her.reads, Page: exposition.Check([]byte("x 1\n"), exposition.Options{})}
+		},
+		"ReadExpired":      func(w *world) any { return ReadExpired{w.her.reads} },
+		"KeepaliveExpired": func(w *world) any { return KeepaliveExpired{w.actor.timer} },
+		"HoldOffExpired":   func(w *world) any { return HoldOffExpired{w.actor.timer} },
+		"old timers":       func(w *world) any { return HoldOffExpired{w.actor.timer - 1} },
+		"Shutdown":         func(w *world) any { return Shutdown{w.reports} },
+		"KillChild":        func(*world) any { return KillChild{} },
 	}
 	for _, autostart := range []bool{false, true} {
 		for _, state := range states {
@@ -147,10 +150,10 @@ func worldIn(state script.State, autostart bool) *world {
 func newWorld(s script.Script, keepalive time.Duration) *world {
 	w := &world{now: time.Unix(1_000_000, 0), asked: map[string]*ReadMetrics{}, reports: make(chan ShutdownFinished, 9)}
 	w.cfg = &Config{
-		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, Listen: w.listen, Clock: w,
+		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, Clock: w,
 		Go: func(func()) { w.printf("read %d begins", w.her.reads) },
 	}
-	w.her = &heritage{script: s, board: new(atomic.Pointer[script.Status])}
+	w.her = &heritage{script: s, board: new(atomic.Pointer[script.Status]), listen: w.listen, requests: new(script.Requests)}
 	w.her.board.Store(&script.Status{Script: s})
 	return w
 }

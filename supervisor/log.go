@@ -9,21 +9,46 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// eventLog writes the scripts' events to the log. Its method is called from every script actor's goroutine.
-type eventLog struct{ log *zap.Logger }
+// problemEvery is how often the log names a line that was left out of a script's metrics, and that they come near SystemTap's limit.
+const problemEvery = time.Minute
 
-func (l *eventLog) listen(e actors.Event) {
+// scriptLog writes one script's events to the log. Its method is called in the script actor's goroutine.
+type scriptLog struct {
+	log              *zap.Logger
+	script           string
+	problem, warning time.Time // when it was last logged
+}
+
+func newScriptLog(log *zap.Logger, name string) *scriptLog { return &scriptLog{log: log, script: name} }
+
+func (l *scriptLog) listen(e actors.Event) {
 	switch e := e.(type) {
 	case actors.StateChanged:
 		l.stateChanged(e)
 	case actors.ChildEnded:
 		l.childEnded(e)
+	case actors.ReadEnded:
+		l.readEnded(e)
 	case actors.ActorFailed:
 		l.log.Error("script actor failed", zap.String("script", e.Script), zap.String("error", e.Reason), zap.String("stack", e.Stack))
 	}
 }
 
-func (l *eventLog) stateChanged(e actors.StateChanged) {
+func (l *scriptLog) readEnded(e actors.ReadEnded) {
+	if e.Page == nil {
+		return
+	}
+	if e.Page.First != nil && time.Since(l.problem) > problemEvery {
+		l.problem = time.Now()
+		l.log.Warn("lines of a script's metrics left out", zap.String("script", l.script), zap.Int("lines", e.Page.Problems()), zap.Stringer("first", e.Page.First))
+	}
+	if left, scarce := e.Page.Room(); scarce && time.Since(l.warning) > problemEvery {
+		l.warning = time.Now()
+		l.log.Warn("a script's metrics come near SystemTap's limit, past which it ends the script", zap.String("script", l.script), zap.Int("bytes", e.Page.Size), zap.Int("room", left))
+	}
+}
+
+func (l *scriptLog) stateChanged(e actors.StateChanged) {
 	fields := []zap.Field{zap.String("script", e.Script), zap.Stringer("state", e.To), zap.Stringer("from", e.From), zap.String("cause", e.Cause), zap.Uint64("run", e.Run)}
 	if e.From == e.To { // a reborn actor says where it begins
 		l.log.Debug("script state changed", fields...)
@@ -39,7 +64,7 @@ func (l *eventLog) stateChanged(e actors.StateChanged) {
 	}
 }
 
-func (l *eventLog) childEnded(e actors.ChildEnded) {
+func (l *scriptLog) childEnded(e actors.ChildEnded) {
 	fields := []zap.Field{zap.String("script", e.Script), zap.Uint64("run", e.Run), zap.Duration("lasted", e.Lasted), zap.String("reason", e.Reason)}
 	switch {
 	case len(e.Leftovers) > 0:

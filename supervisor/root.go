@@ -43,10 +43,16 @@ func (r *rootActor) spawnAll(ctx actor.Context) {
 }
 
 // restartAlways is the strategy for the script actors: one for one, at once. The reborn actor itself holds off before it starts its child again, and answers meanwhile.
-type restartAlways struct{}
+type restartAlways struct{ metrics *actorMetrics }
 
 // HandleFailure restarts the child that failed, alone.
-func (restartAlways) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, _, _ any) {
+func (r restartAlways) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+	why := "bug"
+	if actors.ChildEndedFailure(reason) {
+		why = "child-ended"
+	}
+	r.metrics.failures.WithLabelValues("script", why).Inc()
+	r.metrics.restarts.WithLabelValues("script").Inc()
 	parent.RestartChildren(child)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
@@ -23,6 +24,8 @@ type Config struct {
 	Keepalive   time.Duration   // 0: on-demand scripts run for ever
 	ReadTimeout time.Duration
 	Clock       actors.Clock // nil: the system's
+	Version     string       // for build_info
+	Protoactor  bool         // protoactor-go's own metrics, too
 	Logger      *zap.Logger
 }
 
@@ -33,6 +36,24 @@ type Supervisor struct {
 	fatal   chan error
 	scripts atomic.Pointer[catalogue]
 	log     *zap.Logger
+	metrics *metrics
+	events  *eventRing
+}
+
+// Gatherer gives the exporter's own metrics.
+func (s *Supervisor) Gatherer() prometheus.Gatherer { return s.metrics.registry }
+
+// Events returns the last events, the oldest first: at most 1,000.
+func (s *Supervisor) Events() []Event { return s.events.list() }
+
+// listener makes what gets the events of one script.
+func (s *Supervisor) listener(sc script.Script) func(actors.Event) {
+	log, count := newScriptLog(s.log, sc.Name), s.metrics.listener(sc)
+	return func(e actors.Event) {
+		log.listen(e)
+		count(e)
+		s.events.listen(e)
+	}
 }
 
 // catalogue is a snapshot of the script actors. Nobody changes it once it is published.
@@ -51,23 +72,36 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = actors.SystemClock{}
 	}
-	s := &Supervisor{fatal: make(chan error, 1), log: cfg.Logger}
+	s := &Supervisor{fatal: make(chan error, 1), log: cfg.Logger, events: newEventRing()}
 	s.scripts.Store(&catalogue{})
+	s.metrics = newMetrics(cfg.Version, s.Statuses)
 	// protoactor-go's own words are of interest only when something is wrong with it.
 	library := slog.New(zapslog.NewHandler(cfg.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Core()))
-	s.system = actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return library }))
+	options := []actor.ConfigOption{actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return library })}
+	if cfg.Protoactor {
+		provider, err := protoactorMetrics(s.metrics.registry)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, actor.WithMetricProviders(provider))
+	}
+	s.system = actor.NewActorSystem(options...)
+	s.metrics.actors.countDeadLetters(s.system)
+	s.metrics.actors.spawns.WithLabelValues("root").Inc()
 
 	published := make(chan struct{})
 	root := &rootActor{
 		scripts: cfg.Scripts, log: cfg.Logger,
 		cfg: &actors.Config{
 			Starter: starter, Keepalive: cfg.Keepalive, ReadTimeout: cfg.ReadTimeout,
-			Clock: cfg.Clock, Listen: (&eventLog{cfg.Logger}).listen, Go: func(f func()) { go f() },
+			Clock: cfg.Clock, Listener: s.listener, Decorate: func(sc script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
+				return s.metrics.actors.decorate(sc.Name)
+			}, Go: func(f func()) { go f() },
 		},
 		publish: func(c *catalogue) { s.scripts.Store(c); close(published) },
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return root },
-		actor.WithSupervisor(restartAlways{}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
+		actor.WithSupervisor(restartAlways{s.metrics.actors}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
 	var err error
 	if s.rootPID, err = s.system.Root.SpawnNamed(props, "root"); err != nil {
 		return nil, fmt.Errorf("spawn root actor: %w", err)

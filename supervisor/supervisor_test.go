@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"stap-exporter/actors"
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -98,7 +99,7 @@ type source struct {
 	broken func(ctx context.Context) error
 }
 
-func (s *source) Read(ctx context.Context, _ <-chan struct{}) ([]byte, error) {
+func (s *source) Read(ctx context.Context, _ <-chan struct{}) (*exposition.Page, error) {
 	if !s.busy.CompareAndSwap(false, true) {
 		panic("two reads of one script at a time")
 	}
@@ -108,7 +109,7 @@ func (s *source) Read(ctx context.Context, _ <-chan struct{}) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return fmt.Appendf(nil, "reads %d\n", s.reads.Add(1)), nil
+	return exposition.Check(fmt.Appendf(nil, "reads %d\n", s.reads.Add(1)), exposition.Options{}), nil
 }
 
 func (s *source) Patient() bool { return false }
@@ -145,6 +146,13 @@ func startTree(t *testing.T, h *host, cfg Config) *Supervisor {
 	return s
 }
 
+func text(a script.Answer) string {
+	if a.Page == nil {
+		return ""
+	}
+	return string(a.Page.Text())
+}
+
 func patient() script.Query {
 	return script.Query{Wait: true, Deadline: time.Now().Add(20 * time.Second)}
 }
@@ -165,8 +173,8 @@ func TestScrape(t *testing.T) {
 		t.Errorf("unknown script: %v", a.Err)
 	}
 	a := s.Scrape([]byte("b.stp"), patient())
-	if a.Err != nil || string(a.Body) != "reads 1\n" {
-		t.Errorf("got %q, %v", a.Body, a.Err)
+	if a.Err != nil || text(a) != "reads 1\n" {
+		t.Errorf("got %q, %v", text(a), a.Err)
 	}
 	list := s.Statuses()
 	if len(list) != 2 || list[0].State != script.Running || list[1].State != script.Idle {
@@ -190,8 +198,8 @@ func TestSharedReadsAreFresh(t *testing.T) {
 				before := src.reads.Load()
 				a := s.Scrape([]byte("b.stp"), patient())
 				var n int64
-				if _, err := fmt.Sscanf(string(a.Body), "reads %d\n", &n); err != nil || n <= before {
-					t.Errorf("after read %d: got %q, %v", before, a.Body, a.Err)
+				if _, err := fmt.Sscanf(text(a), "reads %d\n", &n); err != nil || n <= before {
+					t.Errorf("after read %d: got %q, %v", before, text(a), a.Err)
 					return
 				}
 				replies.Add(1)

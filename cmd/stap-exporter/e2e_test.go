@@ -23,7 +23,7 @@ import (
 const asExporter = "STAP_EXPORTER_TEST_MAIN"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asExporter) != "" || len(os.Args) > 1 && os.Args[1] == launchArg {
+	if os.Getenv(asExporter) != "" || len(os.Args) > 1 && (os.Args[1] == launchArg || os.Args[1] == guardArg) {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -39,11 +39,14 @@ type exporter struct {
 	log    bytes.Buffer
 }
 
-// startExporter starts it on a free port of loopback and returns when it listens.
+// startExporter starts it on a free port of loopback and returns when it listens. The cache folder is a new one, unless flags begin with one.
 func startExporter(t *testing.T, scripts string, flags ...string) *exporter {
 	t.Helper()
 	e := &exporter{t: t, exited: make(chan struct{})}
-	flags = append([]string{"-s", scripts, "--web.listen-address=127.0.0.1:0", "--cache.dir=" + t.TempDir(), "--log.format=json", "--log.level=debug"}, flags...)
+	if len(flags) == 0 || !strings.HasPrefix(flags[0], "--cache.dir=") {
+		flags = append([]string{"--cache.dir=" + t.TempDir()}, flags...)
+	}
+	flags = append([]string{"-s", scripts, "--web.listen-address=127.0.0.1:0", "--log.format=json", "--log.level=debug"}, flags...)
 	e.cmd = exec.Command(os.Args[0], flags...)
 	e.cmd.Env = append(os.Environ(), asExporter+"=1")
 	e.cmd.Stdout = os.Stdout

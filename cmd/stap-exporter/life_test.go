@@ -281,6 +281,7 @@ func TestWrongStarts(t *testing.T) {
 		{"log format", []string{"--log.format=xml"}, 2, []string{"--log.format", "xml"}},
 		{"address", []string{"--web.listen-address=localhost"}, 2, []string{"--web.listen-address", "localhost"}},
 		{"no folder", []string{"-s", scripts + "/none"}, 1, []string{scripts + "/none", "--scripts"}},
+		{"blank in the cache folder", []string{"-s", scripts, "--cache.dir=" + t.TempDir() + "/a b"}, 1, []string{"a b", "--cache.dir"}},
 		{"a file", []string{"-s", file}, 1, []string{file}},
 		{"no stap", []string{"-s", scripts, "--stap=/none/stap"}, 1, []string{"/none/stap", "install"}},
 		{"port taken", []string{"-s", scripts, "--web.listen-address=" + taken.Addr().String()}, 1, []string{taken.Addr().String(), "--web.listen-address"}},
@@ -290,7 +291,11 @@ func TestWrongStarts(t *testing.T) {
 				needStap(t)
 			}
 			var out strings.Builder
-			cmd := exec.Command(os.Args[0], append(c.args, "--cache.dir="+t.TempDir())...)
+			args := c.args
+			if !strings.Contains(strings.Join(args, " "), "--cache.dir") {
+				args = append(args, "--cache.dir="+t.TempDir())
+			}
+			cmd := exec.Command(os.Args[0], args...)
 			cmd.Env = append(os.Environ(), asExporter+"=1")
 			cmd.Stderr = &out
 			_ = cmd.Run() // its exit code is looked at below

@@ -20,8 +20,11 @@ const (
 	exitUsage   = 2 // a flag or its value is wrong
 )
 
-// launchArg makes this program the launcher of a child process: set up what has to be set up in the child, then exec it. Not for people.
-const launchArg = "__launch"
+// First arguments that make this program something else. Not for people.
+const (
+	launchArg = "__launch" // the launcher of a child process: set up what has to be set up in the child, then exec it
+	guardArg  = "__guard"  // the guardian, which cleans up after an exporter that was killed; the flags of the log follow
+)
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
@@ -33,12 +36,22 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "stap-exporter: %v\n", err)
 		return exitFailure
 	}
+	guarding := len(args) > 0 && args[0] == guardArg
+	if guarding {
+		args = args[1:]
+	}
 	opts, done, err := parseFlags(args, stdout)
 	if err != nil {
 		fmt.Fprintf(stderr, "stap-exporter: %v (--help lists the flags)\n", err)
 		return exitUsage
 	}
 	if done {
+		return exitOK
+	}
+	if guarding {
+		if err := stap.Guard(newLogger(opts, stderr)); err != nil {
+			return exitFailure // it is in the log
+		}
 		return exitOK
 	}
 	if err := serve(opts, stderr); err != nil {

@@ -3,17 +3,20 @@ package script
 import (
 	"errors"
 	"time"
+
+	"stap-exporter/internal/exposition"
 )
 
 // Why an Answer has no body. The HTTP front end turns each into a status code.
 var (
-	ErrUnknown      = errors.New("script not found")                   // no such script
-	ErrWarming      = errors.New("script is not running yet")          // idle, starting or stopping: started, or about to be
-	ErrBackingOff   = errors.New("script failed and is held off")      // Status.RetryAt and Status.Reason say more
-	ErrReadTimeout  = errors.New("script gave no metrics in time")     // it runs, but its procfs file did not answer
-	ErrReadFailed   = errors.New("script's metrics cannot be read")    // it runs, but its procfs file cannot be opened or read; wrapped with the cause
-	ErrShuttingDown = errors.New("exporter is shutting down")          // the server ends
-	ErrInternal     = errors.New("internal error in the script actor") // the actor panicked while it held this request
+	ErrUnknown      = errors.New("script not found")                    // no such script
+	ErrWarming      = errors.New("script is not running yet")           // idle, starting or stopping: started, or about to be
+	ErrBackingOff   = errors.New("script failed and is held off")       // Status.RetryAt and Status.Reason say more
+	ErrReadTimeout  = errors.New("script gave no metrics in time")      // it runs, but its procfs file did not answer
+	ErrReadFailed   = errors.New("script's metrics cannot be read")     // it runs, but its procfs file cannot be opened or read; wrapped with the cause
+	ErrRuined       = errors.New("script's text holds no valid sample") // something was read, but no line of it parses; wrapped with the first reason
+	ErrShuttingDown = errors.New("exporter is shutting down")           // the server ends
+	ErrInternal     = errors.New("internal error in the script actor")  // the actor panicked while it held this request
 
 	// A script that may not be started (Script.Refused): ErrUntrusted, see trust.go, and ErrDirective, see directives.go. Both are wrapped with what to do. An error may match both; then ErrUntrusted counts.
 )
@@ -51,7 +54,15 @@ type Status struct {
 	Reason    string        // why the last run ended, with the useful tail of its output, several lines; empty while nothing went wrong
 	LastStart time.Duration // how long the latest start took that came to Running; 0 while there was none
 	Run       uint64        // counts the starts of this script, from 1; 0 before the first
+	Requests  *Requests     // counts the requests for the script, shared by all its statuses; never nil in a published one
 	OSPID     int           // process id of the child while there is one, else 0
+}
+
+// Count counts a request for the script that was answered with code. A nil status counts nothing.
+func (s *Status) Count(code int) {
+	if s != nil {
+		s.Requests.Count(code)
+	}
 }
 
 // Query is what a scrape asks for, beside the script's name.
@@ -60,9 +71,9 @@ type Query struct {
 	Wait     bool      // wait until Deadline for a script that is not running yet; false: answer ErrWarming at once
 }
 
-// Answer is the reply to a Query: Body, or Err saying why there is none.
+// Answer is the reply to a Query: Page, or Err saying why there is none.
 type Answer struct {
-	Body   []byte  // the script's text; shared by all replies of one read, so never written to
-	Err    error   // nil, or one of the errors above (compare with errors.Is)
-	Status *Status // the script's status when the answer was given; nil with ErrUnknown
+	Page   *exposition.Page // the script's metrics; shared by all replies of one read
+	Err    error            // nil, or one of the errors above (compare with errors.Is)
+	Status *Status          // the script's status when the answer was given; nil with ErrUnknown
 }

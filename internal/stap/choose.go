@@ -72,9 +72,14 @@ func (h *Host) chosen(r Runtime, reason string) {
 	h.cfg.Logger.Info("runtime chosen", zap.Stringer("runtime", r), zap.String("reason", reason))
 }
 
+// The numbers of capabilities, see capabilities(7).
+const (
+	capSysModule   = 16
+	capSysResource = 24
+)
+
 // missing names the first thing without which kernel modules cannot work here; "" when a trial has to tell.
 func (h *Host) missing() string {
-	const capSysModule = 16
 	disabled, _ := os.ReadFile(h.system.modulesDisabled)
 	_, noModules := os.Stat(h.cfg.Modules)
 	_, noGCC := exec.LookPath("gcc")
@@ -120,7 +125,7 @@ func (h *Host) verdictKey() string {
 	defer cancel()
 	out, _ := tool(ctx, h.tools.stap, "--version") // without an answer the key is just another one
 	first, _, _ := strings.Cut(out, "\n")
-	return strings.Join([]string{h.system.release, h.system.version, clean(first)}, " | ")
+	return strings.Join([]string{h.system.release, h.system.version, clean(first), h.tools.runtime}, " | ")
 }
 
 func (h *Host) verdictFile() string { return filepath.Join(h.cfg.Dir, "runtime.json") }

@@ -2,6 +2,7 @@ package stap
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"stap-exporter/internal/script"
@@ -28,7 +29,8 @@ type stage struct {
 // plan is everything that a run will do, before any of it is done.
 type plan struct {
 	stages []stage
-	direct bool // the FIFO's writer is our own child, with SIGPIPE ignored
+	direct bool   // the FIFO's writer is our own child, with SIGPIPE ignored
+	build  *build // nil but for a kernel module, whose two stages are to compile and to load it
 }
 
 // tools are the absolute paths of SystemTap's programs; empty where one is missing.
@@ -37,6 +39,7 @@ type tools struct {
 	staprun  string
 	stapbpf  string
 	launcher []string
+	runtime  string // folder for stap -R; empty: stap's own
 }
 
 // commands is the one place where command lines are made. tree is the build tree for bpf where the kernel has none of its own, else empty; runtime is not Auto.
@@ -47,7 +50,10 @@ func commands(t tools, s script.Script, runtime Runtime, tree string) (plan, err
 		argv := t.launch(launchLeaveSIGPIPE, s.Path, "-m", s.Module)
 		return plan{stages: []stage{{name: StageStart, argv: argv, offers: true}}}, nil
 	case runtime == Kernel:
-		return plan{stages: []stage{{name: StageCompile, argv: []string{t.stap, "-v", "-m", s.Module, s.Path}, offers: true}}}, nil
+		if t.staprun == "" {
+			return plan{}, fmt.Errorf("find staprun beside %s or in PATH: %w", t.stap, ErrNoStap)
+		}
+		return t.kernelModule(s.Module, s.Options, s.Path), nil
 	default:
 		if t.stapbpf == "" {
 			return plan{}, fmt.Errorf("find stapbpf beside %s or in PATH: %w", t.stap, ErrNoStap)
@@ -56,13 +62,31 @@ func commands(t tools, s script.Script, runtime Runtime, tree string) (plan, err
 		if tree != "" {
 			compile = append(compile, "-r", tree)
 		}
+		load := append(slices.Concat([]string{t.stapbpf}, s.Options.Stapbpf), s.Module+".bo")
 		return plan{
 			stages: []stage{
-				{name: StageCompile, argv: append(compile, s.Path)},
-				{name: StageLoad, argv: t.launch(launchIgnoreSIGPIPE, t.stapbpf, s.Module+".bo"), offers: true},
+				{name: StageCompile, argv: append(slices.Concat(compile, s.Options.Stap), s.Path)},
+				{name: StageLoad, argv: t.launch(launchIgnoreSIGPIPE, load...), offers: true},
 			},
 			direct: len(t.launcher) > 0,
 		}, nil
+	}
+}
+
+// kernelModule compiles from, the end of stap's command line, to MODULE.ko in the work folder, and loads that.
+func (t tools) kernelModule(module string, o script.Options, from ...string) plan {
+	args := []string{"-v", "-p4", "-m", module}
+	if t.runtime != "" {
+		args = append(args, "-R", t.runtime)
+	}
+	args = append(args, o.Stap...)
+	load := append(slices.Concat([]string{t.staprun}, o.Staprun), module+extModule)
+	return plan{
+		stages: []stage{
+			{name: StageCompile, argv: slices.Concat([]string{t.stap}, args, from)},
+			{name: StageLoad, argv: append(load, o.ModuleArgs...), offers: true},
+		},
+		build: &build{source: source{path: from[len(from)-1], module: module, args: args}, once: o.OneStart},
 	}
 }
 

@@ -58,12 +58,27 @@ type Config struct {
 	// Empty: children are started directly, without the memory-lock filter, and SIGPIPE can kill a stapbpf whose reader leaves early.
 	Launcher []string
 
+	// Guardian is the command line that re-executes this program so that it calls Guard.
+	// Empty: what this process leaves when it is killed stays, until a Host of the same Dir is made again.
+	Guardian []string
+
+	// Subreaper makes orphans of the children come to this process, which reaps them. Only for a program in which nobody but this package starts processes.
+	Subreaper bool
+
+	// ModulePrefix is what the names of this exporter's modules begin with and those of no other do, so that NewHost can remove what an earlier one left. Empty: it knows them by their work folders only.
+	ModulePrefix string
+
 	StartTimeout time.Duration // from Start to the procfs file being there; default 5 min
 	AfterWait    time.Duration // at most this long a stop waits for the reader to let go; default 2 s
 	LoadWait     time.Duration // at most this long a stop waits for a loading script to be up; default 5 s
 	TermGrace    time.Duration // between TERM and KILL; default 5 s
 	KillGrace    time.Duration // how long after KILL a process counts as left behind; default 5 s
 	SweepWait    time.Duration // how long unloading a leftover module is tried again; default 5 s
+
+	CacheDir    string // compiled kernel modules are in its folder "modules", which exporters of one user may share; default Dir
+	CacheSize   int64  // bytes that they may have; default 256 MiB
+	StapRuntime string // stap's runtime folder for kernel modules (-R); default: stap's own
+	Precompile  bool   // let Host.Precompile do its work
 
 	Modules string // the kernel's list of loaded modules; default /proc/modules
 
@@ -79,6 +94,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.TermGrace, 5*time.Second)
 	setDefault(&c.KillGrace, 5*time.Second)
 	setDefault(&c.SweepWait, 5*time.Second)
+	setDefault(&c.CacheDir, c.Dir)
+	setDefault(&c.CacheSize, 256<<20)
 	setDefault(&c.Modules, "/proc/modules")
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()

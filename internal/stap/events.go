@@ -25,9 +25,11 @@ type Progress struct {
 
 // Ready tells that the script's procfs file is there.
 type Ready struct {
-	Run   uint64
-	OSPID int
-	File  procfs.File
+	Run      uint64
+	OSPID    int
+	File     procfs.File
+	Alive    func() bool // tells whether who writes the file is still there and not about to end; any goroutine may call it
+	Compiled bool        // the start had to compile; false: it loaded a module out of the cache, which takes a fraction of the time
 }
 
 // Exited is a run's last event.

@@ -30,7 +30,7 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	t.Setenv("STANDIN_MODE", mode)
 	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's processes end a second late otherwise
 	bin := filepath.Join(dir, "bin")
-	for _, d := range []string{bin, filepath.Join(dir, "fifo"), filepath.Join(dir, "kernel")} {
+	for _, d := range []string{bin, filepath.Join(dir, "fifo"), filepath.Join(dir, "kernel"), filepath.Join(dir, "tapset"), filepath.Join(dir, "runtime")} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +96,13 @@ func writeFile(t *testing.T, path, text string) {
 
 func (l *lab) script(module string) script.Script {
 	return script.Script{Name: "script.stp", Path: filepath.Join(l.dir, "bin", "script.stp"), Module: module}
+}
+
+// text is a script of that text, which the stand-in's module holds.
+func (l *lab) text(module, text string) script.Script {
+	path := filepath.Join(l.dir, module+".stp")
+	writeFile(l.t, path, text)
+	return script.Script{Name: module + ".stp", Path: path, Module: module}
 }
 
 func (l *lab) start(s script.Script) *started { return start(l.t, l.host, s) }

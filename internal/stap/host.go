@@ -1,6 +1,7 @@
 package stap
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -8,8 +9,6 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/script"
 )
@@ -21,24 +20,23 @@ type Host struct {
 	tools   tools
 	runtime atomic.Uint32 // a Runtime, never Auto
 	trial   *Run          // the trial of kernel modules, nil when there was none
+	guard   *guard        // nil without Config.Guardian
+	reaper  *reaper       // nil without Config.Subreaper
+
+	cache    *moduleCache
+	contents contents
+	about    teller
+	compiles compiles
+	ahead    *precompiler // nil before Precompile
 }
 
 // NewHost looks for SystemTap, makes the private folder and chooses the runtime, which may go on in the background until Close. Errors wrap ErrNoStap when stap is not there.
 func NewHost(cfg Config) (*Host, error) {
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
-		return nil, fmt.Errorf("read kernel release: %w", err)
+	sys, err := thisSystem()
+	if err != nil {
+		return nil, err
 	}
-	return newHost(cfg, system{
-		release:         unix.ByteSliceToString(uts.Release[:]),
-		version:         unix.ByteSliceToString(uts.Version[:]),
-		libModules:      "/lib/modules",
-		configGz:        "/proc/config.gz",
-		boot:            "/boot",
-		status:          "/proc/self/status",
-		modulesDisabled: "/proc/sys/kernel/modules_disabled",
-		tracing:         "/sys/kernel/debug/tracing",
-	})
+	return newHost(cfg, sys)
 }
 
 func newHost(cfg Config, sys system) (*Host, error) {
@@ -57,30 +55,57 @@ func newHost(cfg Config, sys system) (*Host, error) {
 	if err := makePrivate(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("make private folder: %w", err)
 	}
-	h := &Host{cfg: cfg, system: sys, tools: t}
+	if cfg.CacheDir, err = filepath.Abs(cfg.CacheDir); err != nil {
+		return nil, fmt.Errorf("find cache folder: %w", err)
+	}
+	cache, err := newModuleCache(filepath.Join(cfg.CacheDir, "modules"), cfg.CacheSize)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.StapRuntime != "" { // children have a folder of their own
+		if t.runtime, err = filepath.Abs(cfg.StapRuntime); err != nil {
+			return nil, fmt.Errorf("find SystemTap's runtime folder: %w", err)
+		}
+	}
+	h := &Host{cfg: cfg, system: sys, tools: t, cache: cache}
+	if err := h.protect(); err != nil {
+		return nil, err
+	}
 	h.chooseRuntime()
 	return h, nil
 }
 
-// Close ends the work in the background and waits for it. It does not touch the runs of Start.
+// Close ends the work in the background and waits for it. It does not touch the runs of Start, which should have ended before: with a guardian, those that have not are ended as if this process had died.
 func (h *Host) Close() {
+	h.ahead.close()
 	if h.trial != nil {
 		h.trial.Kill()
 		<-h.trial.done
 	}
+	h.guard.close()
+	h.reaper.close()
 }
 
 // Runtime is what scripts that are no programs themselves are started with now: Kernel or BPF.
 func (h *Host) Runtime() Runtime { return Runtime(h.runtime.Load()) }
 
+// runtimeOf is what s is started with: what its header or first line asks for, otherwise as Runtime says.
+func (h *Host) runtimeOf(s script.Script) Runtime {
+	if r, err := ParseRuntime(s.Runtime); err == nil && r != Auto {
+		return r
+	}
+	return h.Runtime()
+}
+
 // Start starts s and returns at once. report gets the run's events, one at a time, from the run's own goroutine; number is handed back in each.
 func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 	var tree string
 	return h.start(job{
+		name:    s.Name,
 		module:  s.Module,
-		timeout: h.cfg.StartTimeout,
+		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
 		plan: func() (plan, error) {
-			runtime := h.Runtime()
+			runtime := h.runtimeOf(s)
 			if s.Executable || runtime == BPF {
 				var err error
 				// An executable may need no tree, and says so itself when it does.
@@ -90,7 +115,7 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 			}
 			return commands(h.tools, s, runtime, tree)
 		},
-		env: func(tmp string) []string { return environment(os.Environ(), tmp, tree) },
+		env: func(tmp string) []string { return h.environment(tmp, tree) },
 	}, number, report)
 }
 

@@ -7,13 +7,25 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 )
 
-// TestMain makes the test binary three programs: the launcher, SystemTap's stand-ins (by the name it is called by), and the tests.
+// TestMain makes the test binary several programs: the launcher, the guardian, an exporter that can be killed, SystemTap's stand-ins (by the name it is called by), and the tests.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "as-launcher" {
 		fmt.Fprintln(os.Stderr, Launch(os.Args[2:]))
 		os.Exit(126)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "as-guardian" {
+		if err := Guard(zap.NewNop()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if len(os.Args) > 1 && os.Args[1] == "as-exporter" {
+		exporterMain(os.Args[2:])
+		return
 	}
 	if os.Getenv("STANDIN_DIR") != "" && len(os.Args) > 0 && filepath.Base(os.Args[0]) != filepath.Base(mustExecutable()) {
 		os.Exit(standIn(filepath.Base(os.Args[0]), os.Args[1:]))

@@ -21,6 +21,7 @@ type output struct {
 	pass  int    // see parsePass; 0 before the first
 
 	news chan struct{} // has one element when pass changed
+	log  *lineLog      // set before anything is written
 }
 
 func newOutput() *output {
@@ -34,12 +35,29 @@ func (o *output) drain(r io.Reader) {
 		n, err := r.Read(buf)
 		o.write(buf[:n])
 		if err != nil {
+			o.flush()
 			return
 		}
 	}
 }
 
 func (o *output) write(p []byte) {
+	o.log.write(o.keep(p)) // outside the lock, as it may block
+}
+
+// flush logs the line that has no end, and what was left out.
+func (o *output) flush() {
+	o.mu.Lock()
+	line, ok := o.log.take(o.line)
+	o.mu.Unlock()
+	if ok {
+		o.log.write([]logLine{line})
+	}
+	o.log.flush()
+}
+
+// keep takes what was written, and returns what of it is to be logged.
+func (o *output) keep(p []byte) (say []logLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.kept)+len(p) > 2*keepOutput {
@@ -54,9 +72,12 @@ func (o *output) write(p []byte) {
 		}
 		o.line = append(o.line, part[:min(len(part), maxLine-len(o.line))]...)
 		if i < 0 {
-			return
+			return say
 		}
 		o.lines++
+		if line, ok := o.log.take(o.line); ok {
+			say = append(say, line)
+		}
 		if pass := parsePass(string(o.line)); pass > o.pass {
 			o.pass = pass
 			select {
@@ -67,6 +88,7 @@ func (o *output) write(p []byte) {
 		o.line = o.line[:0]
 		p = p[i+1:]
 	}
+	return say
 }
 
 // progress returns the pass that stap is in, 0 when it has not said anything yet.

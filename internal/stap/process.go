@@ -26,10 +26,11 @@ type child struct {
 	pipe    *os.File      // the read end of its stdout and stderr
 	ended   chan struct{} // closed when the leader has ended; it is not reaped yet
 	drained chan struct{} // closed when its output is read to the end
+	reaping func()        // called just before the leader is reaped, after which its id may be anybody's; may be nil
 }
 
-// startChild starts argv in dir with stdin from /dev/null. The caller must call end.
-func startChild(argv, env []string, dir string) (*child, error) {
+// startChild starts argv in dir with stdin from /dev/null. Lines of its output go to log, which may be nil. The caller must call end.
+func startChild(argv, env []string, dir string, log *lineLog) (*child, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
@@ -38,13 +39,14 @@ func startChild(argv, env []string, dir string) (*child, error) {
 	cmd.Dir, cmd.Env = dir, env
 	cmd.Stdout, cmd.Stderr = w, w
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = cmd.Start()
+	err = own.start(cmd)
 	_ = w.Close()
 	if err != nil {
 		_ = r.Close()
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(argv[0]), err)
 	}
 	c := &child{cmd: cmd, pid: cmd.Process.Pid, out: newOutput(), pipe: r, ended: make(chan struct{}), drained: make(chan struct{})}
+	c.out.log = log
 	go func() {
 		defer close(c.drained)
 		c.out.drain(r)
@@ -79,12 +81,12 @@ func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left 
 		// Not even KILL ends it, so it hangs in the kernel. Let it be reaped whenever that ends.
 		go func() {
 			<-c.ended
-			_ = c.cmd.Wait()
+			c.reap()
 			_ = c.pipe.Close()
 		}()
 		return append(left, member{c.pid, filepath.Base(c.cmd.Path)}.String())
 	}
-	_ = c.cmd.Wait() // how it ended is in cmd.ProcessState
+	c.reap()
 	select {
 	case <-c.drained:
 	case <-time.After(drainGrace):
@@ -92,6 +94,14 @@ func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left 
 	_ = c.pipe.Close()
 	<-c.drained
 	return left
+}
+
+// reap waits for the leader, which has ended. How it ended is in cmd.ProcessState.
+func (c *child) reap() {
+	if c.reaping != nil {
+		c.reaping()
+	}
+	_ = own.wait(c.cmd)
 }
 
 // await waits until the group is gone, at most d and only until cut is closed, and tells whether it is.
@@ -161,6 +171,16 @@ func parseStat(stat []byte) (name string, state byte, group int) {
 	}
 	group, _ = strconv.Atoi(string(f[2]))
 	return string(stat[open+1 : end]), f[0][0], group
+}
+
+// parentOf reads the parent's process id out of the same text; 0 when it is not understood.
+func parentOf(stat []byte) int {
+	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(f) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(string(f[1]))
+	return parent
 }
 
 // pauses are growing waits between looks at something.

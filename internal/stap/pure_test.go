@@ -18,6 +18,10 @@ func TestCommands(t *testing.T) {
 	bare := tools{stap: "/b/stap", staprun: "/b/staprun", stapbpf: "/b/stapbpf"}
 	full := bare
 	full.launcher = []string{"/x/exporter", "hidden"}
+	runtimed := bare
+	runtimed.runtime = "/rt"
+	asked := plain
+	asked.Options = script.Options{Stap: []string{"-g", "-s", "4", "-G", "a=b"}, Staprun: []string{"-b", "4"}, ModuleArgs: []string{"a=b"}, Stapbpf: []string{"-w"}}
 	for _, c := range []struct {
 		name    string
 		tools   tools
@@ -30,7 +34,9 @@ func TestCommands(t *testing.T) {
 		{"executable", full, executable, Kernel, "", "start: /x/exporter|hidden|leave-sigpipe|/s/w.stp|-m|m1", false},
 		{"executable, bpf tree", full, executable, BPF, "/t", "start: /x/exporter|hidden|leave-sigpipe|/s/w.stp|-m|m1", false},
 		{"executable, no launcher", bare, executable, BPF, "", "start: /s/w.stp|-m|m1", false},
-		{"kernel", full, plain, Kernel, "", "compile: /b/stap|-v|-m|m1|/s/a b.stp", false},
+		{"kernel", full, plain, Kernel, "", "compile: /b/stap|-v|-p4|-m|m1|/s/a b.stp; load: /b/staprun|m1.ko", false},
+		{"kernel, options", runtimed, asked, Kernel, "", "compile: /b/stap|-v|-p4|-m|m1|-R|/rt|-g|-s|4|-G|a=b|/s/a b.stp; load: /b/staprun|-b|4|m1.ko|a=b", false},
+		{"bpf, options", bare, asked, BPF, "", "compile: /b/stap|-v|--bpf|-p4|-m|m1|-g|-s|4|-G|a=b|/s/a b.stp; load: /b/stapbpf|-w|m1.bo", false},
 		{"bpf", full, plain, BPF, "", "compile: /b/stap|-v|--bpf|-p4|-m|m1|/s/a b.stp; load: /x/exporter|hidden|ignore-sigpipe|/b/stapbpf|m1.bo", true},
 		{"bpf, tree", full, plain, BPF, "/t", "compile: /b/stap|-v|--bpf|-p4|-m|m1|-r|/t|/s/a b.stp; load: /x/exporter|hidden|ignore-sigpipe|/b/stapbpf|m1.bo", true},
 		{"bpf, no launcher", bare, plain, BPF, "", "compile: /b/stap|-v|--bpf|-p4|-m|m1|/s/a b.stp; load: /b/stapbpf|m1.bo", false},
@@ -50,8 +56,10 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s:\n got %s, direct %v\nwant %s, direct %v", c.name, got, p.direct, c.want, c.direct)
 		}
 	}
-	if _, err := commands(tools{stap: "/b/stap"}, plain, BPF, ""); !errors.Is(err, ErrNoStap) {
-		t.Errorf("without stapbpf the error is %v", err)
+	for _, r := range []Runtime{Kernel, BPF} {
+		if _, err := commands(tools{stap: "/b/stap"}, plain, r, ""); !errors.Is(err, ErrNoStap) {
+			t.Errorf("without the program that loads it, the error is %v", err)
+		}
 	}
 }
 

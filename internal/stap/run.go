@@ -9,12 +9,16 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"stap-exporter/internal/procfs"
 )
 
 // job is what a run is to do.
 type job struct {
+	name    string // the script's, for the log
 	module  string
+	ahead   bool                 // a compile ahead: lowest priority, until hurryUp
 	timeout time.Duration        // until the procfs file is there; for a run that offers none, until its end
 	plan    func() (plan, error) // called in the run's goroutine, once
 	env     func(tmp string) []string
@@ -26,19 +30,32 @@ type Run struct {
 	job    job
 	number uint64
 	report func(Event)
-	dir    string // work folder, only while it runs
+	dir    string   // work folder, only while it runs
+	log    *lineLog // its children's output
 
 	stopOnce, killOnce sync.Once
 	after              <-chan struct{} // set before stop is closed
 	stop, kill         chan struct{}
 	done               chan struct{} // closed after Exited was reported
+
+	hurryOnce sync.Once
+	hurry     chan struct{} // closed when a compile ahead is waited for; nil for other runs
+
+	// Of a kernel module, for the run's goroutine only.
+	key      string  // its key in the cache, empty when it is not to be cached
+	compiled bool    // by this run
+	flight   *flight // its compile, while others may wait for it
 }
 
 func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 	r := &Run{
 		host: h, job: j, number: number, report: report,
 		dir:  filepath.Join(h.cfg.Dir, "run", j.module),
+		log:  newLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
 		stop: make(chan struct{}), kill: make(chan struct{}), done: make(chan struct{}),
+	}
+	if j.ahead {
+		r.hurry = make(chan struct{})
 	}
 	go func() {
 		defer close(r.done)
@@ -67,16 +84,33 @@ func (r *Run) life() Exit {
 	if r.asked() {
 		return Exit{Stopped: true, Code: -1, Stage: StageStart}
 	}
-	if left := r.host.sweep(r.job.module, r.dir); len(left) > 0 {
+	if left := r.sweep(); len(left) > 0 {
 		return Exit{
 			Code: -1, Stage: StageStart, Leftovers: left,
 			Err: errors.New("start script: what an earlier run left cannot be removed"),
 		}
 	}
+	r.host.guard.begin(r.job.module, r.dir)
 	exit := r.stages()
-	exit.Leftovers = append(exit.Leftovers, r.host.sweep(r.job.module, r.dir)...)
+	exit.Leftovers = append(exit.Leftovers, r.sweep()...)
+	r.host.guard.end(r.job.module)
 	exit.Stopped = r.asked()
 	return exit
+}
+
+// sweep ends what carries this run's mark, in whatever group or session, and removes what the run left.
+func (r *Run) sweep() []string {
+	cfg := r.host.cfg
+	seen, stay := markedWith(r.dir).end(min(guardianTerm, cfg.TermGrace), cfg.KillGrace, r.kill)
+	left := names(stay)
+	if len(seen) > 0 {
+		var pids []int
+		for _, m := range seen {
+			pids = append(pids, m.pid)
+		}
+		left = append(left, r.host.system.removeProbes(pids, cfg.SweepWait)...)
+	}
+	return append(left, r.host.sweep(r.job.module, r.dir)...)
 }
 
 func (r *Run) stages() (exit Exit) {
@@ -93,11 +127,15 @@ func (r *Run) stages() (exit Exit) {
 	}
 	timeout := time.NewTimer(r.job.timeout)
 	defer timeout.Stop()
+	if p.build != nil {
+		return r.kernelModule(p, marked(r.job.env(tmp), r.dir), timeout.C)
+	}
+	r.compiled = true
 	for i, st := range p.stages {
 		if r.asked() {
 			return exit
 		}
-		exit = r.stage(st, p.direct, r.job.env(tmp), timeout.C)
+		exit = r.stage(st, p.direct, marked(r.job.env(tmp), r.dir), timeout.C)
 		failed := exit.Err != nil || exit.Code != 0 || len(exit.Leftovers) > 0
 		if failed || i == len(p.stages)-1 {
 			return exit
@@ -108,10 +146,13 @@ func (r *Run) stages() (exit Exit) {
 
 // stage runs one process from its start until it is reaped and its group gone.
 func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Time) Exit {
-	c, err := startChild(st.argv, env, r.dir)
+	c, err := startChild(st.argv, env, r.dir, r.log)
 	if err != nil {
 		return Exit{Code: -1, Stage: st.name, Err: err, Mend: findMend(err.Error())}
 	}
+	keepPIDs(r.dir, c.pid)
+	r.host.guard.group(r.job.module, c.pid, true)
+	c.reaping = func() { r.host.guard.group(r.job.module, c.pid, false) }
 	w := &watch{run: r, stage: st, child: c, direct: direct}
 	w.progress()
 	err = w.follow(timeout)
@@ -143,6 +184,10 @@ type watch struct {
 // follow returns when the process has ended, or when it must end now: it is stopped, killed, or late (then with an error).
 func (w *watch) follow(timeout <-chan time.Time) error {
 	pause := newPauses(2*time.Millisecond, 50*time.Millisecond)
+	hurry := w.run.hurry
+	if hurry != nil && !isClosed(hurry) {
+		_ = w.child.setPriority(lowest) // lowering is always allowed
+	}
 	var look <-chan time.Time
 	if w.stage.offers {
 		look = time.After(pause.next())
@@ -156,6 +201,11 @@ func (w *watch) follow(timeout <-chan time.Time) error {
 		case <-w.run.stop:
 			w.beforeTERM()
 			return nil
+		case <-hurry:
+			hurry = nil
+			if w.child.setPriority(0) != nil {
+				w.run.Kill() // whoever waits for it compiles for himself
+			}
 		case <-w.child.out.news:
 			if !w.ready {
 				w.progress()
@@ -184,8 +234,10 @@ func (w *watch) look() bool {
 			for _, m := range w.child.members() {
 				w.pids = append(w.pids, m.pid)
 			}
+			keepPIDs(w.run.dir, w.pids...)
 		}
-		w.run.report(Ready{Run: w.run.number, OSPID: w.child.pid, File: file})
+		writer := w.writer()
+		w.run.report(Ready{Run: w.run.number, OSPID: w.child.pid, File: file, Alive: func() bool { return alive(writer) }, Compiled: w.run.compiled})
 	}
 	return ok
 }
@@ -253,7 +305,9 @@ func (w *watch) at() Stage {
 }
 
 func (w *watch) progress() {
-	w.run.report(Progress{Run: w.run.number, OSPID: w.child.pid, Activity: w.activity()})
+	activity := w.activity()
+	w.run.report(Progress{Run: w.run.number, OSPID: w.child.pid, Activity: activity})
+	w.run.flight.say(activity)
 }
 
 func (w *watch) activity() string {

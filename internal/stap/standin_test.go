@@ -11,9 +11,14 @@ import (
 	"syscall"
 )
 
-// standIn is SystemTap for tests: stap, stapbpf, staprun, an executable script, and their grandchildren. It works inside STANDIN_DIR (kernel/, fifo/, modules, log), and STANDIN_MODE, words separated by blanks, makes it misbehave.
+// standIn is SystemTap for tests: stap, stapbpf, staprun, an executable script, and their grandchildren. It works inside STANDIN_DIR (kernel/, fifo/, modules, log), and STANDIN_MODE, words separated by blanks, makes it misbehave: all of them, or with "MODULE:" before the word those that are about MODULE.
 func standIn(name string, args []string) int {
 	s := &standin{dir: os.Getenv("STANDIN_DIR"), mode: strings.Fields(os.Getenv("STANDIN_MODE")), term: make(chan os.Signal, 1)}
+	for i, word := range s.mode {
+		if module, mode, ok := strings.Cut(word, ":"); ok && slices.ContainsFunc(args, func(a string) bool { return a == module || a == module+".bo" || a == module+".ko" }) {
+			s.mode[i] = mode
+		}
+	}
 	s.log(name + " " + strings.Join(args, " "))
 	signal.Notify(s.term, syscall.SIGTERM)
 	if s.is(name + "-ignores-term") {
@@ -93,6 +98,10 @@ func (s *standin) stap(args []string) int {
 		fmt.Fprintln(os.Stderr, "Systemtap stand-in (version 1)")
 		return 0
 	}
+	if args[0] == "--help" {
+		fmt.Printf("Options (in %[1]s/rc and on command line):\n   -I DIR     look in DIR, in addition to\n              %[1]s/tapset\n   -R DIR     look in DIR for runtime, instead of\n              %[1]s/runtime\n", s.dir)
+		return 0
+	}
 	module := args[slices.Index(args, "-m")+1]
 	fmt.Fprintln(os.Stderr, "Pass 1: parsed user script and 69 library scripts in 0ms.\nPass 2: analyzed script: 2 probes in 0ms.")
 	if s.is("compile-hangs") {
@@ -100,9 +109,19 @@ func (s *standin) stap(args []string) int {
 		<-s.term
 		return 1
 	}
+	if s.is("compile-waits") {
+		s.log(fmt.Sprintf("compiling %s %d", module, os.Getpid()))
+		if !s.waitFor("go-" + module) {
+			return 1
+		}
+	}
+	if s.is("compile-fails") {
+		fmt.Fprintln(os.Stderr, "error: the stand-in does not compile")
+		return 1
+	}
 	if slices.Contains(args, "-p4") {
 		for _, ext := range []string{".bo", ".ko"} {
-			if err := os.WriteFile(module+ext, []byte("compiled"), 0o600); err != nil {
+			if err := os.WriteFile(module+ext, s.object(args[len(args)-1]), 0o600); err != nil {
 				panic(err)
 			}
 		}
@@ -116,7 +135,7 @@ func (s *standin) stap(args []string) int {
 func (s *standin) module(module string) int {
 	s.editModules(func(lines []string) []string { return append(lines, module+" 16384 0 - Live 0x0") })
 	s.log("inserted")
-	if s.is("load-hangs") || s.is("load-waits") && !s.waitForGo() {
+	if s.is("load-hangs") || s.is("load-waits") && !s.waitFor("go") {
 		if s.is("load-hangs") {
 			<-s.term
 		}
@@ -137,15 +156,29 @@ func (s *standin) module(module string) int {
 	return 0
 }
 
-// waitForGo waits for the file "go", and tells whether no TERM came before.
-func (s *standin) waitForGo() bool {
+// object is a module for the kernel in the file "running", with the strings of the script, or as much of it as a test needs.
+func (s *standin) object(path string) []byte {
+	text, _ := os.ReadFile(path) // none with -e
+	running, _ := os.ReadFile(filepath.Join(s.dir, "running"))
+	return fmt.Appendf(nil, "module for %q\x00%s\x00end", running, text[:min(len(text), 4096)])
+}
+
+// fits tells whether the kernel takes the module in a file.
+func (s *standin) fits(path string) bool {
+	module, _ := os.ReadFile(path)
+	running, _ := os.ReadFile(filepath.Join(s.dir, "running"))
+	return strings.HasPrefix(string(module), fmt.Sprintf("module for %q\x00", running)) && strings.HasSuffix(string(module), "\x00end")
+}
+
+// waitFor waits for a file, and tells whether no TERM came before.
+func (s *standin) waitFor(name string) bool {
 	for {
 		select {
 		case <-s.term:
 			return false
 		default:
 		}
-		if _, err := os.Stat(filepath.Join(s.dir, "go")); err == nil {
+		if _, err := os.Stat(filepath.Join(s.dir, name)); err == nil {
 			return true
 		}
 		pause()
@@ -181,11 +214,16 @@ func (s *standin) stapbpf(module string) int {
 
 func (s *standin) staprun(args []string) int {
 	if args[0] != "-d" {
-		if _, err := os.Stat(args[0]); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+		ko := args[slices.IndexFunc(args, func(a string) bool { return strings.HasSuffix(a, ".ko") })]
+		if !s.fits(ko) {
+			s.log("misfit")
+			fmt.Fprintf(os.Stderr, "ERROR: Couldn't insert module '%s': Invalid module format\n", ko)
 			return 1
 		}
-		return 0 // a module that ends by itself
+		if strings.Contains(ko, "_trial_") {
+			return 0 // it ends by itself
+		}
+		return s.module(strings.TrimSuffix(ko, ".ko"))
 	}
 	if s.is("module-stuck") {
 		fmt.Fprintln(os.Stderr, "ERROR: Module is in use.")
@@ -199,6 +237,14 @@ func (s *standin) staprun(args []string) int {
 
 func (s *standin) editModules(edit func([]string) []string) {
 	path := filepath.Join(s.dir, "modules")
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = lock.Close() }()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		panic(err)
+	}
 	text, _ := os.ReadFile(path)
 	lines := edit(strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"))
 	if err := os.WriteFile(path+".new", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {

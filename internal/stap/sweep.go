@@ -70,21 +70,24 @@ func isLoaded(list, module string) (bool, error) {
 
 // removeFIFO removes the folder that stapbpf made for module. /var/tmp is everybody's, so only a real folder of this process's user in a real folder of this process's user is touched.
 func removeFIFO(root, module string) error {
-	for _, path := range []string{root, filepath.Join(root, module)} {
-		var st syscall.Stat_t
-		switch err := syscall.Lstat(path, &st); {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case err != nil:
-			return err
-		case st.Mode&syscall.S_IFMT != syscall.S_IFDIR || int(st.Uid) != os.Geteuid():
-			if path == root {
-				return nil // not ours, so nothing of ours is in it
-			}
-			return errors.New("not a folder of this user")
-		}
+	path := filepath.Join(root, module)
+	if !ownFolder(root) {
+		return nil // not ours, so nothing of ours is in it
 	}
-	return os.RemoveAll(filepath.Join(root, module))
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if !ownFolder(path) {
+		return errors.New("not a folder of this user")
+	}
+	return os.RemoveAll(path)
+}
+
+// ownFolder tells whether path is a real folder, no symlink, of this process's user.
+func ownFolder(path string) bool {
+	var st syscall.Stat_t
+	err := syscall.Lstat(path, &st)
+	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR && int(st.Uid) == os.Geteuid()
 }
 
 // tool runs a short command to its end, or until ctx ends, and returns what it wrote.
@@ -96,6 +99,6 @@ func tool(ctx context.Context, argv ...string) (string, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	err := cmd.Run()
+	err := own.run(cmd)
 	return out.String(), err
 }

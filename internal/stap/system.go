@@ -1,8 +1,11 @@
 package stap
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // system is where facts about this machine are read; tests stand in for it.
@@ -21,4 +24,22 @@ type system struct {
 func (s system) hasBuildTree() bool {
 	_, err := os.Stat(filepath.Join(s.libModules, s.release, "build", ".config"))
 	return err == nil
+}
+
+// thisSystem is where the facts are on a real machine.
+func thisSystem() (system, error) {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return system{}, fmt.Errorf("read kernel release: %w", err)
+	}
+	return system{
+		release:         unix.ByteSliceToString(uts.Release[:]),
+		version:         unix.ByteSliceToString(uts.Version[:]),
+		libModules:      "/lib/modules",
+		configGz:        "/proc/config.gz",
+		boot:            "/boot",
+		status:          "/proc/self/status",
+		modulesDisabled: "/proc/sys/kernel/modules_disabled",
+		tracing:         "/sys/kernel/debug/tracing",
+	}, nil
 }

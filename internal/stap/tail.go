@@ -18,7 +18,7 @@ var (
 
 	// What stap says when all is well, or always; "Copy failed" of stapconf is about its own cache, which -m switches off.
 	noiseLine = regexp.MustCompile(`^Pass [1-5]: (parsed|analyzed|translated|compiled|using cached|starting run|pass skipped|run completed)` +
-		`|^Tip: |^WARNING: Kernel function symbol table missing|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`)
+		`|^Tip: |^[a-z0-9_]+\.[kb]o$|^WARNING: Kernel function symbol table missing|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`)
 
 	errorLine = regexp.MustCompile(`(?i)\berror\b|^WARNING: |^Pass [1-5]: .*failed|^Checking ".*" failed|^panic: |not permitted|denied|No such file`)
 )
@@ -93,7 +93,7 @@ var mends = []struct {
 }{
 	{
 		regexp.MustCompile(`task_work_cancel`),
-		"this SystemTap's runtime does not compile on this kernel; use a newer SystemTap or --runtime=bpf",
+		"this SystemTap's runtime does not compile on this kernel (4.8 and kernels from 6.1.100): use a newer SystemTap, a mended runtime folder with --stap-runtime, or --runtime=bpf",
 	},
 	{
 		regexp.MustCompile(`Checking ".*/build/.*" failed|missing kernel-devel|Incorrect version or missing kernel`),
@@ -116,12 +116,28 @@ var mends = []struct {
 		"this kernel takes signed modules only (secure boot, lockdown): use --runtime=bpf",
 	},
 	{
+		regexp.MustCompile(`Couldn't insert module .*: Operation not permitted`),
+		"loading kernel modules needs the capability CAP_SYS_MODULE (containers drop it), kernel.modules_disabled=0 and no lockdown: grant it, or use --runtime=bpf",
+	},
+	{
+		regexp.MustCompile(`Skipped too many probes`),
+		"too many probes were skipped since the script's arrays were busy, mostly with being read: keep fewer label values, or raise the limit with // stap-exporter: args=\"-DMAXSKIPPED=N\"",
+	},
+	{
+		regexp.MustCompile(`probe overhead exceeded threshold`),
+		"the script's probes take too much of a cpu: probe less often, or lift the limit with // stap-exporter: args=\"-DSTP_NO_OVERLOAD\"",
+	},
+	{
+		regexp.MustCompile(`Number of errors: [1-9]`),
+		"errors in the script's probes ended it: mend the script, or let it go on with // stap-exporter: args=\"--suppress-handler-errors\" or a higher -DMAXERRORS=N",
+	},
+	{
 		regexp.MustCompile(`map resource limit|RLIMIT_MEMLOCK`),
 		"raise the memory-lock limit (LimitMEMLOCK=infinity, ulimit -l unlimited) or give the exporter CAP_SYS_RESOURCE",
 	},
 	{
 		regexp.MustCompile(`Error (opening|creating) probe.*(No such file|debug/tracing)|/tracing/\S+: No such file`),
-		"mount tracefs: mount -t tracefs nodev /sys/kernel/tracing, and debugfs at /sys/kernel/debug",
+		"mount debugfs, where stapbpf looks for tracefs: mount -t debugfs debugfs /sys/kernel/debug",
 	},
 	{
 		regexp.MustCompile(`(?i)(gcc|make)\S*: (command )?not found|execvp?e?: (gcc|make)`),

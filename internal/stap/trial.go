@@ -3,8 +3,9 @@ package stap
 import (
 	"fmt"
 	"hash/fnv"
-	"os"
 	"time"
+
+	"stap-exporter/internal/script"
 )
 
 const (
@@ -21,15 +22,16 @@ func (h *Host) startTrial(done func(Exit)) *Run {
 	_, _ = sum.Write([]byte(h.cfg.Dir))
 	module := fmt.Sprintf("stap_exporter_trial_%08x", sum.Sum32())
 	return h.start(job{
+		name:    "trial of kernel modules",
 		module:  module,
 		timeout: trialTimeout,
 		plan: func() (plan, error) {
-			return plan{stages: []stage{
-				{name: StageCompile, argv: []string{h.tools.stap, "-v", "-p4", "-m", module, "-e", trialScript}},
-				{name: StageLoad, argv: []string{h.tools.staprun, module + ".ko"}},
-			}}, nil
+			p := h.tools.kernelModule(module, script.Options{}, "-e", trialScript)
+			p.build.once = "it is a trial of the compiler, too"
+			p.stages[1].offers = false
+			return p, nil
 		},
-		env: func(tmp string) []string { return environment(os.Environ(), tmp, "") },
+		env: func(tmp string) []string { return h.environment(tmp, "") },
 	}, 0, func(e Event) {
 		if e, ok := e.(Exited); ok {
 			done(e.Exit)

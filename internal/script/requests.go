@@ -1,0 +1,40 @@
+package script
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// RequestCodes are the HTTP codes that a request for a script can get.
+var RequestCodes = [...]int{200, 403, 500, 502, 503, 504}
+
+// Requests counts the requests for one script. It is shared by all statuses of the script; its methods may be called from any goroutine and allocate nothing.
+type Requests struct {
+	codes [len(RequestCodes)]atomic.Uint64
+	last  atomic.Int64 // Unix time in nanoseconds
+}
+
+// Count counts a request that was answered with code.
+func (r *Requests) Count(code int) {
+	if r == nil {
+		return
+	}
+	for i, c := range RequestCodes {
+		if c == code {
+			r.codes[i].Add(1)
+			return
+		}
+	}
+}
+
+// Counted returns how many requests were answered with RequestCodes[i].
+func (r *Requests) Counted(i int) uint64 { return r.codes[i].Load() }
+
+// Came notes that a request came at t.
+func (r *Requests) Came(t time.Time) { r.last.Store(t.UnixNano()) }
+
+// Last returns when the last request came; false: none did.
+func (r *Requests) Last() (time.Time, bool) {
+	n := r.last.Load()
+	return time.Unix(0, n), n != 0
+}

@@ -1,0 +1,206 @@
+package stap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// build is the kernel module of a plan whose stages are to compile it and to load it.
+type build struct {
+	source
+	once  string // why the module is good for this start only; empty: it may be cached
+	ahead bool   // compile it only, in the background, for later starts
+}
+
+// kernelModule runs a plan with a build: the module out of the cache, or else compiled into it, then staprun. A cached module that does not fit the kernel is compiled again, once.
+func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit {
+	ko := filepath.Join(r.dir, p.build.module+extModule)
+	for again := false; ; again = true {
+		exit, ok := r.provide(p, ko, env, timeout)
+		if !ok || p.build.ahead || r.asked() {
+			return exit
+		}
+		exit = r.stage(p.stages[1], false, env, timeout)
+		if exit.Ready || r.key == "" || !isStale(exit) {
+			return exit
+		}
+		if err := r.host.cache.remove(r.key); err != nil {
+			r.host.cfg.Logger.Warn("cached module not removed", zap.String("script", r.job.name), zap.Error(err))
+		}
+		if r.compiled || again || r.asked() || len(exit.Leftovers) > 0 {
+			return exit
+		}
+		r.host.cfg.Logger.Info("cached module does not load, compiling it again", zap.String("script", r.job.name), zap.Strings("output", exit.Tail))
+		err := r.host.unload(p.build.module)
+		if err = errors.Join(err, os.Remove(ko)); err != nil {
+			exit.Leftovers = append(exit.Leftovers, fmt.Sprintf("module %s (%v)", p.build.module, err))
+			return exit
+		}
+	}
+}
+
+// staleModule is what staprun, the kernel and stap's runtime say of a module that was compiled for something else. (staprun 4.8: moderror in staprun_funcs.c, of ENOEXEC, ENOENT and ESRCH; runtime/sym.c: build ids.)
+var staleModule = regexp.MustCompile(`Invalid module format|version magic|Unknown symbol|disagrees about version of symbol|wrong symbol version|(?i:build-?id) mismatch`)
+
+func isStale(e Exit) bool {
+	return e.Code > 0 && staleModule.MatchString(strings.Join(e.Tail, "\n"))
+}
+
+// provide puts the module at ko, and says so in r.compiled and r.key. Not ok: exit says why not.
+func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time) (exit Exit, ok bool) {
+	h, log := r.host, r.host.cfg.Logger.With(zap.String("script", r.job.name))
+	exit = Exit{Code: -1, Stage: StageStart}
+	r.key = ""
+	if p.build.once == "" {
+		var err error
+		if r.key, err = h.moduleKey(p.build.source); err != nil {
+			log.Info("module is not cached", zap.Error(err))
+		}
+	}
+	for r.key != "" {
+		err := h.cache.get(r.key, p.build.module, ko)
+		if err == nil {
+			r.compiled = false
+			return exit, true
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			log.Info("cached module is not used", zap.Error(err))
+		}
+		key := r.key
+		f, mine := h.compiles.join(key, r)
+		if mine {
+			r.flight = f
+			defer func() {
+				f.exit, f.exit.Stopped = exit, r.asked()
+				h.compiles.leave(key, f)
+			}()
+			break
+		}
+		if p.build.ahead {
+			return exit, false // a start is at it
+		}
+		if exit, over := r.await(f, timeout); over {
+			return exit, false
+		}
+	}
+	r.compiled = true
+	begun := time.Now()
+	exit = r.stage(p.stages[0], false, env, timeout)
+	ok = exit.Err == nil && exit.Code == 0 && len(exit.Leftovers) == 0
+	if ok && r.key != "" {
+		if err := h.keep(p.build.source, r.key, ko, begun); err != nil {
+			log.Info("module is not cached", zap.Error(err))
+			r.key = ""
+		}
+	}
+	return exit, ok
+}
+
+// keep puts a module into the cache that was compiled since begun.
+func (h *Host) keep(src source, key, ko string, begun time.Time) error {
+	if now, err := h.moduleKey(src); err != nil || now != key {
+		return errors.Join(errors.New("what it is made of changed while it was compiled"), err)
+	}
+	module, err := os.ReadFile(ko)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(src.path)
+	if err != nil {
+		return err
+	}
+	programs, err := programsOf(module, text, begun)
+	if err != nil {
+		return err
+	}
+	return h.cache.put(manifest{Key: key, Module: src.module, Script: src.path, Compiled: begun, Programs: programs}, module)
+}
+
+// compiles are the compiles that are under way for the cache, by key. Its methods may be called from any goroutine.
+type compiles struct {
+	mu    sync.Mutex
+	byKey map[string]*flight
+}
+
+// flight is one compile for the cache, by the run that began it. Another run that needs the same module waits for it.
+type flight struct {
+	run  *Run
+	done chan struct{} // closed when it is over
+	exit Exit          // how it ended; to be read after done
+
+	mu       sync.Mutex
+	activity string
+	news     chan struct{} // has one element when activity changed
+}
+
+// join returns the compile of key, and whether it is r's own, to be ended with leave.
+func (c *compiles) join(key string, r *Run) (f *flight, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.byKey[key]; f != nil {
+		return f, false
+	}
+	f = &flight{run: r, done: make(chan struct{}), news: make(chan struct{}, 1)}
+	if c.byKey == nil {
+		c.byKey = map[string]*flight{}
+	}
+	c.byKey[key] = f
+	return f, true
+}
+
+func (c *compiles) leave(key string, f *flight) {
+	c.mu.Lock()
+	delete(c.byKey, key)
+	c.mu.Unlock()
+	f.run.flight = nil
+	close(f.done)
+}
+
+// say tells who waits what the compile is doing.
+func (f *flight) say(activity string) {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	f.activity = activity
+	f.mu.Unlock()
+	select {
+	case f.news <- struct{}{}:
+	default:
+	}
+}
+
+// await waits for another run's compile. over: this run ends, as exit says; otherwise the compile is over and the cache may have the module.
+func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) {
+	f.run.hurryUp()
+	exit = Exit{Code: -1, Stage: StageCompile}
+	for {
+		select {
+		case <-f.done:
+			// A failure of stap itself is as good as our own. What ended the other run otherwise, a stop or its bound, says nothing about us.
+			e := f.exit
+			return e, e.Code > 0 && e.Err == nil && !e.Stopped
+		case <-f.news:
+			f.mu.Lock()
+			activity := f.activity
+			f.mu.Unlock()
+			r.report(Progress{Run: r.number, Activity: activity})
+		case <-r.stop:
+			return exit, true
+		case <-r.kill:
+			return exit, true
+		case <-timeout:
+			exit.Err = fmt.Errorf("start timeout: not done after %v (%s)", r.job.timeout, StageCompile)
+			return exit, true
+		}
+	}
+}

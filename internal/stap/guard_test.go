@@ -1,0 +1,363 @@
+package stap
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/script"
+)
+
+// exporterMain is an exporter that a test can kill: a Host in STANDIN_DIR with a guardian. Its arguments are modules; those that begin with x are executable scripts. It says when one is ready, and ends in order at the end of its input.
+func exporterMain(modules []string) {
+	dir, sys := os.Getenv("STANDIN_DIR"), os.Getenv("LAB_SYSTEM")
+	bin := filepath.Join(dir, "bin")
+	h, err := newHost(Config{
+		Stap: filepath.Join(bin, "stap"), Runtime: BPF, Dir: filepath.Join(dir, "private"),
+		Roots:    procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
+		Launcher: []string{mustExecutable(), "as-launcher"}, Guardian: []string{mustExecutable(), "as-guardian"},
+		Modules: filepath.Join(dir, "modules"), Subreaper: true, Logger: zap.NewExample(),
+	}, system{release: "1.2.3-lab", libModules: sys, tracing: sys})
+	if err != nil {
+		panic(err)
+	}
+	var runs []*Run
+	for i, m := range modules {
+		s := script.Script{Name: m + ".stp", Path: filepath.Join(bin, "script.stp"), Module: m, Executable: m[0] == 'x'}
+		runs = append(runs, h.Start(s, uint64(i), func(e Event) {
+			switch e := e.(type) {
+			case Ready:
+				fmt.Printf("ready %s %d\n", m, e.OSPID)
+			case Exited:
+				fmt.Printf("exited %s %q\n", m, e.Exit.Reason())
+			}
+		}))
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	for _, r := range runs {
+		r.Stop(nil)
+	}
+	for _, r := range runs {
+		<-r.done
+	}
+	h.Close()
+}
+
+// exporting is a running exporterMain.
+type exporting struct {
+	*lab
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	ready map[string]int // process ids by module
+	sys   string
+}
+
+// startExporting starts it and waits until those of the modules that come up have.
+func startExporting(l *lab, up, others []string) *exporting {
+	l.t.Helper()
+	e := &exporting{lab: l, ready: map[string]int{}, sys: labSystem(l.t).libModules}
+	e.cmd = exec.Command(mustExecutable(), append([]string{"as-exporter"}, append(others, up...)...)...)
+	e.cmd.Env = append(os.Environ(), "LAB_SYSTEM="+e.sys)
+	e.cmd.Stderr = os.Stderr
+	stdout, err := e.cmd.StdoutPipe()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if e.stdin, err = e.cmd.StdinPipe(); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := e.cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		if e.cmd.ProcessState == nil {
+			_ = e.cmd.Process.Kill()
+			_ = e.cmd.Wait()
+		}
+	})
+	lines := bufio.NewScanner(stdout)
+	for len(e.ready) < len(up) && lines.Scan() {
+		var module string
+		var pid int
+		if _, err := fmt.Sscanf(lines.Text(), "ready %s %d", &module, &pid); err == nil {
+			e.ready[module] = pid
+		}
+		if strings.HasPrefix(lines.Text(), "exited ") {
+			l.t.Fatal(lines.Text())
+		}
+	}
+	if len(e.ready) < len(up) {
+		l.t.Fatal("the exporter ended")
+	}
+	return e
+}
+
+// guardian returns the process id of this exporter's guardian.
+func (e *exporting) guardian() int {
+	for _, p := range processesWith("environ", "LAB_SYSTEM="+e.sys) {
+		pid, cmdline, _ := strings.Cut(p, " ")
+		if strings.Contains(cmdline, "as-guardian") {
+			return atoi(pid)
+		}
+	}
+	return 0
+}
+
+// remains lists what is left of all modules.
+func (e *exporting) remains() []string {
+	left := e.processes()
+	for _, dir := range []string{filepath.Join(e.dir, "fifo"), filepath.Join(e.dir, "private", "run")} {
+		entries, _ := os.ReadDir(dir)
+		for _, entry := range entries {
+			left = append(left, filepath.Join(dir, entry.Name()))
+		}
+	}
+	text, _ := os.ReadFile(filepath.Join(e.dir, "modules"))
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "other ") {
+			left = append(left, "module "+line)
+		}
+	}
+	return left
+}
+
+func TestNothingOutlivesAKilledExporter(t *testing.T) {
+	for what, replaced := range map[string]bool{"first guardian": false, "second guardian": true} {
+		t.Run(what, func(t *testing.T) {
+			l := newLab(t, "m1:stapbpf-ignores-term m2:compile-hangs m2:stap-leaves-grandchild "+
+				"x3:script.stp-leaves-grandchild x3:script.stp-leaves-escapee escapee-ignores-term x5:script.stp-ignores-term", nil)
+			e := startExporting(l, []string{"m1", "x3", "m4", "x5"}, []string{"m2"})
+			l.waitForLog("compiling")
+			if replaced {
+				first := e.guardian()
+				if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				waitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
+			}
+			for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE} {
+				waitFor(t, "the guardian ignores signals", func() bool { return ignores(t, e.guardian(), s) })
+				if err := syscall.Kill(e.guardian(), s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := "p:uprobes/stapprobe_1_0 /x:0x1\n" + fmt.Sprintf("p:uprobes/stapprobe_%d_0 /x:0x1\n", e.ready["m4"])
+			writeFile(t, filepath.Join(e.sys, "uprobe_events"), before)
+			if n := len(e.processes()); n < 9 {
+				t.Errorf("%d processes: %q", n, e.processes())
+			}
+			begun := time.Now()
+			if err := e.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = e.cmd.Wait()
+			waitFor(t, "nothing is left", func() bool { return len(e.remains()) == 0 })
+			t.Logf("nothing is left after %v", time.Since(begun).Round(time.Millisecond))
+			want := before + fmt.Sprintf("-:uprobes/stapprobe_%d_0\n", e.ready["m4"])
+			if got, _ := os.ReadFile(filepath.Join(e.sys, "uprobe_events")); string(got) != want {
+				t.Errorf("probes are %q, want %q", got, want)
+			}
+			again := startExporting(l, []string{"x3", "m4"}, nil)
+			_ = again.stdin.Close()
+			if err := again.cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+			if left := again.remains(); len(left) > 0 {
+				t.Errorf("after an orderly end: %q", left)
+			}
+		})
+	}
+}
+
+func ignores(t *testing.T, pid int, s syscall.Signal) bool {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	_, hex, _ := strings.Cut(string(text), "SigIgn:\t")
+	var set uint64
+	if _, err := fmt.Sscanf(hex, "%x", &set); err != nil {
+		t.Fatal(err)
+	}
+	return set>>(s-1)&1 == 1
+}
+
+func TestNextStartWaitsForTheGuardian(t *testing.T) {
+	l := newLab(t, "m1:stapbpf-ignores-term", nil)
+	e := startExporting(l, []string{"m1"}, nil)
+	old := e.guardian()
+	if err := e.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = e.cmd.Wait()
+	again := startExporting(l, []string{"m1"}, nil) // the guardian still waits for the TERM to do something
+	if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", old)); err == nil {
+		if _, state, _ := parseStat(stat); state != 'Z' { // whose parent is process 1 now
+			t.Error("it did not wait")
+		}
+	}
+	if err := again.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = again.cmd.Wait()
+	waitFor(t, "nothing is left", func() bool { return len(again.remains()) == 0 })
+}
+
+func withGuardian(c *Config) { c.Guardian = []string{mustExecutable(), "as-guardian"} }
+
+func (g *guard) pid() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cmd == nil {
+		return 0
+	}
+	return g.cmd.Process.Pid
+}
+
+func TestGuardianEndsWithItsHost(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	inherited, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0) // not closed on exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	l := newLab(t, "", withGuardian)
+	pid := l.host.guard.pid()
+	r := l.start(l.script("m1"))
+	r.ready()
+	waitFor(t, "it is another program", func() bool {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return string(name) == "guardian\n"
+	})
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil || len(fds) == 0 {
+		t.Fatal("no descriptors", err)
+	}
+	for _, fd := range fds {
+		if to, _ := os.Readlink(fd); strings.HasPrefix(to, "socket:") {
+			t.Errorf("%s is %s", fd, to)
+		}
+	}
+	if to, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); to != "/" {
+		t.Errorf("it works in %q (%v)", to, err)
+	}
+	if sid, err := unix.Getsid(pid); sid != pid {
+		t.Errorf("its session is %d (%v)", sid, err)
+	}
+	r.Stop(nil)
+	r.exited()
+	l.clean2("m1", pid)
+	l.host.Close()
+	if err := syscall.Kill(pid, 0); err == nil {
+		t.Error("it is still there")
+	}
+	l.host.guard, l.host.reaper = nil, nil // the lab closes the host once more
+}
+
+// clean2 is clean with a guardian.
+func (l *lab) clean2(module string, guardian int) {
+	l.t.Helper()
+	left := slices.DeleteFunc(l.processes(), func(p string) bool { return strings.HasPrefix(p, fmt.Sprint(guardian, " ")) })
+	if len(left) > 0 {
+		l.t.Errorf("processes are left: %q", left)
+	}
+	for _, path := range []string{filepath.Join(l.dir, "fifo", module), filepath.Join(l.host.cfg.Dir, "run", module)} {
+		if _, err := os.Lstat(path); err == nil {
+			l.t.Errorf("%s is left", path)
+		}
+	}
+}
+
+// A guardian that does not read is replaced, and never wakes up to end what lives.
+func TestStuckGuardianIsReplaced(t *testing.T) {
+	l := newLab(t, "", withGuardian)
+	r := l.start(l.script("m1"))
+	r.ready()
+	g := l.host.guard
+	first := g.pid()
+	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	g.mu.Lock()
+	g.tellWait = 10 * time.Millisecond
+	g.mu.Unlock()
+	waitFor(t, "the pipe is full", func() bool {
+		g.begin("m2", "/"+strings.Repeat("x", 3000))
+		g.end("m2")
+		return g.pid() != first
+	})
+	g.mu.Lock()
+	g.tellWait = patience
+	g.mu.Unlock()
+	waitFor(t, "another guardian", func() bool { return g.pid() != 0 })
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", first)); err == nil {
+		t.Error("the first is still there")
+	}
+	r.Stop(nil)
+	if e := r.exited(); e.Code != 0 {
+		t.Errorf("the run did not live on: %s", e.Reason())
+	}
+}
+
+func TestGuardianLock(t *testing.T) {
+	dir := t.TempDir()
+	first, err := lockGuardian(dir, 0, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "guardian.lock"), "77\n")
+	_, err = lockGuardian(dir, 0, zap.NewNop())
+	if err == nil || !strings.Contains(err.Error(), "process 77") {
+		t.Errorf("error is %v", err)
+	}
+	_ = first.Close()
+	second, err := lockGuardian(dir, 0, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = second.Close()
+}
+
+func TestGuardianIsTold(t *testing.T) {
+	g := guardian{runs: map[string]*guarded{}}
+	odd := "/a b/\"\n\xff"
+	told := lineSetup(&Host{
+		cfg: Config{Modules: "/proc/modules", Roots: procfs.Roots{FIFO: odd}, Dir: "/d"}, tools: tools{staprun: "/b/staprun"},
+		system: system{tracing: "/t"}, cache: &moduleCache{dir: "/c"},
+	}) +
+		lineRun("m1", odd) + lineGroup("m1", 7, true) + lineGroup("m1", 7, false) + lineGroup("m1", 8, true) +
+		lineRun("m2", "/w2") + lineEnd("m2") + lineGroup("m2", 9, true) + `run "m3" "/w3`
+	if err := g.listen(strings.NewReader(told)); err != nil {
+		t.Fatal(err)
+	}
+	run := g.runs["m1"]
+	if len(g.runs) != 1 || run == nil || run.work != odd || run.groups[7] || !run.groups[8] {
+		t.Errorf("runs are %v", g.runs)
+	}
+	if c := g.host.cfg; g.host.tools.staprun != "/b/staprun" || c.Modules != "/proc/modules" || c.Roots.FIFO != odd || g.host.system.tracing != "/t" || c.Dir != "/d" || g.host.cache.dir != "/c" {
+		t.Errorf("set up as %+v", c)
+	}
+	for _, bad := range []string{"what\n", "run m1 x\n", "end\n"} {
+		if err := g.listen(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}

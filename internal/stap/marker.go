@@ -1,0 +1,149 @@
+package stap
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// markName is the environment variable that every child of a run gets: its work folder, which no other run of any exporter on this machine has. Descendants inherit it, also those that leave the process group or the session, so that they can be found in /proc/PID/environ.
+//
+// Who starts a program with an empty environment (env -i) or as another user (set-user-id programs show their environment to root only) is not found by it, only by the group.
+const markName = "STAP_EXPORTER_RUN"
+
+// marked returns env with the mark of the run that works in work, and no other.
+func marked(env []string, work string) []string {
+	return append(unmarked(env), markName+"="+work)
+}
+
+func unmarked(env []string) []string {
+	kept := make([]string, 0, len(env)+1)
+	for _, kv := range env {
+		if !strings.HasPrefix(kv, markName+"=") {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}
+
+// markOf returns the mark in the text of a /proc/PID/environ, "" when there is none.
+func markOf(environ []byte) string {
+	name := []byte(markName + "=")
+	for kv := range bytes.SplitSeq(environ, []byte{0}) {
+		if mark, ok := bytes.CutPrefix(kv, name); ok {
+			return string(mark)
+		}
+	}
+	return ""
+}
+
+// wanted says which processes belong to a run, or to several. It never wants the process that asks.
+type wanted struct {
+	mark  func(work string) bool // of those with a mark; not called with ""
+	group func(id int) bool      // by their process group; nil: none
+}
+
+// markedWith wants the processes with the mark of one run.
+func markedWith(work string) wanted {
+	return wanted{mark: func(w string) bool { return w == work }}
+}
+
+// find returns those that live now. Zombies do not, their parent will look or not.
+//
+// A process that is in the middle of an exec has no environment for a moment, and one that is being forked may be missed, so an empty answer counts only when it is given twice, see end.
+func (w wanted) find() (found []member) {
+	dirs, _ := os.ReadDir("/proc")
+	for _, d := range dirs {
+		if pid, err := strconv.Atoi(d.Name()); err == nil && pid != os.Getpid() {
+			if name, ok := w.wants(pid); ok {
+				found = append(found, member{pid, name})
+			}
+		}
+	}
+	return found
+}
+
+func (w wanted) wants(pid int) (name string, ok bool) {
+	proc := "/proc/" + strconv.Itoa(pid)
+	stat, err := os.ReadFile(proc + "/stat")
+	if err != nil {
+		return "", false // it has ended
+	}
+	name, state, group := parseStat(stat)
+	if state == 'Z' || state == 'X' {
+		return "", false
+	}
+	if w.group != nil && w.group(group) {
+		return name, true
+	}
+	environ, _ := os.ReadFile(proc + "/environ") // unreadable for those of other users
+	mark := markOf(environ)
+	return name, mark != "" && w.mark(mark)
+}
+
+// signal sends sig to the process that m was found as, and to no later one with its id.
+func (w wanted) signal(m member, sig syscall.Signal) {
+	fd, err := unix.PidfdOpen(m.pid, 0)
+	if err != nil {
+		if !errors.Is(err, unix.ESRCH) {
+			_ = syscall.Kill(m.pid, sig) // a kernel before 5.3
+		}
+		return
+	}
+	defer func() { _ = unix.Close(fd) }()
+	// The descriptor holds on to one process: if that is wanted now, the signal reaches it or nobody.
+	if _, ok := w.wants(m.pid); ok {
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0) // what it does not reach is found again
+	}
+}
+
+// end TERMs all that are wanted, KILLs after grace who is left, and returns when nobody is, or after killGrace more. With a grace of 0 it KILLs at once, and so it does when kill is closed. It returns everyone it saw, and who is left.
+func (w wanted) end(grace, killGrace time.Duration, kill <-chan struct{}) (seen, left []member) {
+	known := map[int]bool{}
+	termLimit := time.Now().Add(grace)
+	killLimit := termLimit.Add(killGrace)
+	empty := 0
+	for p := newPauses(5*time.Millisecond, 50*time.Millisecond); ; time.Sleep(p.next()) {
+		left = w.find()
+		if len(left) == 0 {
+			if empty++; empty == 2 {
+				return seen, nil
+			}
+			continue
+		}
+		empty = 0
+		now := time.Now()
+		if now.After(killLimit) {
+			return seen, left
+		}
+		hard := !now.Before(termLimit)
+		if !hard && isClosed(kill) {
+			hard, termLimit, killLimit = true, now, now.Add(killGrace)
+		}
+		for _, m := range left {
+			if !known[m.pid] {
+				known[m.pid] = true
+				seen = append(seen, m)
+				if !hard {
+					w.signal(m, syscall.SIGTERM)
+				}
+			}
+			if hard {
+				w.signal(m, syscall.SIGKILL)
+			}
+		}
+	}
+}
+
+func names(list []member) (names []string) {
+	for _, m := range list {
+		names = append(names, m.String())
+	}
+	return names
+}

@@ -1,0 +1,148 @@
+package stap
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/script"
+)
+
+func TestPrecompile(t *testing.T) {
+	l := kernelLab(t, "", nil)
+	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
+	bpf, wrapper, bad := l.text("c", ""), l.script("d"), l.text("e", "")
+	bpf.Runtime, wrapper.Executable, bad.Refused = "bpf", true, fs.ErrPermission
+	l.serve(b)
+	l.host.Precompile([]script.Script{a, b, bpf, wrapper, bad})
+	if l.host.ahead != nil {
+		t.Fatal("it works without being asked for")
+	}
+	l.host.cfg.Precompile = true
+	l.host.Precompile([]script.Script{a, b, bpf, wrapper, bad})
+	<-l.host.ahead.done
+	if n := l.compiles(); n != 2 {
+		t.Errorf("%d compiles", n)
+	}
+	l.want(0, "compiled ahead", a)
+}
+
+// compiling waits until the stand-in compiles module, and returns its process id.
+func (l *lab) compiling(module string) (pid int) {
+	l.t.Helper()
+	waitFor(l.t, "compile of "+module, func() bool {
+		log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
+		_, after, found := strings.Cut(string(log), "compiling "+module+" ")
+		line, _, whole := strings.Cut(after, "\n")
+		if found && whole {
+			pid = atoi(line)
+		}
+		return pid > 0
+	})
+	return pid
+}
+
+func (l *lab) goOn(module string) { writeFile(l.t, filepath.Join(l.dir, "go-"+module), "") }
+
+func (l *lab) waitForPriority(pid, nice int) {
+	l.t.Helper()
+	waitFor(l.t, "priority "+strconv.Itoa(nice), func() bool {
+		p, err := unix.Getpriority(unix.PRIO_PROCESS, pid) // 20 - nice, see getpriority(2)
+		return err == nil && 20-p == nice
+	})
+}
+
+func TestCompileAheadDelaysNobody(t *testing.T) {
+	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
+	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
+	l.host.Precompile([]script.Script{a, b})
+	pid := l.compiling("a")
+	l.waitForPriority(pid, lowest)
+
+	other := l.start(b) // while a is compiled, and does not end
+	l.compiling("b")
+	l.goOn("b")
+	if !other.ready().Compiled {
+		t.Error("b comes out of the cache")
+	}
+	same := l.start(a)
+	l.waitForPriority(pid, 0)
+	l.goOn("a")
+	if same.ready().Compiled {
+		t.Error("a was compiled again")
+	}
+	<-l.host.ahead.done
+	if n := l.compiles(); n != 2 {
+		t.Errorf("%d compiles", n)
+	}
+	for _, r := range []*started{same, other} {
+		r.Stop(nil)
+		r.exited()
+	}
+}
+
+func TestStartWaitsForACompileAheadOnlyAsLongAsItMay(t *testing.T) {
+	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
+	a := l.text("a", "probe begin { }")
+	l.host.Precompile([]script.Script{a})
+	pid := l.compiling("a")
+	for _, end := range []string{"stop", "kill", "timeout"} {
+		if end == "timeout" {
+			a.Directives.StartTimeout = 20 * time.Millisecond
+		}
+		r := l.start(a)
+		l.waitForPriority(pid, 0)
+		switch end {
+		case "stop":
+			r.Stop(nil)
+		case "kill":
+			r.Kill()
+		}
+		if e := r.exited(); e.Stopped == (end == "timeout") || e.Ready {
+			t.Errorf("%s: exit is %s", end, e.Reason())
+		}
+	}
+	l.goOn("a")
+	<-l.host.ahead.done
+	if n := l.compiles(); n != 1 {
+		t.Errorf("%d compiles", n)
+	}
+}
+
+func TestCompileAheadThatIsGivenUpIsDoneByTheStart(t *testing.T) {
+	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
+	a := l.text("a", "probe begin { }")
+	l.host.Precompile([]script.Script{a})
+	pid := l.compiling("a")
+	r := l.start(a)
+	l.waitForPriority(pid, 0) // so r waits for it
+	l.host.ahead.close()
+	l.goOn("a")
+	if !r.ready().Compiled {
+		t.Error("it comes out of the cache")
+	}
+	r.Stop(nil)
+	r.exited()
+}
+
+func TestCompileAheadThatFailsTellsWhoWaits(t *testing.T) {
+	l := kernelLab(t, "compile-waits compile-fails", func(c *Config) { c.Precompile = true })
+	a := l.text("a", "probe begin { }")
+	l.host.Precompile([]script.Script{a})
+	pid := l.compiling("a")
+	r := l.start(a)
+	l.waitForPriority(pid, 0)
+	l.goOn("a")
+	if e := r.exited(); e.Code != 1 || e.Stage != StageCompile || !strings.Contains(e.Reason(), "does not compile") {
+		t.Errorf("exit is %s", e.Reason())
+	}
+	if n := l.compiles(); n != 1 {
+		t.Errorf("%d compiles", n)
+	}
+}

@@ -1,0 +1,128 @@
+package stap
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
+	l := newLab(t, "", nil)
+	cfg, sys := l.host.cfg, labSystem(t)
+	cfg.ModulePrefix = "stap_exporter_01_"
+	core, logs := observer.New(zapcore.InfoLevel)
+	cfg.Logger = zap.New(core)
+
+	dead := exec.Command("/bin/true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	runs := filepath.Join(cfg.Dir, "run")
+	mine := l.marked(filepath.Join(runs, "stap_exporter_01_a"))
+	foreign := l.marked("/elsewhere/run/stap_exporter_02_a")
+	for _, dir := range []string{
+		filepath.Join(runs, "stap_exporter_01_a", "tmp"), filepath.Join(runs, "trial"),
+		filepath.Join(l.dir, "fifo", "stap_exporter_01_b"), filepath.Join(l.dir, "fifo", "trial"), filepath.Join(l.dir, "fifo", "stap_exporter_02_b"),
+	} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, cfg.Modules, "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\n")
+	keepPIDs(filepath.Join(runs, "trial"), dead.Process.Pid, os.Getpid())
+	probes := fmt.Sprintf("p:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_99_0 /x:0x1\n", dead.Process.Pid, os.Getpid())
+	writeFile(t, filepath.Join(sys.tracing, "uprobe_events"), probes)
+
+	h, err := newHost(cfg, sys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	if err := mine.Wait(); err == nil || mine.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("the marked process: %v", mine.ProcessState)
+	}
+	if text, _ := os.ReadFile(cfg.Modules); string(text) != "other 1\nstap_exporter_02_c 1\n" {
+		t.Errorf("modules are %q", text)
+	}
+	for dir, want := range map[string]string{runs: "", filepath.Join(l.dir, "fifo"): "stap_exporter_02_b"} {
+		var names []string
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s has %q, want %q", dir, got, want)
+		}
+	}
+	if got, _ := os.ReadFile(filepath.Join(sys.tracing, "uprobe_events")); string(got) != probes+fmt.Sprintf("-:uprobes/stapprobe_%d_0\n", dead.Process.Pid) {
+		t.Errorf("probes are %q", got)
+	}
+	if err := foreign.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the process of another exporter: %v", err)
+	}
+	said := logs.FilterMessage("removed what an earlier exporter left").All()
+	if len(said) != 1 || fmt.Sprint(said[0].ContextMap()["modules"]) != "[stap_exporter_01_a stap_exporter_01_b stap_exporter_01_c trial]" {
+		t.Errorf("logged: %v", said)
+	}
+	if h, err = newHost(cfg, sys); err != nil {
+		t.Fatal(err)
+	}
+	h.Close()
+	if n := logs.FilterMessage("removed what an earlier exporter left").Len(); n != 1 {
+		t.Error("a clean start says that something was removed")
+	}
+	_ = foreign.Process.Kill()
+	_ = foreign.Wait()
+}
+
+// marked starts a process with a mark.
+func (l *lab) marked(work string) *exec.Cmd {
+	l.t.Helper()
+	cmd := exec.Command("/bin/sleep", "1000")
+	cmd.Env = marked(os.Environ(), work)
+	if err := cmd.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	waitFor(l.t, "it is marked", func() bool { return len(markedWith(work).find()) == 1 })
+	return cmd
+}
+
+func TestWantedDoesNotTakeSimilarMarks(t *testing.T) {
+	l := newLab(t, "", nil)
+	cmd := l.marked("/w/m1")
+	for _, work := range []string{"/w/m", "/w/m11", "w/m1", ""} {
+		if found := markedWith(work).find(); len(found) > 0 {
+			t.Errorf("%q finds %v", work, found)
+		}
+	}
+	seen, left := markedWith("/w/m1").end(0, patience, nil)
+	if len(seen) != 1 || len(left) != 0 {
+		t.Errorf("seen %v, left %v", seen, left)
+	}
+	_ = cmd.Wait()
+	if s := cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); s != syscall.SIGKILL {
+		t.Errorf("ended by %v", s)
+	}
+}
+
+func TestMarks(t *testing.T) {
+	if got := marked([]string{"A=1", markName + "=old", "B=2"}, "/new"); strings.Join(got, " ") != "A=1 B=2 "+markName+"=/new" {
+		t.Errorf("environment is %q", got)
+	}
+	for environ, want := range map[string]string{
+		"": "", "A=1\x00": "", "A=1\x00" + markName + "=/w\x00B=2\x00": "/w", markName + "=/w": "/w", "X" + markName + "=/w\x00": "",
+	} {
+		if got := markOf([]byte(environ)); got != want {
+			t.Errorf("%q: %q, want %q", environ, got, want)
+		}
+	}
+}
