@@ -56,7 +56,22 @@ type ReadEnded struct {
 	Replies  int              // how many requests it answered
 }
 
-func (StateChanged) event() {}
-func (ReadEnded) event()    {}
-func (ChildEnded) event()   {}
-func (ActorFailed) event()  {}
+// ScriptReplaced is published when the script is another version of its file than before.
+type ScriptReplaced struct {
+	Time   time.Time
+	Script string
+}
+
+// VersionRefused is published when a new version of the file does not take over, since stap or the exporter refuses it. The old one runs on.
+type VersionRefused struct {
+	Time   time.Time
+	Script string
+	Reason string
+}
+
+func (ScriptReplaced) event() {}
+func (VersionRefused) event() {}
+func (StateChanged) event()   {}
+func (ReadEnded) event()      {}
+func (ChildEnded) event()     {}
+func (ActorFailed) event()    {}

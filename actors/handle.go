@@ -15,6 +15,14 @@ type Handle struct {
 	root     *actor.RootContext
 	actorPID *actor.PID
 	board    *atomic.Pointer[script.Status]
+	ending   *ending
+	gone     atomic.Bool // Remove was called
+}
+
+// ending is the end of a script: after Shutdown, nothing is left of its child.
+type ending struct {
+	done chan struct{}
+	left []string // what could not be removed; to be read after done
 }
 
 // Status returns the script's latest published status.
@@ -22,6 +30,18 @@ func (h *Handle) Status() *script.Status { return h.board.Load() }
 
 // Tell sends a message that has no reply, or one that names its own.
 func (h *Handle) Tell(message any) { h.root.Send(h.actorPID, message) }
+
+// Remove ends the script since its file is gone. From now on it is unknown to everybody who asks, and the actor stops when nothing is left of its child.
+func (h *Handle) Remove() {
+	h.gone.Store(true)
+	h.Tell(Shutdown{Removed: true})
+}
+
+// Ended is closed when nothing is left of the child, after Shutdown or Remove.
+func (h *Handle) Ended() <-chan struct{} { return h.ending.done }
+
+// Leftovers names what could not be removed. It may be called once Ended is closed.
+func (h *Handle) Leftovers() []string { return h.ending.left }
 
 // ActorPID returns the actor's address.
 func (h *Handle) ActorPID() *actor.PID { return h.actorPID }
@@ -45,6 +65,11 @@ func (h *Handle) Ask(q script.Query) script.Answer {
 	m.Query = q
 	m.timer.Reset(time.Until(q.Deadline))
 	h.root.Send(h.actorPID, m)
+	if h.gone.Load() {
+		// The actor may have stopped before it saw m. Who finds gone unset is in its mailbox before Remove's message, and is answered.
+		m.timer.Stop()
+		return script.Answer{Err: script.ErrUnknown}
+	}
 	for {
 		select {
 		case r := <-m.reply:

@@ -10,8 +10,9 @@ import (
 // heritage is what a script actor leaves to its next incarnation. It belongs to the incarnation that lives; protoactor makes the next one in the same mailbox, after the last message of the one before, so it needs no lock.
 // It comes to the reborn actor through the producer: a message would queue behind the requests that are already there.
 type heritage struct {
-	script script.Script
-	board  *atomic.Pointer[script.Status] // the published status; read by anybody, written by the actor
+	script  script.Script
+	version string                         // of script
+	board   *atomic.Pointer[script.Status] // the published status; read by anybody, written by the actor
 
 	requests *script.Requests
 	listen   func(Event) // gets the script's events
@@ -24,16 +25,25 @@ type heritage struct {
 	lastStart time.Duration // that the latest run which became ready needed
 	compiled  bool          // that run had to compile
 
-	reads uint64 // number of the latest read
-	read  *read  // the read whose file is not closed yet, else nil
+	reads     uint64    // number of the latest read
+	restUntil time.Time // no read begins before
+	read      *read     // the read whose file is not closed yet, else nil
 
 	backoff backoff
 	retryAt time.Time // nothing starts before
 	reason  string    // why the latest run ended
 
-	timers   uint64                  // number of the latest timer: an older one that still goes off is ignored
-	shutdown chan<- ShutdownFinished // set once Shutdown came
-	killed   bool                    // KillChild came: a run that is stopped from now on is killed
+	timers   uint64 // number of the latest timer: an older one that still goes off is ignored
+	shutdown bool   // Shutdown came
+	removed  bool   // and said so
+	killed   bool   // KillChild came: a run that is stopped from now on is killed
+	held     bool   // StopNow came, and nothing since that ends it
+
+	pending *newVersion // the file's version where the running one is an older one, else nil
+	trials  uint64      // number of the latest trial
+	trial   Process     // the trial that is not over yet, else nil
+	tried   *newVersion // what that one tries: pending, or one that was pending
 
 	leftovers []string // of the latest run: what could not be removed
+	ending    *ending
 }

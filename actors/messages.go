@@ -24,17 +24,32 @@ type ReadMetrics struct {
 }
 
 // Shutdown tells the actor to end its child and to start none again.
-// From: the supervisor, once, before it stops the actors. Handled in every state.
-// Reply: one ShutdownFinished into Report, when nothing is left of the child. Report must have room: the actor does not wait.
-type Shutdown struct {
-	Report chan<- ShutdownFinished
+// From: the supervisor, before it stops the actors; with Removed, from Handle.Remove: the script is no more, requests get script.ErrUnknown, and the actor stops itself at the end. Handled in every state; it may come again.
+// Reply: Handle.Ended, when nothing is left of the child.
+type Shutdown struct{ Removed bool }
+
+// ReplaceScript says that the script's file has changed, or was written again. An actor without a running child takes the new script at once and forgets its back-off.
+// While the old version runs, the new one is tried first, and the old one runs on if stap refuses it; a program cannot be tried and is restarted at once. The same version as the running one changes nothing.
+// From: the root actor. Handled in every state.
+type ReplaceScript struct {
+	Script  script.Script
+	Version string // tells one version from another: what Spawn got, or another
 }
 
-// ShutdownFinished says that the script's child is gone. Leftovers names what could not be removed.
-type ShutdownFinished struct {
-	Script    string
-	Leftovers []string
+// TrialEnded says that a new version of the script was tried: with exit code 0 it is good. From: the trial's goroutine. Handled in Running, Stopping.
+type TrialEnded struct {
+	Trial uint64
+	Exit  stap.Exit
 }
+
+// StartNow starts the script, whatever held it off or stopped it. From: the supervisor, for an operator. Handled in every state.
+type StartNow struct{}
+
+// StopNow stops the script, and lets nothing start it, no request and no autostart, until StartNow, RestartNow or another version of its file. From: the supervisor, for an operator. Handled in every state.
+type StopNow struct{}
+
+// RestartNow is a StopNow, and a StartNow when the child is gone. From: the supervisor, for an operator. Handled in every state.
+type RestartNow struct{}
 
 // KillChild ends the child at once, without asking it first, and any that a later Shutdown finds.
 // From: the supervisor, at a second signal. Handled in every state.
@@ -73,6 +88,9 @@ type ReadFinished struct {
 // ReadExpired says that a read had its time, and says so again for as long as the read does not end. From: the read's timer. Handled while that read is under way.
 type ReadExpired struct{ Read uint64 }
 
+// ReadDue says that the pause after a read is over. From: its timer. Handled in Running.
+type ReadDue struct{ Read uint64 }
+
 // KeepaliveExpired says that the keepalive timer went off. From: that timer. Handled in Running.
 type KeepaliveExpired struct{ Timer uint64 }
 
@@ -85,6 +103,8 @@ type Source interface {
 	Read(ctx context.Context, enough <-chan struct{}) (*exposition.Page, error)
 	// Patient tells that the script would die of a reader that leaves before the end: the context of Read is then not ended when its time is up.
 	Patient() bool
+	// Pace is how many times as long as a read the pause after it is to be at least: the probe that makes the text costs the kernel time that SystemTap ends the script for when it is too much.
+	Pace() int
 }
 
 // Process is one run of a script: its child processes from the first to the last. Its methods never block.
@@ -98,4 +118,6 @@ type Process interface {
 // Starter starts runs. Start never blocks; the run's reports are ProcessProgressed, ProcessReady and, always last, ProcessExited.
 type Starter interface {
 	Start(s script.Script, run uint64, report func(message any)) Process
+	// Try compiles s, as far as that can be done without running it; its one report is a TrialEnded. nil: it cannot be done.
+	Try(s script.Script, trial uint64, report func(message any)) Process
 }

@@ -30,6 +30,19 @@ func (s hostStarter) Start(sc script.Script, run uint64, report func(message any
 	})
 }
 
+// Try compiles the script on the host.
+func (s hostStarter) Try(sc script.Script, trial uint64, report func(message any)) Process {
+	run := s.host.Try(sc, trial, func(e stap.Event) {
+		if e, ok := e.(stap.Exited); ok {
+			report(TrialEnded{e.Run, e.Exit})
+		}
+	})
+	if run == nil {
+		return nil
+	}
+	return run
+}
+
 // metadata is what the script's header says of its metrics. What is wrong with it "check" has named; the rest is used.
 func metadata(sc script.Script) *exposition.Directives {
 	list := make([]exposition.Metadata, 0, len(sc.Directives.Metrics))
@@ -93,3 +106,11 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 
 // Patient is true for a FIFO whose writer would die of SIGPIPE.
 func (f *fileSource) Patient() bool { return !f.file.Abandonable }
+
+// Pace leaves a kernel module three quarters of the time without its prometheus probe: SystemTap ends a script whose probes take half of a processor, and skips other probes while the text is made. bpf has no such limit.
+func (f *fileSource) Pace() int {
+	if f.file.FIFO {
+		return 0
+	}
+	return 3
+}

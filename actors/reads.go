@@ -13,6 +13,9 @@ import (
 // patientStop is how long a stop waits for a read that its script would not survive being left; see Source.Patient.
 const patientStop = 500 * time.Millisecond
 
+// longestRest bounds the pause after a read.
+const longestRest = 500 * time.Millisecond
+
 // waiter is a request that has no answer yet.
 type waiter struct {
 	request *ReadMetrics
@@ -80,7 +83,13 @@ type read struct {
 
 // readNext begins a read for those who wait for one. One at a time: the one under way was opened before they came, so they wait for its end.
 func (a *scriptActor) readNext() {
-	if a.her.read != nil || a.source == nil || len(a.next.list) == 0 {
+	if a.her.read != nil || a.source == nil || len(a.next.list) == 0 || a.resting {
+		return
+	}
+	if rest := a.her.restUntil.Sub(a.cfg.Clock.Now()); rest > 0 {
+		a.resting = true
+		due, tell := ReadDue{a.her.reads}, a.tell
+		a.cfg.Clock.AfterFunc(rest, func() { tell(due) })
 		return
 	}
 	a.current, a.next = a.next, a.current
@@ -95,6 +104,14 @@ func (a *scriptActor) readNext() {
 		close(r.done)
 		tell(ReadFinished{r.number, page, err})
 	})
+}
+
+func (a *scriptActor) readDue(m ReadDue) {
+	if m.Read != a.her.reads || a.state != script.Running {
+		return
+	}
+	a.resting = false
+	a.readNext()
 }
 
 // readSource turns a panic of the source into an error: in a goroutine of its own it would end the process.
@@ -128,7 +145,9 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	a.her.read = nil
 	r.stop()
 	r.cancel()
-	ended := ReadEnded{Script: a.her.script.Name, Duration: a.cfg.Clock.Now().Sub(r.begun), Page: m.Page, Err: m.Err, Expired: r.expired}
+	now := a.cfg.Clock.Now()
+	a.her.restUntil = now.Add(min(now.Sub(r.begun)*time.Duration(r.source.Pace()), longestRest))
+	ended := ReadEnded{Script: a.her.script.Name, Duration: now.Sub(r.begun), Page: m.Page, Err: m.Err, Expired: r.expired}
 	if !r.expired {
 		ended.Replies = len(a.current.list)
 	}
@@ -146,7 +165,7 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	default:
 		a.answer(&a.current, script.Answer{Err: fmt.Errorf("%w: %w", script.ErrReadFailed, m.Err)})
 	}
-	a.next.dropExpired(a.cfg.Clock.Now())
+	a.next.dropExpired(now)
 	a.readNext()
 }
 

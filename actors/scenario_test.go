@@ -53,7 +53,7 @@ type world struct {
 	actor   *scriptActor
 	asked   map[string]*ReadMetrics
 	bug     bool
-	reports chan ShutdownFinished
+	ended   bool // the end was printed
 }
 
 type fakeTimer struct {
@@ -66,12 +66,15 @@ type fakeTimer struct {
 type fakeSource struct {
 	w       *world
 	patient bool
+	pace    int
 }
 
 func (s fakeSource) Read(context.Context, <-chan struct{}) (*exposition.Page, error) {
 	panic("the world finishes reads")
 }
 func (s fakeSource) Patient() bool { return s.patient }
+
+func (s fakeSource) Pace() int { return s.pace }
 
 func (w *world) printf(format string, args ...any) { fmt.Fprintf(&w.out, format+"\n", args...) }
 
@@ -95,23 +98,33 @@ func (w *world) AfterFunc(d time.Duration, f func()) func() {
 func (w *world) Start(_ script.Script, run uint64, _ func(any)) Process {
 	w.strike()
 	w.printf("start run %d", run)
-	return &fakeProcess{w: w, run: run}
+	return &fakeProcess{w: w, run: run, what: "run"}
+}
+
+func (w *world) Try(s script.Script, trial uint64, _ func(any)) Process {
+	w.strike()
+	if s.Executable {
+		return nil
+	}
+	w.printf("try %d", trial)
+	return &fakeProcess{w: w, run: trial, what: "trial"}
 }
 
 type fakeProcess struct {
-	w   *world
-	run uint64
+	w    *world
+	run  uint64
+	what string
 }
 
 func (p *fakeProcess) Stop(after <-chan struct{}) {
 	if after == nil {
-		p.w.printf("stop run %d", p.run)
+		p.w.printf("stop %s %d", p.what, p.run)
 		return
 	}
 	p.w.printf("stop run %d once its read is closed", p.run)
 }
 
-func (p *fakeProcess) Kill() { p.w.printf("kill run %d", p.run) }
+func (p *fakeProcess) Kill() { p.w.printf("kill %s %d", p.what, p.run) }
 
 func (w *world) listen(e Event) {
 	switch e := e.(type) {
@@ -123,6 +136,10 @@ func (w *world) listen(e Event) {
 		w.printf("%s", line)
 	case ChildEnded:
 		w.printf("child of run %d ended: asked=%v %s", e.Run, e.Asked, e.Reason)
+	case ScriptReplaced:
+		w.printf("script replaced")
+	case VersionRefused:
+		w.printf("new version refused: %s", e.Reason)
 	case ActorFailed:
 		w.printf("bug: %s", e.Reason)
 	}
@@ -131,6 +148,7 @@ func (w *world) listen(e Event) {
 // spawn makes the first incarnation, or the next one.
 func (w *world) spawn() {
 	w.actor = newScriptActor(w.cfg, w.her)
+	w.actor.retire = func() { w.printf("actor stops") }
 	w.actor.tell = func(m any) { w.mailbox = append(w.mailbox, m) }
 	w.deliver(&actor.Started{})
 }
@@ -247,7 +265,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.deliver(ProcessProgressed{Run: run(), OSPID: 7, Activity: strings.TrimSpace(d.Input)})
 		w.printf("activity: %q", w.her.board.Load().Activity)
 	case "ready":
-		w.deliver(ProcessReady{Run: run(), OSPID: 7, Source: fakeSource{w: w, patient: d.HasArg("patient")}})
+		w.deliver(ProcessReady{Run: run(), OSPID: 7, Source: fakeSource{w: w, patient: d.HasArg("patient"), pace: int(number(t, d, "pace", 0))}})
 	case "exit":
 		exit := stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageRun, Stopped: d.HasArg("asked")}
 		if d.HasArg("left") {
@@ -265,7 +283,26 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "pass":
 		w.advance(span(t, d, "time"))
 	case "shutdown":
-		w.deliver(Shutdown{Report: w.reports})
+		w.deliver(Shutdown{Removed: d.HasArg("removed")})
+	case "change":
+		s := w.her.script
+		version := arg(t, d, "version", "")
+		s.Autostart, s.Executable, s.Refused = d.HasArg("autostart"), d.HasArg("program"), nil
+		if d.HasArg("wrong") {
+			s.Autostart, s.Refused = false, script.ErrDirective
+		}
+		w.deliver(ReplaceScript{Script: s, Version: version})
+	case "trial":
+		w.deliver(TrialEnded{Trial: number(t, d, "number", w.her.trials), Exit: stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile}})
+	case "status":
+		s := w.her.board.Load()
+		w.printf("%s held=%v new version=%q reason=%q", s.State, s.Held, s.NewVersion, s.Reason)
+	case "start":
+		w.deliver(StartNow{})
+	case "stop":
+		w.deliver(StopNow{})
+	case "restart":
+		w.deliver(RestartNow{})
 	case "kill":
 		w.deliver(KillChild{})
 	case "bug":
@@ -275,14 +312,18 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	}
 	w.settle()
 	w.collect()
-	for {
-		select {
-		case r := <-w.reports:
-			w.printf("shutdown of %s finished, left: %v", r.Script, r.Leftovers)
-			continue
-		default:
-		}
-		break
+	if !w.ended && w.hasEnded() {
+		w.ended = true
+		w.printf("end, left: %v", w.her.ending.left)
+	}
+}
+
+func (w *world) hasEnded() bool {
+	select {
+	case <-w.her.ending.done:
+		return true
+	default:
+		return false
 	}
 }
 

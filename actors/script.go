@@ -1,8 +1,10 @@
 package actors
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -26,23 +28,24 @@ type Config struct {
 	Go          func(func()) // runs a read in a goroutine of its own
 }
 
-// Spawn starts the actor of s as a child of parent. Call it in the parent's goroutine.
-func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script) (*Handle, error) {
+// Spawn starts the actor of s as a child of parent. Call it in the parent's goroutine, and not before Ended of an earlier actor of the same script: they share the module.
+// version is that of s, see ReplaceScript; generation is another for each call, so that what is on its way to an earlier actor never reaches this one.
+func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script, version string, generation uint64) (*Handle, error) {
 	root := parent.ActorSystem().Root
 	board := new(atomic.Pointer[script.Status])
 	requests := new(script.Requests)
 	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now(), Requests: requests})
-	her := &heritage{script: s, board: board, requests: requests, listen: cfg.Listener(s)}
+	her := &heritage{script: s, version: version, ending: &ending{done: make(chan struct{})}, board: board, requests: requests, listen: cfg.Listener(s)}
 	if s.Refused != nil {
 		her.reason = s.Refused.Error()
 	}
 	wrap, mailbox := cfg.Decorate(s)
 	props := actor.PropsFromProducer(func() actor.Actor { return wrap(newScriptActor(cfg, her)) }, actor.WithMailbox(mailbox))
-	actorPID, err := parent.SpawnNamed(props, s.Module)
+	actorPID, err := parent.SpawnNamed(props, s.Module+"."+strconv.FormatUint(generation, 10))
 	if err != nil {
 		return nil, fmt.Errorf("spawn actor of %q: %w", s.Name, err)
 	}
-	return &Handle{root: root, actorPID: actorPID, board: board}, nil
+	return &Handle{root: root, actorPID: actorPID, board: board, ending: her.ending}, nil
 }
 
 // scriptActor is one incarnation. What outlives it is in her.
@@ -50,7 +53,8 @@ type scriptActor struct {
 	cfg *Config
 	her *heritage
 
-	tell func(message any) // sends to the actor itself, from any goroutine
+	tell   func(message any) // sends to the actor itself, from any goroutine
+	retire func()            // stops the actor
 
 	state    script.State // assigned by become alone
 	born     bool         // the first become has happened
@@ -63,8 +67,9 @@ type scriptActor struct {
 	next    waiters // wait for a read that has not begun
 	current waiters // wait for the read under way
 
+	resting     bool // a ReadDue will come
 	lastRequest time.Time
-	wanted      bool // somebody asked since the run began to stop
+	wanted      string // why another run follows the one that is being stopped; empty: none does unless it is an autostart script
 
 	timer     uint64 // the timer that counts, see heritage.timers
 	stopTimer func()
@@ -92,6 +97,7 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 	case *actor.Started:
 		root, self := ctx.ActorSystem().Root, ctx.Self()
 		a.tell = func(message any) { root.Send(self, message) }
+		a.retire = func() { root.Stop(self) }
 		a.handle(m)
 	case *actor.Restarting:
 		a.guarded(a.end)
@@ -100,7 +106,8 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 			if a.her.process != nil { // only when nobody sent Shutdown first
 				a.her.process.Kill()
 			}
-			a.answerAll(script.ErrShuttingDown)
+			a.killTrial()
+			a.answerAll(a.endError())
 			a.disarm()
 		})
 	case *actor.Stopped:
@@ -131,6 +138,8 @@ func (a *scriptActor) handle(message any) {
 		a.readFinished(m)
 	case ReadExpired:
 		a.readExpired(m)
+	case ReadDue:
+		a.readDue(m)
 	case ProcessProgressed:
 		a.processProgressed(m)
 	case ProcessReady:
@@ -143,8 +152,19 @@ func (a *scriptActor) handle(message any) {
 		a.holdOffExpired(m)
 	case Shutdown:
 		a.beginShutdown(m)
+	case ReplaceScript:
+		a.replaceScript(m)
+	case TrialEnded:
+		a.trialEnded(m)
+	case StartNow:
+		a.startNow()
+	case StopNow:
+		a.stopNow()
+	case RestartNow:
+		a.restartNow()
 	case KillChild:
 		a.her.killed = true
+		a.killTrial()
 		if a.her.process != nil {
 			a.her.process.Kill()
 		}
@@ -164,16 +184,19 @@ func (a *scriptActor) reportBug() {
 
 // begin is the first thing an incarnation does.
 func (a *scriptActor) begin() {
+	if a.her.process == nil {
+		a.takePending()
+	}
 	switch now := a.cfg.Clock.Now(); {
-	case a.her.process != nil: // the incarnation before had a bug
+	case a.her.process != nil, a.her.shutdown && a.her.trial != nil: // the incarnation before had a bug
 		a.becomeStopping("actor restarted")
-	case a.her.shutdown != nil:
+	case a.her.shutdown:
 		a.becomeStopped()
 	case a.her.retryAt.After(now):
 		a.becomeBackingOff("actor restarted")
 	default:
 		a.becomeIdle("spawned")
-		if a.her.script.Autostart {
+		if a.her.script.Autostart && !a.her.held {
 			a.becomeStarting("autostart")
 		}
 	}
@@ -192,8 +215,12 @@ func (a *scriptActor) end() {
 
 // readMetrics: the request is registered before anything is done for it, so that a panic in between still finds it.
 func (a *scriptActor) readMetrics(m *ReadMetrics) {
-	if err := a.her.script.Refused; err != nil {
+	if err := a.barred(); err != nil {
 		a.refuse(m, err)
+		return
+	}
+	if m.Query.Passive {
+		a.readPassively(m)
 		return
 	}
 	a.lastRequest = a.cfg.Clock.Now()
@@ -205,20 +232,32 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 	case script.BackingOff:
 		a.refuse(m, script.ErrBackingOff)
 	case script.Stopped:
-		a.refuse(m, script.ErrShuttingDown)
+		a.refuse(m, a.endError())
 	case script.Idle:
 		a.warming.add(m, a.lastRequest)
 		a.becomeStarting("request")
 		a.answerImpatient(m)
 	case script.Starting, script.Stopping:
-		if a.her.shutdown != nil {
-			a.refuse(m, script.ErrShuttingDown)
+		if a.her.shutdown {
+			a.refuse(m, a.endError())
 			return
 		}
-		a.wanted = a.state == script.Stopping
+		if a.state == script.Stopping {
+			a.wanted = cmp.Or(a.wanted, "request")
+		}
 		a.warming.add(m, a.lastRequest)
 		a.answerImpatient(m)
 	}
+}
+
+// readPassively lets m read along if the script runs.
+func (a *scriptActor) readPassively(m *ReadMetrics) {
+	if a.state != script.Running {
+		a.refuse(m, script.ErrWarming)
+		return
+	}
+	a.next.add(m, a.cfg.Clock.Now())
+	a.readNext()
 }
 
 func (a *scriptActor) refuse(m *ReadMetrics, err error) {
@@ -264,11 +303,14 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	reason := m.Exit.Reason()
 	a.her.listen(ChildEnded{now, a.her.script.Name, m.Run, m.Exit.Stopped, lasted, m.Exit, reason, m.Exit.Leftovers})
 
+	a.takePending()
 	if a.state == script.Stopping {
 		a.stopped()
 		return
 	}
-	a.her.reason = reason
+	if a.her.script.Refused == nil {
+		a.her.reason = reason
+	}
 	if !a.her.script.Autostart && a.her.served && clean(m.Exit) {
 		a.becomeIdle("child ended")
 		a.startAgain()
@@ -288,12 +330,20 @@ func clean(e stap.Exit) bool { return e.Code == 0 && e.Signal == 0 && e.Err == n
 
 // startAgain starts an idle script for those who were waiting when it ended, if any.
 func (a *scriptActor) startAgain() {
-	a.current.moveTo(&a.warming)
-	a.next.moveTo(&a.warming)
-	if len(a.warming.list) == 0 {
+	if err := a.barred(); err != nil {
+		a.answerAll(err)
 		return
 	}
-	a.becomeStarting("request")
+	if len(a.current.list)+len(a.next.list)+len(a.warming.list) > 0 {
+		a.becomeStarting("request")
+		a.waitForRun()
+	}
+}
+
+// waitForRun lets all who wait, wait for the next run, but for those who do not want to.
+func (a *scriptActor) waitForRun() {
+	a.current.moveTo(&a.warming)
+	a.next.moveTo(&a.warming)
 	patient := a.warming.list[:0]
 	for _, w := range a.warming.list {
 		if w.request.Query.Wait {
@@ -310,13 +360,18 @@ func (a *scriptActor) startAgain() {
 func (a *scriptActor) stopped() {
 	a.her.backoff.recovered(a.health())
 	switch {
-	case a.her.shutdown != nil:
-		a.becomeStopped()
+	case a.her.shutdown:
+		if a.her.trial == nil {
+			a.becomeStopped()
+		}
+	case a.barred() != nil:
+		a.becomeIdle("child ended")
+		a.answerAll(a.barred())
 	case a.her.retryAt.After(a.cfg.Clock.Now()):
 		a.becomeBackingOff("child ended")
 		a.answerAll(script.ErrBackingOff)
-	case a.wanted || a.her.script.Autostart:
-		a.becomeStarting("request")
+	case a.wanted != "" || a.her.script.Autostart:
+		a.becomeStarting(cmp.Or(a.wanted, "autostart"))
 	default:
 		a.becomeIdle("child ended")
 	}
@@ -407,22 +462,47 @@ func (a *scriptActor) holdOffExpired(m HoldOffExpired) {
 }
 
 func (a *scriptActor) beginShutdown(m Shutdown) {
-	a.her.shutdown = m.Report
+	a.her.shutdown = true
+	a.her.removed = a.her.removed || m.Removed
+	a.killTrial()
 	switch a.state {
 	case script.Idle, script.BackingOff:
+		if a.her.trial != nil {
+			a.becomeStopping(a.endCause())
+			break
+		}
 		a.becomeStopped()
 	case script.Starting, script.Running:
-		a.becomeStopping("shutdown")
-	case script.Stopping: // reports when the child is gone
-	case script.Stopped:
-		a.reportShutdown()
+		a.becomeStopping(a.endCause())
+	case script.Stopping, script.Stopped: // it is at it, or done
 	}
-	a.answerAll(script.ErrShuttingDown)
+	a.answerAll(a.endError())
 }
 
-func (a *scriptActor) reportShutdown() {
+// endError is what requests get after Shutdown.
+func (a *scriptActor) endError() error {
+	if a.her.removed {
+		return script.ErrUnknown
+	}
+	return script.ErrShuttingDown
+}
+
+func (a *scriptActor) endCause() string {
+	if a.her.removed {
+		return "removed"
+	}
+	return "shutdown"
+}
+
+// reportEnd says that nothing is left of the child.
+func (a *scriptActor) reportEnd() {
 	select {
-	case a.her.shutdown <- ShutdownFinished{a.her.script.Name, a.her.leftovers}:
+	case <-a.her.ending.done: // an incarnation before said so
 	default:
+		a.her.ending.left = a.her.leftovers
+		close(a.her.ending.done)
+	}
+	if a.her.removed {
+		a.retire()
 	}
 }

@@ -12,36 +12,56 @@ import (
 //
 //	state        message            what it does                                                            becomes
 //	idle         ReadMetrics        starts a run; who wants to wait waits                                   starting
-//	idle         Shutdown           reports                                                                 stopped
+//	idle         ReplaceScript      the next run is of the new version; autostart: starts it                starting
+//	idle         StartNow           starts a run                                                            starting
+//	idle         StopNow            no request starts it                                                    -
+//	idle         RestartNow         starts a run                                                            starting
+//	idle         Shutdown           the end; a trial under way is ended first                               stopped, stopping
 //	starting     ReadMetrics        who wants to wait waits                                                 -
 //	starting     ProcessProgressed  shown in the status                                                     -
 //	starting     ProcessReady       those who wait share a read                                             running
 //	starting     ProcessExited      held off; those who wait are answered                                   backing-off
+//	starting     ReplaceScript      the run is stopped, the next is of the new version                      stopping
+//	starting     StopNow            the run is stopped; those who wait are answered                         stopping
+//	starting     RestartNow         the run is stopped, another follows                                     stopping
 //	starting     Shutdown           the run is stopped                                                      stopping
 //	running      ReadMetrics        waits for the next read, or begins it                                   -
 //	running      ReadFinished       answers those of this read, begins the next one                         -
 //	running      ReadExpired        answers those of this read; gives it up where the script survives that  -
+//	running      ReadDue            the pause after a read is over: begins the next one                     -
 //	running      KeepaliveExpired   on-demand, unused: the run is stopped                                   stopping
 //	running      ProcessExited      held off; on-demand that served and ended with exit 0: not              backing-off, idle
+//	running      ReplaceScript      the new version is tried; a program: the run is stopped                 stopping
+//	running      TrialEnded         good: the run is stopped, the next is of the new version; else said     stopping
+//	running      StopNow            the run is stopped; those who wait are answered                         stopping
+//	running      RestartNow         the run is stopped, another follows                                     stopping
 //	running      Shutdown           the read is closed, then the run is stopped                             stopping
 //	stopping     ReadMetrics        who wants to wait waits for the next run                                -
 //	stopping     ProcessExited      on: the next run, back-off, rest, or the end                            starting, backing-off, idle, stopped
+//	stopping     TrialEnded         after Shutdown, the child being gone: the end                           stopped
+//	stopping     ReplaceScript      the next run is of the new version                                      -
+//	stopping     StartNow           another run follows                                                     -
+//	stopping     StopNow            no next run                                                             -
+//	stopping     RestartNow         another run follows                                                     -
 //	stopping     Shutdown           no next run                                                             -
 //	backing-off  ReadMetrics        answered at once: why, and until when                                   -
 //	backing-off  HoldOffExpired     autostart: starts a run; on-demand: rests                               starting, idle
-//	backing-off  Shutdown           reports                                                                 stopped
+//	backing-off  ReplaceScript      held off no more; autostart: starts a run; on-demand: rests             starting, idle
+//	backing-off  StartNow           starts a run                                                            starting
+//	backing-off  StopNow            rests, and no request starts it                                         idle
+//	backing-off  RestartNow         starts a run                                                            starting
+//	backing-off  Shutdown           the end; a trial under way is ended first                               stopped, stopping
 //	stopped      ReadMetrics        answered at once                                                        -
-//	stopped      Shutdown           reports again                                                           -
 //
 // When the child of an autostart script ends, the actor fails: it panics with a childEnded, the supervisor restarts it, and the reborn actor begins in backing-off.
 // A script that is refused (see script.Script) is idle until shutdown and answers with why.
 // After a panic that is a bug, the reborn actor begins in stopping while there is a child, else in backing-off. KillChild reaches the child in any state.
 var transitions = map[script.State][]script.State{
-	script.Idle:       {script.Starting, script.Stopped},
+	script.Idle:       {script.Starting, script.Stopping, script.Stopped},
 	script.Starting:   {script.Running, script.Stopping, script.BackingOff},
 	script.Running:    {script.Stopping, script.BackingOff, script.Idle},
 	script.Stopping:   {script.Idle, script.Starting, script.BackingOff, script.Stopped},
-	script.BackingOff: {script.Starting, script.Idle, script.Stopped},
+	script.BackingOff: {script.Starting, script.Idle, script.Stopping, script.Stopped},
 	script.Stopped:    {},
 }
 
@@ -72,6 +92,7 @@ func (a *scriptActor) publish() {
 	a.her.board.Store(&script.Status{
 		Script: a.her.script, State: a.state, Since: a.since, Activity: a.activity,
 		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID, LastStart: a.her.lastStart, Requests: a.her.requests,
+		Held: a.her.held, NewVersion: a.her.pending.String(),
 	})
 }
 
@@ -94,7 +115,7 @@ func (a *scriptActor) becomeStarting(cause string) {
 	}
 	a.her.run++
 	a.her.startedAt = a.cfg.Clock.Now()
-	a.her.served, a.wanted = false, false
+	a.her.served, a.wanted = false, ""
 	a.become(script.Starting, cause)
 	a.her.process = a.cfg.Starter.Start(a.her.script, a.her.run, a.tell)
 }
@@ -104,7 +125,7 @@ func (a *scriptActor) becomeRunning(source Source, compiled bool) {
 	a.source = source
 	a.her.lastStart, a.her.compiled = a.cfg.Clock.Now().Sub(a.her.startedAt), compiled
 	a.become(script.Running, "ready")
-	a.her.readyAt = a.since
+	a.her.readyAt, a.resting = a.since, false
 	a.armKeepalive(a.keepalive())
 	a.warming.moveTo(&a.next)
 	a.readNext()
@@ -113,9 +134,12 @@ func (a *scriptActor) becomeRunning(source Source, compiled bool) {
 // becomeStopping ends the run: the read is closed first, since a child does not end while its file is held.
 func (a *scriptActor) becomeStopping(cause string) {
 	a.disarm()
-	a.wanted = false
+	a.wanted = ""
 	after := a.endRead()
 	a.become(script.Stopping, cause)
+	if a.her.process == nil { // only a trial is under way
+		return
+	}
 	a.her.process.Stop(after)
 	if a.her.killed {
 		a.her.process.Kill()
@@ -131,6 +155,6 @@ func (a *scriptActor) becomeBackingOff(cause string) {
 // becomeStopped is the end: there is no child, and none is started again.
 func (a *scriptActor) becomeStopped() {
 	a.disarm()
-	a.become(script.Stopped, "shutdown")
-	a.reportShutdown()
+	a.become(script.Stopped, a.endCause())
+	a.reportEnd()
 }

@@ -69,11 +69,26 @@ func TestEveryMessageInEveryState(t *testing.T) {
 			return ReadFinished{Read: w.her.reads, Page: exposition.Check([]byte("x 1\n"), exposition.Options{})}
 		},
 		"ReadExpired":      func(w *world) any { return ReadExpired{w.her.reads} },
+		"ReadDue":          func(w *world) any { return ReadDue{w.her.reads} },
 		"KeepaliveExpired": func(w *world) any { return KeepaliveExpired{w.actor.timer} },
 		"HoldOffExpired":   func(w *world) any { return HoldOffExpired{w.actor.timer} },
 		"old timers":       func(w *world) any { return HoldOffExpired{w.actor.timer - 1} },
-		"Shutdown":         func(w *world) any { return Shutdown{w.reports} },
-		"KillChild":        func(*world) any { return KillChild{} },
+		"Shutdown":         func(w *world) any { return Shutdown{} },
+		"Removed":          func(*world) any { return Shutdown{Removed: true} },
+		"ReplaceScript": func(w *world) any {
+			return ReplaceScript{Script: script.Script{Name: "s.stp", Autostart: w.her.script.Autostart}, Version: "2"}
+		},
+		"ReplaceScript program": func(w *world) any {
+			return ReplaceScript{Script: script.Script{Name: "s.stp", Executable: true}, Version: "2"}
+		},
+		"ReplaceScript wrong": func(w *world) any {
+			return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrDirective}, Version: "2"}
+		},
+		"TrialEnded": func(w *world) any { return TrialEnded{Trial: w.her.trials} },
+		"StartNow":   func(*world) any { return StartNow{} },
+		"StopNow":    func(*world) any { return StopNow{} },
+		"RestartNow": func(*world) any { return RestartNow{} },
+		"KillChild":  func(*world) any { return KillChild{} },
 	}
 	for _, autostart := range []bool{false, true} {
 		for _, state := range states {
@@ -93,13 +108,16 @@ func TestEveryMessageInEveryState(t *testing.T) {
 					}
 					w.advance(time.Hour)
 					// Whatever happened, a shutdown ends it and answers all.
-					w.deliver(Shutdown{w.reports})
+					w.deliver(Shutdown{})
 					if w.her.process != nil {
 						w.deliver(ProcessExited{Run: w.her.run, Exit: stap.Exit{Stopped: true}})
 					}
+					if w.her.trial != nil {
+						w.deliver(TrialEnded{Trial: w.her.trials, Exit: stap.Exit{Stopped: true, Code: -1}})
+					}
 					w.settle()
-					if w.actor.state != script.Stopped || len(w.reports) == 0 {
-						t.Errorf("after shutdown: %s, %d reports", w.actor.state, len(w.reports))
+					if w.actor.state != script.Stopped || !w.hasEnded() {
+						t.Errorf("after shutdown: %s, reported: %v", w.actor.state, w.hasEnded())
 					}
 					if len(w.asked) != 0 {
 						t.Errorf("unanswered requests: %v\n%s", w.asked, w.out.String())
@@ -139,7 +157,7 @@ func worldIn(state script.State, autostart bool) *world {
 	case script.BackingOff:
 		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Code: 1}})
 	case script.Stopped:
-		w.deliver(Shutdown{w.reports})
+		w.deliver(Shutdown{})
 		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Stopped: true}})
 	case script.Idle, script.Starting:
 	}
@@ -148,12 +166,12 @@ func worldIn(state script.State, autostart bool) *world {
 }
 
 func newWorld(s script.Script, keepalive time.Duration) *world {
-	w := &world{now: time.Unix(1_000_000, 0), asked: map[string]*ReadMetrics{}, reports: make(chan ShutdownFinished, 9)}
+	w := &world{now: time.Unix(1_000_000, 0), asked: map[string]*ReadMetrics{}}
 	w.cfg = &Config{
 		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, Clock: w,
 		Go: func(func()) { w.printf("read %d begins", w.her.reads) },
 	}
-	w.her = &heritage{script: s, board: new(atomic.Pointer[script.Status]), listen: w.listen, requests: new(script.Requests)}
+	w.her = &heritage{script: s, ending: &ending{done: make(chan struct{})}, board: new(atomic.Pointer[script.Status]), listen: w.listen, requests: new(script.Requests)}
 	w.her.board.Store(&script.Status{Script: s})
 	return w
 }

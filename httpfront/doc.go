@@ -9,6 +9,8 @@
 //   - scrape.go: one script's metrics, from the request's headers to the 200
 //   - outcome.go: every answer that is not a 200, in words, status code and Retry-After
 //   - pages.go: the list of scripts and the page that refreshes itself
+//   - health.go, sd.go, api.go: whether it is up and ready, targets for Prometheus, the JSON status API
+//   - webconfig.go: the web config file; admit.go applies it to requests, auth.go checks logins, tls.go wraps connections
 //   - accept.go: what a client's Accept header prefers
 //
 // To add a path: a method of Server with the signature of fasthttp.RequestHandler, in a file of its own, and one line in newRoutes.

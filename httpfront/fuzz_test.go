@@ -53,7 +53,7 @@ func FuzzRequest(f *testing.F) {
 			case strings.HasPrefix(name, "b"):
 				return script.Answer{Err: script.ErrBackingOff, Status: scripts.statuses[0]}
 			}
-			return script.Answer{Body: []byte("count 1\n")}
+			return script.Answer{Page: pageOf("count 1\n")}
 		}
 		s := New(Config{Scripts: scripts})
 		s.now = func() time.Time { return testTime }

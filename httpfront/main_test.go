@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 )
 
@@ -87,7 +89,7 @@ func serveBody(body string, names ...string) *fakeScripts {
 		if !slices.Contains(names, name) {
 			return script.Answer{Err: script.ErrUnknown}
 		}
-		return script.Answer{Body: []byte(body), Status: &script.Status{Script: script.Script{Name: name}, State: script.Running}}
+		return script.Answer{Page: pageOf(body), Status: &script.Status{Script: script.Script{Name: name}, State: script.Running}}
 	}}
 }
 
@@ -167,4 +169,18 @@ func get(t *testing.T, addr, method, target string, headers ...string) reply {
 		raw += h + "\r\n"
 	}
 	return send(t, addr, method, raw+"\r\n")
+}
+
+// pageOf is a read's outcome.
+func pageOf(text string) *exposition.Page {
+	return exposition.Check([]byte(text), exposition.Options{})
+}
+
+// lines is a valid text of n samples.
+func lines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "count{tid=\"%d\",cpu=\"0\"} 9\n", i)
+	}
+	return b.String()
 }

@@ -33,6 +33,7 @@ type outcome struct {
 func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
 	now := s.now()
 	o := outcomeOf(answer, now)
+	answer.Status.Count(o.code)
 	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, script.ErrInternal) && !errors.Is(answer.Err, script.ErrDirective) {
 		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
 	}
@@ -61,8 +62,6 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 	}
 
 	switch err := answer.Err; {
-	case err == nil:
-		return outcome{code: fasthttp.StatusBadGateway, text: name + " gave an empty text\n"}
 	case errors.Is(err, script.ErrUnknown):
 		return outcome{code: fasthttp.StatusNotFound, text: notFoundText}
 	case errors.Is(err, script.ErrWarming):
@@ -86,7 +85,7 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
 	case errors.Is(err, script.ErrReadTimeout):
 		return outcome{code: fasthttp.StatusGatewayTimeout, text: name + " is running, but gave no metrics in time\n"}
-	case errors.Is(err, script.ErrReadFailed):
+	case errors.Is(err, script.ErrReadFailed), errors.Is(err, script.ErrRuined):
 		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
 	case errors.Is(err, script.ErrUntrusted):
 		return outcome{code: fasthttp.StatusForbidden, text: name + " is not run: " + printableLines(err.Error()) + "\n"}

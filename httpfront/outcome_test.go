@@ -29,12 +29,12 @@ var outcomes = map[string]struct {
 	page       bool     // a browser gets HTML
 }{
 	"metrics": {
-		answer: script.Answer{Body: []byte("count 1\n"), Status: status(script.Running, nil)},
+		answer: script.Answer{Page: pageOf("count 1\n"), Status: status(script.Running, nil)},
 		code:   200, begin: "count 1\n",
 	},
-	"empty text": {
-		answer: script.Answer{Status: status(script.Running, nil)},
-		code:   502, begin: "a.stp gave an empty text",
+	"no valid sample": {
+		answer: script.Answer{Err: fmt.Errorf("%w: bad-value in line 1: \"x y\"", script.ErrRuined), Status: status(script.Running, nil)},
+		code:   502, begin: "a.stp: script's text holds no valid sample: bad-value in line 1: \"x y\"\n",
 	},
 	"unknown": {
 		answer: script.Answer{Err: script.ErrUnknown},

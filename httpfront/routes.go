@@ -3,6 +3,7 @@ package httpfront
 import (
 	"bytes"
 	"runtime/debug"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -24,32 +25,76 @@ var (
 	scriptSuffix = []byte(".stp")
 )
 
-// newRoutes returns what answers each fixed path. Every other path is that of a script, or of nothing.
-func (s *Server) newRoutes() map[string]fasthttp.RequestHandler {
-	return map[string]fasthttp.RequestHandler{
-		"/":          s.list,
-		"/-/healthy": s.healthy,
+// A route is what one path answers, by method.
+type route struct {
+	get  fasthttp.RequestHandler // GET and HEAD; nil: not allowed
+	post fasthttp.RequestHandler // nil: not allowed
+	open bool                    // for everybody: neither login nor rate limit
+}
+
+// newRoutes returns what answers each fixed path. Below apiScripts, apiRoute says; every other path is that of a script, or of nothing.
+func (s *Server) newRoutes() map[string]route {
+	routes := map[string]route{
+		"/":          {get: s.list},
+		"/-/healthy": {get: s.healthy, open: true},
+		"/-/ready":   {get: s.ready, open: true},
+		"/sd":        {get: s.discovery},
+		allPath:      {get: s.all},
+		apiList:      {get: s.apiList},
 	}
+	if s.cfg.Telemetry != nil {
+		routes[s.cfg.TelemetryPath] = telemetry(s.cfg.Telemetry)
+	}
+	if s.cfg.Events != nil {
+		routes["/api/v1/events"] = route{get: s.apiEvents}
+	}
+	return routes
 }
 
 // handle is the entrance of every request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	s.answer(ctx)
+	s.setConfiguredHeaders(ctx)
+}
+
+func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 	defer s.recoverPanic(ctx)
 	setCommonHeaders(ctx)
-	if !readOnly(ctx) {
-		methodNotAllowed(ctx)
-		return
-	}
 	path := exactPath(ctx)
-	if serve, ok := s.routes[string(path)]; ok {
-		serve(ctx)
+	r, fixed := s.routes[string(path)]
+	if !r.open && !s.admit(ctx) {
 		return
 	}
-	if name, ok := scriptName(path); ok {
-		s.scrape(ctx, name)
-		return
+	switch {
+	case fixed:
+		r.serve(ctx)
+	case bytes.HasPrefix(path, apiScripts):
+		s.apiRoute(path[len(apiScripts):]).serve(ctx)
+	case !readOnly(ctx):
+		refuseMethod(ctx, allowGet)
+	default:
+		if name, ok := scriptName(path); ok {
+			s.scrape(ctx, name)
+			return
+		}
+		notFound(ctx)
 	}
-	notFound(ctx)
+}
+
+// serve answers by the request's method.
+func (r route) serve(ctx *fasthttp.RequestCtx) {
+	switch {
+	case r.get != nil && readOnly(ctx):
+		r.get(ctx)
+	case r.post != nil && ctx.IsPost():
+		r.post(ctx)
+	case r.post == nil:
+		refuseMethod(ctx, allowGet)
+	case r.get == nil:
+		refuseMethod(ctx, allowPost)
+	default:
+		refuseMethod(ctx, allowGet+", "+allowPost)
+	}
 }
 
 // recoverPanic turns a panic of a handler into a 500. It must be deferred itself.
@@ -123,17 +168,18 @@ func plainError(ctx *fasthttp.RequestCtx, code int, text string) {
 	ctx.SetBodyString(text)
 }
 
-func methodNotAllowed(ctx *fasthttp.RequestCtx) {
-	ctx.Response.Header.Set(fasthttp.HeaderAllow, "GET, HEAD")
-	plainError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use GET or HEAD\n")
+// What Allow says.
+const (
+	allowGet  = "GET, HEAD"
+	allowPost = "POST"
+)
+
+// refuseMethod answers 405; allow is the list for the header.
+func refuseMethod(ctx *fasthttp.RequestCtx, allow string) {
+	ctx.Response.Header.Set(fasthttp.HeaderAllow, allow)
+	plainError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use "+strings.ReplaceAll(allow, ", ", " or ")+"\n")
 }
 
 func notFound(ctx *fasthttp.RequestCtx) {
 	plainError(ctx, fasthttp.StatusNotFound, notFoundText)
-}
-
-// healthy says that the server answers requests, nothing more.
-func (s *Server) healthy(ctx *fasthttp.RequestCtx) {
-	ctx.SetContentType(plainText)
-	ctx.SetBodyString("stap-exporter is healthy\n")
 }

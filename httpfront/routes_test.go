@@ -150,7 +150,7 @@ func TestPanicIsOneReply(t *testing.T) {
 		if name == "panic.stp" {
 			panic("boom")
 		}
-		return script.Answer{Body: []byte("count 1\n")}
+		return script.Answer{Page: pageOf("count 1\n")}
 	}}
 	_, addr := start(t, scripts, zap.New(core))
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 )
 
@@ -17,20 +18,30 @@ const (
 	longestTimeout = 24 * time.Hour
 )
 
-var (
-	metricsContentType = []byte("text/plain; version=0.0.4; charset=utf-8")
-	headerTimeout      = []byte("X-Prometheus-Scrape-Timeout-Seconds")
-)
+var headerTimeout = []byte("X-Prometheus-Scrape-Timeout-Seconds")
 
 // scrape answers with the metrics of the script called name, or with why there are none. name belongs to ctx.
 func (s *Server) scrape(ctx *fasthttp.RequestCtx, name []byte) {
 	answer := s.cfg.Scripts.Scrape(name, s.query(ctx))
-	if answer.Err != nil || len(answer.Body) == 0 {
+	if answer.Err != nil {
 		s.explain(ctx, answer)
 		return
 	}
-	ctx.Response.Header.SetContentTypeBytes(metricsContentType)
-	ctx.Response.SetBodyRaw(answer.Body) // neither copied nor kept: the bytes belong to all replies of this read
+	writeMetrics(ctx, answer.Page)
+	answer.Status.Count(fasthttp.StatusOK)
+}
+
+// writeMetrics sends a page in the form that the client asks for. The bytes are neither copied nor kept: they belong to all replies of this read.
+func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page) {
+	h := &ctx.Response.Header
+	format := exposition.Negotiate(ctx.Request.Header.Peek(fasthttp.HeaderAccept))
+	gzip := exposition.AcceptsGzip(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))
+	h.SetContentType(format.ContentType())
+	h.Set(fasthttp.HeaderVary, "Accept, Accept-Encoding")
+	if gzip {
+		h.SetContentEncoding("gzip")
+	}
+	ctx.Response.SetBodyRaw(page.Render(format, gzip))
 }
 
 // query says how long the request may take. A valid timeout header also says that its sender waits for a script that is not running yet.

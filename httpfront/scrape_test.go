@@ -64,12 +64,29 @@ type sameAnswer script.Answer
 func (a *sameAnswer) Scrape([]byte, script.Query) script.Answer { return script.Answer(*a) }
 func (a *sameAnswer) Statuses() []*script.Status                { return nil }
 
+const (
+	prometheusAccept   = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+	prometheusEncoding = "gzip"
+)
+
+// A shared reply costs no allocation, in whatever form it is asked for: a form is made once, for the first who asks.
 func TestMetricsAreSentWithoutAllocation(t *testing.T) {
-	body := []byte(strings.Repeat("count{tid=\"1\",cpu=\"0\"} 9\n", 200))
-	s := New(Config{Scripts: &sameAnswer{Body: body}})
-	for name, timeout := range map[string]string{"without timeout": "", "with timeout": "9.5"} {
+	page := pageOf(lines(200))
+	s := New(Config{Scripts: &sameAnswer{Page: page}})
+	for name, c := range map[string]struct {
+		timeout, accept, encoding, contentType string
+		want                                   []byte
+	}{
+		"without timeout": {"", "", "", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
+		"with timeout":    {"9.5", "", "", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
+		"refused gzip":    {"9.5", "text/plain", "gzip;q=0", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
+		"gzip":            {"9.5", "text/plain", "gzip", "text/plain; version=0.0.4; charset=utf-8", page.GzipText()},
+		"Prometheus":      {"9.5", prometheusAccept, prometheusEncoding, "application/openmetrics-text; version=1.0.0; charset=utf-8", page.GzipOpenMetrics()},
+	} {
 		t.Run(name, func(t *testing.T) {
-			ctx := newRequest("/a%20b.stp", timeout)
+			ctx := newRequest("/a%20b.stp", c.timeout)
+			ctx.Request.Header.Set("Accept", c.accept)
+			ctx.Request.Header.Set("Accept-Encoding", c.encoding)
 			allocs := testing.AllocsPerRun(1000, func() {
 				ctx.Response.Reset()
 				s.handle(ctx)
@@ -77,15 +94,25 @@ func TestMetricsAreSentWithoutAllocation(t *testing.T) {
 			if allocs != 0 {
 				t.Errorf("%v allocations per reply", allocs)
 			}
-			if got := ctx.Response.Body(); ctx.Response.StatusCode() != 200 || &got[0] != &body[0] || len(got) != len(body) {
-				t.Errorf("status %d, body copied or cut", ctx.Response.StatusCode())
+			if got := ctx.Response.Body(); ctx.Response.StatusCode() != 200 || &got[0] != &c.want[0] || len(got) != len(c.want) {
+				t.Errorf("status %d, body copied, cut or in another form", ctx.Response.StatusCode())
+			}
+			h := &ctx.Response.Header
+			if got := string(h.ContentType()); got != c.contentType {
+				t.Errorf("Content-Type %q, want %q", got, c.contentType)
+			}
+			if got, gzip := string(h.ContentEncoding()), c.encoding == "gzip"; gzip != (got == "gzip") {
+				t.Errorf("Content-Encoding %q", got)
+			}
+			if got := string(h.Peek("Vary")); got != "Accept, Accept-Encoding" {
+				t.Errorf("Vary %q", got)
 			}
 		})
 	}
 }
 
 func BenchmarkScrape(b *testing.B) {
-	s := New(Config{Scripts: &sameAnswer{Body: []byte(strings.Repeat("count{tid=\"1\",cpu=\"0\"} 9\n", 120))}})
+	s := New(Config{Scripts: &sameAnswer{Page: pageOf(lines(120))}})
 	for _, bench := range []struct{ name, timeout string }{{"plain", ""}, {"timeout", "10"}} {
 		b.Run(bench.name, func(b *testing.B) {
 			ctx := newRequest("/example.stp", bench.timeout)

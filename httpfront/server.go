@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -44,6 +47,14 @@ type Config struct {
 	StartTimeout time.Duration // the longest that a request waits for a script; 5 min when 0
 	Version      string        // shown under the list of scripts
 	Logger       *zap.Logger   // silent when nil
+
+	Web         *WebConfig    // TLS, logins, headers, rate limit; none of them when nil
+	Runtime     func() string // "kernel" or "bpf": what scripts run with that leave it to the exporter; may change; nil: not told
+	ExternalURL *url.URL      // how clients reach this server, see ParseExternalURL; nil: as each request says
+
+	Telemetry     http.Handler // the exporter's own metrics; nil: none
+	TelemetryPath string       // where; default /metrics
+	Events        func() any   // the last events, ready for JSON; nil: none
 }
 
 // Server answers HTTP requests. Its methods may be called from any goroutine.
@@ -51,8 +62,9 @@ type Server struct {
 	cfg    Config
 	log    *zap.Logger
 	http   *fasthttp.Server
-	routes map[string]fasthttp.RequestHandler // by path; read only after New
-	now    func() time.Time                   // time.Now, but in tests
+	routes map[string]route // by path; read only after New
+	now    func() time.Time // time.Now, but in tests
+	web    atomic.Pointer[WebConfig]
 
 	mu        sync.Mutex
 	closed    bool                   // Shutdown was called
@@ -78,6 +90,7 @@ func New(cfg Config) *Server {
 		listeners: make(map[*listener]struct{}),
 		conns:     make(map[net.Conn]struct{}),
 	}
+	s.web.Store(cfg.Web)
 	s.routes = s.newRoutes()
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
@@ -111,7 +124,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
 
-	err := s.http.Serve(l)
+	err := s.http.Serve(secureListener{l, s})
 
 	s.mu.Lock()
 	delete(s.listeners, l)
@@ -193,6 +206,7 @@ func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
 func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	ctx.Response.Reset()
 	setCommonHeaders(ctx)
+	s.setConfiguredHeaders(ctx)
 	ctx.Response.SkipBody = ctx.IsHead()
 
 	_, tooBig := errors.AsType[*fasthttp.ErrSmallBuffer](err)
@@ -203,7 +217,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	case isNet && netErr.Timeout():
 		plainError(ctx, fasthttp.StatusRequestTimeout, "request did not arrive in time\n")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge) && !readOnly(ctx):
-		methodNotAllowed(ctx)
+		refuseMethod(ctx, allowGet) // whatever the path: no endpoint takes a body of this size
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		plainError(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large\n")
 	default:

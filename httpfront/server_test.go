@@ -121,7 +121,7 @@ func waiting() (scripts *fakeScripts, begun <-chan struct{}, release func()) {
 	scripts = &fakeScripts{answer: func(string, script.Query) script.Answer {
 		started <- struct{}{}
 		<-gate
-		return script.Answer{Body: []byte("count 1\n")}
+		return script.Answer{Page: pageOf("count 1\n")}
 	}}
 	return scripts, started, func() { close(gate) }
 }

@@ -29,7 +29,7 @@ type actorMetrics struct {
 }
 
 // messageTypes are the values of the label type, in the order of typeOf.
-var messageTypes = [...]string{"ReadMetrics", "ReadFinished", "ReadExpired", "ProcessProgressed", "ProcessReady", "ProcessExited", "KeepaliveExpired", "HoldOffExpired", "Shutdown", "KillChild", "lifecycle", "other"}
+var messageTypes = [...]string{"ReadMetrics", "ReadFinished", "ReadExpired", "ProcessProgressed", "ProcessReady", "ProcessExited", "KeepaliveExpired", "HoldOffExpired", "Shutdown", "KillChild", "lifecycle", "ReadDue", "ReplaceScript", "TrialEnded", "StartNow", "StopNow", "RestartNow", "other"}
 
 func typeOf(m any) int {
 	switch m.(type) {
@@ -55,8 +55,20 @@ func typeOf(m any) int {
 		return 9
 	case actor.SystemMessage, actor.AutoReceiveMessage:
 		return 10
-	default:
+	case actors.ReadDue:
 		return 11
+	case actors.ReplaceScript:
+		return 12
+	case actors.TrialEnded:
+		return 13
+	case actors.StartNow:
+		return 14
+	case actors.StopNow:
+		return 15
+	case actors.RestartNow:
+		return 16
+	default:
+		return 17
 	}
 }
 

@@ -14,7 +14,7 @@ const keptEvents = 1000
 type Event struct {
 	Time      time.Time `json:"time"`
 	Script    string    `json:"script"`
-	Kind      string    `json:"kind"` // state-changed, child-ended, actor-failed
+	Kind      string    `json:"kind"` // state-changed, child-ended, script-replaced, version-refused, actor-failed
 	From      string    `json:"from,omitempty"`
 	To        string    `json:"to,omitempty"`
 	Cause     string    `json:"cause,omitempty"` // of a change of state; of an end: stopped, ended, failed, signal, error
@@ -40,6 +40,10 @@ func (r *eventRing) listen(e actors.Event) {
 		r.add(out)
 	case actors.ChildEnded:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "child-ended", Cause: causeOf(e.Exit), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
+	case actors.ScriptReplaced:
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: "script-replaced"})
+	case actors.VersionRefused:
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: "version-refused", Reason: e.Reason})
 	case actors.ActorFailed:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "actor-failed", Reason: e.Reason})
 	}

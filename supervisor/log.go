@@ -29,6 +29,10 @@ func (l *scriptLog) listen(e actors.Event) {
 		l.childEnded(e)
 	case actors.ReadEnded:
 		l.readEnded(e)
+	case actors.ScriptReplaced:
+		l.log.Info("script replaced by a new version of its file", zap.String("script", l.script))
+	case actors.VersionRefused:
+		l.log.Warn("new version of a script refused, the old one runs on", zap.String("script", l.script), zap.String("reason", e.Reason))
 	case actors.ActorFailed:
 		l.log.Error("script actor failed", zap.String("script", e.Script), zap.String("error", e.Reason), zap.String("stack", e.Stack))
 	}

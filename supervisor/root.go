@@ -8,37 +8,45 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/actors"
-	"stap-exporter/internal/script"
 )
 
 // rootActor owns the catalogue: it spawns the script actors and publishes the snapshot by which they are found.
 type rootActor struct {
-	scripts []script.Script
+	scripts []found // to begin with
 	cfg     *actors.Config
 	publish func(*catalogue)
+	forget  func(name string) // drops the metrics of a script that is gone
+	gate    *gate
 	log     *zap.Logger
+
+	entries    map[string]*entry // by script name
+	names      map[string]string // script name by actor id
+	refused    map[string]string // files that can be no scripts, with the reason
+	generation uint64            // counts the actors that were spawned
 }
 
-// Receive handles the root's lifecycle. Requests do not come here.
+// Receive handles changes of the catalogue. Requests do not come here.
 func (r *rootActor) Receive(ctx actor.Context) {
-	switch ctx.Message().(type) {
+	r.gate.Lock() // held by others for a moment only
+	defer r.gate.Unlock()
+	if r.gate.closed {
+		return
+	}
+	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		r.spawnAll(ctx)
+	case catalogueScanned:
+		r.scanned(ctx, m)
+	case *actor.Terminated:
+		r.stopped(ctx, m.Who)
 	}
 }
 
 // spawnAll publishes what it has spawned even when it panics, so that Shutdown finds it.
 func (r *rootActor) spawnAll(ctx actor.Context) {
-	c := &catalogue{byName: make(map[string]*actors.Handle, len(r.scripts))}
-	defer func() { r.publish(c) }()
-	for _, s := range r.scripts {
-		h, err := actors.Spawn(ctx, r.cfg, s)
-		if err != nil {
-			r.log.Error("script refused", zap.String("script", s.Name), zap.Error(err))
-			continue
-		}
-		c.byName[s.Name] = h
-		c.sorted = append(c.sorted, h)
+	defer func() { r.publish(r.snapshot()) }()
+	for _, f := range r.scripts {
+		r.spawn(ctx, f)
 	}
 }
 

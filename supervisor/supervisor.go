@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +21,11 @@ import (
 
 // Config is what a Supervisor needs to know.
 type Config struct {
-	Scripts     []script.Script // sorted by name
-	Host        *stap.Host      // starts the scripts' processes
-	Keepalive   time.Duration   // 0: on-demand scripts run for ever
+	Scripts     []script.Script                  // sorted by name
+	Refused     []script.Refusal                 // files that are no scripts and that the log has named
+	Scan        func() (script.Catalogue, error) // looks through the scripts folder again, for Reload; nil: it cannot
+	Host        *stap.Host                       // starts the scripts' processes
+	Keepalive   time.Duration                    // 0: on-demand scripts run for ever
 	ReadTimeout time.Duration
 	Clock       actors.Clock // nil: the system's
 	Version     string       // for build_info
@@ -38,6 +42,11 @@ type Supervisor struct {
 	log     *zap.Logger
 	metrics *metrics
 	events  *eventRing
+
+	scan     func() (script.Catalogue, error)
+	scanning sync.Mutex
+	gate     gate
+	ending   chan struct{} // closed by Shutdown
 }
 
 // Gatherer gives the exporter's own metrics.
@@ -58,8 +67,9 @@ func (s *Supervisor) listener(sc script.Script) func(actors.Event) {
 
 // catalogue is a snapshot of the script actors. Nobody changes it once it is published.
 type catalogue struct {
-	byName map[string]*actors.Handle
-	sorted []*actors.Handle
+	byName  map[string]*actors.Handle
+	sorted  []*actors.Handle
+	leaving []*actors.Handle // of removed scripts of which something may be left
 }
 
 // Start builds the tree: autostart scripts are being started when it returns.
@@ -72,7 +82,7 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = actors.SystemClock{}
 	}
-	s := &Supervisor{fatal: make(chan error, 1), log: cfg.Logger, events: newEventRing()}
+	s := &Supervisor{fatal: make(chan error, 1), log: cfg.Logger, events: newEventRing(), scan: cfg.Scan, ending: make(chan struct{})}
 	s.scripts.Store(&catalogue{})
 	s.metrics = newMetrics(cfg.Version, s.Statuses)
 	// protoactor-go's own words are of interest only when something is wrong with it.
@@ -90,15 +100,23 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	s.metrics.actors.spawns.WithLabelValues("root").Inc()
 
 	published := make(chan struct{})
+	var first sync.Once
 	root := &rootActor{
-		scripts: cfg.Scripts, log: cfg.Logger,
+		scripts: look(cfg.Scripts), log: cfg.Logger, forget: s.metrics.forget, gate: &s.gate,
+		entries: map[string]*entry{}, names: map[string]string{}, refused: map[string]string{},
 		cfg: &actors.Config{
 			Starter: starter, Keepalive: cfg.Keepalive, ReadTimeout: cfg.ReadTimeout,
 			Clock: cfg.Clock, Listener: s.listener, Decorate: func(sc script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
 				return s.metrics.actors.decorate(sc.Name)
 			}, Go: func(f func()) { go f() },
 		},
-		publish: func(c *catalogue) { s.scripts.Store(c); close(published) },
+		publish: func(c *catalogue) {
+			s.scripts.Store(c)
+			first.Do(func() { close(published) })
+		},
+	}
+	for _, f := range cfg.Refused {
+		root.refused[f.Name] = f.Err.Error()
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return root },
 		actor.WithSupervisor(restartAlways{s.metrics.actors}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
@@ -135,25 +153,27 @@ func (s *Supervisor) Statuses() []*script.Status {
 // Shutdown ends every script and then the actors. It returns when nothing is left of any child, or with ctx; left names the scripts of which something is left, and what.
 // It does not go through the root actor, which may have failed.
 func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
-	handles := s.scripts.Load().sorted
-	report := make(chan actors.ShutdownFinished, len(handles))
-	waiting := make(map[string]bool, len(handles))
+	s.gate.Lock()
+	s.gate.closed = true // from here on the catalogue stays as it is
+	s.gate.Unlock()
+	close(s.ending)
+	handles := s.handles()
 	for _, h := range handles {
-		waiting[h.Status().Script.Name] = true
-		h.Tell(actors.Shutdown{Report: report})
+		h.Tell(actors.Shutdown{})
 	}
-	for len(waiting) > 0 {
+	for _, h := range handles {
+		name := h.Status().Script.Name
 		select {
-		case r := <-report:
-			delete(waiting, r.Script)
-			for _, what := range r.Leftovers {
-				left = append(left, fmt.Sprintf("%s: %s", r.Script, what))
-			}
+		case <-h.Ended():
 		case <-ctx.Done():
-			for name := range waiting {
-				left = append(left, fmt.Sprintf("%s: its processes did not end", name))
+		}
+		select {
+		case <-h.Ended():
+			for _, what := range h.Leftovers() {
+				left = append(left, fmt.Sprintf("%s: %s", name, what))
 			}
-			clear(waiting)
+		default:
+			left = append(left, fmt.Sprintf("%s: its processes did not end", name))
 		}
 	}
 	if err := s.system.Root.StopFuture(s.rootPID).Wait(); err != nil {
@@ -165,7 +185,13 @@ func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 
 // Kill ends all child processes at once, without asking them. Shutdown still has to be called, or is under way.
 func (s *Supervisor) Kill() {
-	for _, h := range s.scripts.Load().sorted {
+	for _, h := range s.handles() {
 		h.Tell(actors.KillChild{})
 	}
+}
+
+// handles are all actors of which something may be left.
+func (s *Supervisor) handles() []*actors.Handle {
+	c := s.scripts.Load()
+	return slices.Concat(c.sorted, c.leaving)
 }

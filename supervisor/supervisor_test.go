@@ -30,7 +30,9 @@ type host struct {
 	mu      sync.Mutex
 	starts  map[string]int
 	running map[string]*process
-	onStart func(p *process) // nil: become ready
+	trials  sync.WaitGroup
+	onStart func(p *process)                // nil: become ready
+	onTry   func(s script.Script) stap.Exit // nil: it compiles; called in a goroutine of its own
 }
 
 type process struct {
@@ -57,6 +59,27 @@ func (h *host) Start(s script.Script, run uint64, report func(any)) actors.Proce
 	}
 	return p
 }
+
+// Try makes a trial that goes on until onTry returns, killed or not.
+func (h *host) Try(s script.Script, trial uint64, report func(any)) actors.Process {
+	if s.Executable {
+		return nil
+	}
+	h.trials.Go(func() {
+		var e stap.Exit
+		if h.onTry != nil {
+			e = h.onTry(s)
+		}
+		report(actors.TrialEnded{Trial: trial, Exit: e})
+	})
+	return idler{}
+}
+
+// idler is a process that need not be told to end.
+type idler struct{}
+
+func (idler) Stop(<-chan struct{}) {}
+func (idler) Kill()                {}
 
 func (h *host) count(name string) int {
 	h.mu.Lock()
@@ -113,6 +136,7 @@ func (s *source) Read(ctx context.Context, _ <-chan struct{}) (*exposition.Page,
 }
 
 func (s *source) Patient() bool { return false }
+func (s *source) Pace() int     { return 0 }
 
 func named(names ...string) (list []script.Script) {
 	for _, n := range names {

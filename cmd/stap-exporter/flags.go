@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"go.uber.org/zap/zapcore"
 
+	"stap-exporter/httpfront"
+	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
 
@@ -28,13 +31,25 @@ type options struct {
 	readTimeout   time.Duration
 	logLevel      zapcore.Level
 	logFormat     string
+	webConfig     string   // empty: none
+	externalURL   *url.URL // nil: as each request says
+	systemdSocket bool
+	telemetryPath string
+	protoactor    bool
+	stapRuntime   string
+	precompile    bool
+
+	command string   // serve, check or doctor
+	words   []string // check: the scripts
+	compile bool     // check
+	json    bool     // doctor
 }
 
 // parseFlags returns done when the command line only asked for help or the version. An error names the flag and its value.
 func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err error) {
 	opts = options{
 		scripts: "/etc/stap-exporter", stap: "stap", cacheDir: defaultCacheDir(),
-		startTimeout: 5 * time.Minute, readTimeout: 10 * time.Second, logFormat: "logfmt",
+		startTimeout: 5 * time.Minute, readTimeout: 10 * time.Second, logFormat: "logfmt", telemetryPath: "/metrics",
 	}
 	port := 9900
 
@@ -75,6 +90,15 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 		opts.listen = append(opts.listen, s)
 		return checkAddress(s)
 	})
+	flag("web.config.file", 0, "FILE", "Web config file as of node_exporter: TLS, logins, response headers, rate limit.", func(s string) error {
+		opts.webConfig = s
+		return nil
+	})
+	flag("web.external-url", 0, "URL", "Address under which clients reach the exporter, for /sd behind a proxy (as each request says).", func(s string) (err error) {
+		opts.externalURL, err = httpfront.ParseExternalURL(s)
+		return err
+	})
+	app.Flag("web.systemd-socket", "Listen on the sockets that systemd passes, instead of an address.").BoolVar(&opts.systemdSocket)
 	flag("stap", 0, "PATH", "The stap program (stap, looked up in PATH).", func(s string) error {
 		opts.stap = s
 		return nil
@@ -83,6 +107,22 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 		if opts.runtime, err = stap.ParseRuntime(s); err != nil {
 			return fmt.Errorf("is to be auto, kernel or bpf")
 		}
+		return nil
+	})
+	flag("stap-runtime", 0, "DIR", "SystemTap's runtime folder for kernel modules, where its own does not compile on this kernel (stap -R).", func(s string) (err error) {
+		if _, err := os.Stat(filepath.Join(s, "runtime.h")); err != nil {
+			return fmt.Errorf("is to be a folder that holds SystemTap's runtime.h")
+		}
+		opts.stapRuntime, err = filepath.Abs(s)
+		return err
+	})
+	app.Flag("precompile", "Compile all kernel modules at start, in the background, one at a time.").BoolVar(&opts.precompile)
+	app.Flag("metrics.protoactor", "Export protoactor-go's own metrics, too; they cost over a microsecond a message.").BoolVar(&opts.protoactor)
+	flag("web.telemetry-path", 0, "PATH", "Path of the exporter's own metrics (/metrics).", func(s string) error {
+		if !strings.HasPrefix(s, "/") || strings.HasSuffix(s, script.Ext) || s == "/" {
+			return fmt.Errorf("is to be a path that begins with / and is not that of a script")
+		}
+		opts.telemetryPath = s
 		return nil
 	})
 	flag("cache.dir", 0, "DIR", "Folder for what the exporter keeps and works in, its own alone ("+opts.cacheDir+").", func(s string) error {
@@ -111,7 +151,14 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 		return nil
 	})
 
-	_, err = app.Parse(args)
+	app.Command("serve", "Serve the scripts: what stap-exporter does without a command.").Default()
+	checks := app.Command("check", "Report on scripts: who can change them, header, module, runtime, and whether stap accepts them. Exit code 1 when one is wrong.")
+	checks.Flag("compile", "Let stap compile them, too.").BoolVar(&opts.compile)
+	checks.Arg("script", "Files, or names in the scripts folder; without: all of it.").StringsVar(&opts.words)
+	doctors := app.Command("doctor", "Say what this host can and cannot do for scripts, and the mend. Exit code 1 when no runtime works.")
+	doctors.Flag("json", "As JSON.").BoolVar(&opts.json)
+
+	opts.command, err = app.Parse(args)
 	if done {
 		return opts, true, nil
 	}

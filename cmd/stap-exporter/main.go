@@ -54,7 +54,15 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		return exitOK
 	}
-	if err := serve(opts, stderr); err != nil {
+	switch opts.command {
+	case "check":
+		err = check(opts, stdout)
+	case "doctor":
+		err = doctor(opts, stdout)
+	default:
+		err = serve(opts, stderr)
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "stap-exporter: %v\n", err)
 		return exitFailure
 	}

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
 	zaplogfmt "github.com/jsternberg/zap-logfmt"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -35,8 +38,11 @@ const (
 func serve(opts options, stderr io.Writer) error {
 	log := newLogger(opts, stderr)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, endSignals()...)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	reloads, stopReloads := hangUps()
+	defer stopReloads()
+	tty := terminal(hasTerminal())
 	// A log that nobody reads any more is no reason to end. (Ignored, the signal would be ignored in the children, too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
@@ -45,11 +51,26 @@ func serve(opts options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := makeCacheDir(opts.cacheDir); err != nil {
+	cacheDir, err := makeCacheDir(opts.cacheDir)
+	if err != nil {
 		return err
 	}
+	var web *httpfront.WebConfig
+	if opts.webConfig != "" {
+		if web, err = httpfront.LoadWebConfig(opts.webConfig, log); err != nil {
+			return err
+		}
+	}
+	systemd := newNotifier(log)
+	var listeners []net.Listener
+	if opts.systemdSocket {
+		if listeners, err = systemdListeners(); err != nil {
+			return err
+		}
+		opts.listen = addresses(listeners)
+	}
 	instance := script.NewInstance(os.Geteuid(), dir, opts.listen)
-	lock, err := instance.Lock(opts.cacheDir)
+	lock, err := instance.Lock(cacheDir)
 	if err != nil {
 		return err
 	}
@@ -63,49 +84,68 @@ func serve(opts options, stderr io.Writer) error {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
 	host, err := stap.NewHost(stap.Config{
-		Stap: opts.stap, Runtime: opts.runtime, Dir: filepath.Join(opts.cacheDir, instance.ID),
+		Stap: opts.stap, Runtime: opts.runtime, Dir: filepath.Join(cacheDir, instance.ID),
 		Roots: procfs.DefaultRoots(), Launcher: []string{self, launchArg},
+		Guardian:     []string{self, guardArg, "--log.format=" + opts.logFormat, "--log.level=" + opts.logLevel.String()},
+		ModulePrefix: "stap_exporter_" + instance.ID + "_", Subreaper: true,
+		CacheDir: cacheDir, StapRuntime: opts.stapRuntime, Precompile: opts.precompile,
 		StartTimeout: opts.startTimeout, Logger: log,
 	})
-	if errors.Is(err, stap.ErrNoStap) {
-		return fmt.Errorf("%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), or name it with --stap", err)
-	}
 	if err != nil {
-		return err
+		return explainNoStap(err)
 	}
 	defer host.Close()
-	listeners, err := httpfront.Listen(opts.listen)
-	if err != nil {
-		return err
+	if !opts.systemdSocket {
+		if listeners, err = httpfront.Listen(opts.listen); err != nil {
+			return err
+		}
 	}
 
 	logScripts(log, dir, found)
 	tree, err := supervisor.Start(supervisor.Config{
 		Scripts: found.Scripts, Host: host,
 		Keepalive: opts.keepalive, ReadTimeout: opts.readTimeout, Logger: log,
+		Version: version, Protoactor: opts.protoactor,
 	})
 	if err != nil {
 		return err
 	}
+	host.Precompile(found.Scripts)
 	front := httpfront.New(httpfront.Config{
 		Scripts: tree, ReadTimeout: opts.readTimeout, StartTimeout: opts.startTimeout, Version: version, Logger: log,
+		Web: web, Runtime: func() string { return host.Runtime().String() }, ExternalURL: opts.externalURL,
+		Telemetry: promhttp.HandlerFor(tree.Gatherer(), promhttp.HandlerOpts{}), TelemetryPath: opts.telemetryPath,
+		Events: func() any { return tree.Events() },
 	})
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
-		log.Info("listening", zap.Stringer("address", l.Addr()))
+		log.Info("listening", zap.Stringer("address", l.Addr()), zap.Bool("tls", front.TLS()))
 		go func() { ended <- front.Serve(l) }()
 	}
 
+	systemd.ready(fmt.Sprintf("serving %d scripts", len(found.Scripts)))
+
 	var failure error
-	select {
-	case s := <-signals:
-		log.Info("stopping", zap.Stringer("signal", s))
-	case failure = <-tree.Fatal():
-		log.Error("stopping after a failure", zap.Error(failure))
-	case err := <-ended:
-		failure = fmt.Errorf("serve: %w", err)
-		log.Error("stopping after a failure", zap.Error(failure))
+	for running := true; running; {
+		running = false
+		select {
+		case s := <-signals:
+			log.Info("stopping", zap.Stringer("signal", s))
+		case s := <-reloads:
+			if tty.gone() {
+				log.Info("stopping, the terminal has gone", zap.Stringer("signal", s))
+				break
+			}
+			reload(front, systemd, log)
+			running = true
+		case failure = <-tree.Fatal():
+			log.Error("stopping after a failure", zap.Error(failure))
+		case err := <-ended:
+			failure = fmt.Errorf("serve: %w", err)
+			log.Error("stopping after a failure", zap.Error(failure))
+		}
 	}
+	systemd.stopping()
 	return errors.Join(failure, shutdown(front, tree, signals, log))
 }
 
@@ -149,15 +189,6 @@ func shutdown(front *httpfront.Server, tree *supervisor.Supervisor, signals <-ch
 	return nil
 }
 
-// endSignals are the signals that end the exporter. SIGHUP comes when its terminal goes; nohup keeps it away.
-func endSignals() []os.Signal {
-	list := []os.Signal{syscall.SIGTERM, syscall.SIGINT}
-	if !signal.Ignored(syscall.SIGHUP) {
-		list = append(list, syscall.SIGHUP)
-	}
-	return list
-}
-
 func newLogger(opts options, w io.Writer) *zap.Logger {
 	cfg := zap.NewProductionEncoderConfig()
 	cfg.TimeKey, cfg.EncodeTime = "ts", zapcore.RFC3339NanoTimeEncoder
@@ -184,11 +215,25 @@ func scriptsDir(dir string) (string, error) {
 	return path, nil
 }
 
-func makeCacheDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make cache folder: %w: name another with --cache.dir", err)
+// stapPath is what stap's own tools take for the path of their temporary files (seen with 4.8: "Safety pattern mismatch for TMPDIR").
+var stapPath = regexp.MustCompile(`^[-/._0-9A-Za-z]+$`)
+
+// makeCacheDir makes the exporter's own folder and returns its real path.
+func makeCacheDir(dir string) (string, error) {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		dir, err = filepath.Abs(dir)
 	}
-	return nil
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make cache folder: %w: name another with --cache.dir", err)
+	}
+	if !stapPath.MatchString(dir) {
+		return "", fmt.Errorf("cache folder %q: SystemTap takes only letters, digits and -/._ in the path of its work folder: name another with --cache.dir", dir)
+	}
+	return dir, nil
 }
 
 func logScripts(log *zap.Logger, dir string, found script.Catalogue) {
@@ -209,4 +254,12 @@ func logScripts(log *zap.Logger, dir string, found script.Catalogue) {
 		log.Warn("no scripts: put files *.stp into the folder and start again", zap.String("folder", dir))
 	}
 	log.Info("serving scripts", zap.String("version", version), zap.String("folder", dir), zap.Int("scripts", len(found.Scripts)))
+}
+
+// explainNoStap adds what to do when SystemTap is not there.
+func explainNoStap(err error) error {
+	if errors.Is(err, stap.ErrNoStap) {
+		return fmt.Errorf("%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), or name it with --stap", err)
+	}
+	return err
 }

@@ -12,6 +12,7 @@ var (
 	ErrUnknown      = errors.New("script not found")                    // no such script
 	ErrWarming      = errors.New("script is not running yet")           // idle, starting or stopping: started, or about to be
 	ErrBackingOff   = errors.New("script failed and is held off")       // Status.RetryAt and Status.Reason say more
+	ErrHeld         = errors.New("script was stopped by hand")          // an operator stopped it, and has not started it again
 	ErrReadTimeout  = errors.New("script gave no metrics in time")      // it runs, but its procfs file did not answer
 	ErrReadFailed   = errors.New("script's metrics cannot be read")     // it runs, but its procfs file cannot be opened or read; wrapped with the cause
 	ErrRuined       = errors.New("script's text holds no valid sample") // something was read, but no line of it parses; wrapped with the first reason
@@ -55,7 +56,10 @@ type Status struct {
 	LastStart time.Duration // how long the latest start took that came to Running; 0 while there was none
 	Run       uint64        // counts the starts of this script, from 1; 0 before the first
 	Requests  *Requests     // counts the requests for the script, shared by all its statuses; never nil in a published one
+	Held      bool          // an operator stopped it: nothing starts it but an operator, or a new version of its file
 	OSPID     int           // process id of the child while there is one, else 0
+	// NewVersion says, while an older version of the file runs, why the new one does not: "being tried", or why it was refused, several lines; else empty.
+	NewVersion string
 }
 
 // Count counts a request for the script that was answered with code. A nil status counts nothing.
@@ -68,6 +72,7 @@ func (s *Status) Count(code int) {
 // Query is what a scrape asks for, beside the script's name.
 type Query struct {
 	Deadline time.Time // the answer must be there by then, whatever it is
+	Passive  bool      // of interest only if it runs: starts nothing, renews no keepalive
 	Wait     bool      // wait until Deadline for a script that is not running yet; false: answer ErrWarming at once
 }
 

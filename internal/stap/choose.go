@@ -121,11 +121,16 @@ func hasCapability(status string, bit uint) bool {
 
 // verdictKey is kernel release, kernel version and the first line of stap --version.
 func (h *Host) verdictKey() string {
+	return strings.Join([]string{h.system.release, h.system.version, h.stapVersion(), h.tools.runtime}, " | ")
+}
+
+// stapVersion is the first line of stap --version; without an answer it is empty.
+func (h *Host) stapVersion() string {
 	ctx, cancel := context.WithTimeout(context.Background(), toolWait)
 	defer cancel()
-	out, _ := tool(ctx, h.tools.stap, "--version") // without an answer the key is just another one
+	out, _ := tool(ctx, h.tools.stap, "--version")
 	first, _, _ := strings.Cut(out, "\n")
-	return strings.Join([]string{h.system.release, h.system.version, clean(first), h.tools.runtime}, " | ")
+	return clean(first)
 }
 
 func (h *Host) verdictFile() string { return filepath.Join(h.cfg.Dir, "runtime.json") }

@@ -18,7 +18,8 @@ import (
 type build struct {
 	source
 	once  string // why the module is good for this start only; empty: it may be cached
-	ahead bool   // compile it only, in the background, for later starts
+	only  bool   // compile it and end
+	ahead bool   // that, in the background, for later starts
 }
 
 // kernelModule runs a plan with a build: the module out of the cache, or else compiled into it, then staprun. A cached module that does not fit the kernel is compiled again, once.
@@ -26,7 +27,11 @@ func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit 
 	ko := filepath.Join(r.dir, p.build.module+extModule)
 	for again := false; ; again = true {
 		exit, ok := r.provide(p, ko, env, timeout)
-		if !ok || p.build.ahead || r.asked() {
+		if ok && p.build.only {
+			exit.Code = 0 // nothing was run where the cache had it
+			return exit
+		}
+		if !ok || r.asked() {
 			return exit
 		}
 		exit = r.stage(p.stages[1], false, env, timeout)

@@ -39,20 +39,15 @@ probe timer.s(1000) { a[1]++ }
 probe prometheus { @prometheus_dump_array1(a, "works", "x") }
 `
 
-// Diagnose says what this host can and cannot do for scripts. It tries each runtime for real, in a folder of its own below cfg.Dir; that takes as long as compiling a kernel module. cfg.Runtime is ignored.
+// Diagnose says what this host can and cannot do for scripts. It tries each runtime for real, in cfg.Dir, which must be nobody else's; that takes as long as compiling a kernel module. cfg.Runtime is ignored.
 func Diagnose(cfg Config) []Finding {
 	cfg.Runtime = BPF // no trial in the background
-	dir, err := os.MkdirTemp(cfg.Dir, "doctor")
+	sys, err := thisSystem()
 	if err != nil {
-		return []Finding{{Check: "cache folder", Detail: err.Error(), Mend: "name another with --cache.dir"}}
-	}
-	defer os.RemoveAll(dir)
-	cfg.Dir = dir
-	var d diagnosis
-	if d.system, err = thisSystem(); err != nil {
 		return []Finding{{Check: "kernel", Detail: err.Error()}}
 	}
-	d.add(Finding{Check: "cache folder", OK: true, Detail: filepath.Dir(dir)})
+	d := diagnosis{system: sys}
+	d.add(Finding{Check: "cache folder", OK: true, Detail: filepath.Dir(cfg.Dir)})
 	h, err := newHost(cfg, d.system)
 	if err != nil {
 		h = &Host{cfg: cfg.withDefaults(), system: d.system}
@@ -93,9 +88,7 @@ func (d *diagnosis) stap(err error) {
 		d.add(Finding{Check: "systemtap", Detail: err.Error(), Mend: installStap})
 		return
 	}
-	first, _, _ := strings.Cut(d.host.verdictKey(), "\n")
-	version := first[strings.LastIndex(first, "|")+1:]
-	d.add(Finding{Check: "systemtap", OK: true, Detail: strings.TrimSpace(version) + " at " + d.host.tools.stap})
+	d.add(Finding{Check: "systemtap", OK: true, Detail: d.host.tools.stap + ", " + d.host.stapVersion()})
 	for name, path := range map[string]string{"staprun": d.host.tools.staprun, "stapbpf": d.host.tools.stapbpf} {
 		if path == "" {
 			d.add(Finding{Check: name, Detail: "not found beside stap or in PATH", Mend: installStap})

@@ -65,7 +65,7 @@ func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
 		plan: func() (plan, error) {
 			p, err := commands(h.tools, s, Kernel, "")
 			if p.build != nil {
-				p.build.ahead = true
+				p.build.only, p.build.ahead = true, true
 			}
 			return p, err
 		},

@@ -164,7 +164,7 @@ func TestMends(t *testing.T) {
 		"semantic error: missing x86_64 kernel/module debuginfo [man warning::debuginfo] under '/lib'":          "debuginfo",
 		"ERROR: buffer size exceeded, consider increasing":                                                      "65,535 bytes",
 		"ERROR: Couldn't insert module '/w/m.ko': File exists":                                                  "there already",
-		"ERROR: Couldn't insert module '/w/m.ko': Operation not permitted":                                      "as root",
+		"ERROR: Couldn't insert module '/w/m.ko': Operation not permitted":                                      "CAP_SYS_MODULE",
 		"ERROR: Couldn't insert module '/w/m.ko': Key was rejected by service":                                  "signed modules",
 		"Error loading hh1: could not increase map resource limit -- cur from 8388608: Operation not permitted": "memory-lock",
 		"launch /s/x.stp: exec format error":                                                                    "#! line",

@@ -195,6 +195,9 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 		}
 		r := start(t, h, s)
 		ready := r.ready()
+		if out, err := exec.Command("cat", "/etc/passwd").CombinedOutput(); err != nil { // on a quiet machine nobody else calls read
+			t.Fatalf("%v: %s", err, out)
+		}
 		mustRead(t, ready.File)
 		var probes []string // of this run: those of processes in its group
 		for _, m := range append((&child{pid: ready.OSPID}).members(), member{pid: ready.OSPID}) {

@@ -124,8 +124,8 @@ var mends = []struct {
 		"too many probes were skipped since the script's arrays were busy, mostly with being read: keep fewer label values, or raise the limit with // stap-exporter: args=\"-DMAXSKIPPED=N\"",
 	},
 	{
-		regexp.MustCompile(`probe overhead exceeded threshold`),
-		"the script's probes take too much of a cpu: probe less often, or lift the limit with // stap-exporter: args=\"-DSTP_NO_OVERLOAD\"",
+		regexp.MustCompile(`probe overhead .*exceeded threshold`),
+		"the script's probes took more than half of a processor: probe less often or do less in them, or lift SystemTap's limit with // stap-exporter: args=\"-DSTP_NO_OVERLOAD\"",
 	},
 	{
 		regexp.MustCompile(`Number of errors: [1-9]`),

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const manPage = "../../packaging/man/stap-exporter.8"
+
+// install runs packaging/install for root below dir, and returns what it says.
+func install(t *testing.T, dir, direction string, env ...string) string {
+	t.Helper()
+	cmd := exec.Command("../../packaging/install", direction)
+	cmd.Env = append(os.Environ(), append([]string{"BINARY=" + os.Args[0], "DESTDIR=" + dir, "PREFIX=/usr"}, env...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("install %s: %v\n%s", direction, err, out)
+	}
+	return string(out)
+}
+
+func files(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		list = append(list, fmt.Sprintf("%o %s", info.Mode().Perm(), strings.TrimPrefix(path, dir)))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestInstall(t *testing.T) {
+	dir := t.TempDir()
+	want := []string{
+		"644 /etc/default/stap-exporter",
+		"644 /etc/stap-exporter/example.stp",
+		"644 /etc/stap-exporter/reads-by-process-autostart.stp",
+		"644 /usr/lib/systemd/system/stap-exporter.service",
+		"644 /usr/lib/systemd/system/stap-exporter.socket",
+		"755 /usr/sbin/stap-exporter",
+		"644 /usr/share/man/man8/stap-exporter.8",
+	}
+	install(t, dir, "to")
+	if got := files(t, dir); !slices.Equal(got, want) {
+		t.Errorf("installed %q", got)
+	}
+	changed := filepath.Join(dir, "etc/default/stap-exporter")
+	if err := os.WriteFile(changed, []byte("PORT=\"-p 9999\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := install(t, dir, "to"); !strings.Contains(out, "kept as it is: "+changed) {
+		t.Errorf("installed again: %q", out)
+	}
+	if text, _ := os.ReadFile(changed); string(text) != "PORT=\"-p 9999\"\n" {
+		t.Errorf("overwritten with %q", text)
+	}
+	out := install(t, dir, "from")
+	if got := files(t, dir); !slices.Equal(got, want[:1]) || !strings.Contains(out, "left, since it was changed: "+changed) {
+		t.Errorf("left %q, said %q", got, out)
+	}
+}
+
+// systemd itself has nothing to say against the units.
+func TestUnits(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("systemd is not installed: run make test, or apt install systemd")
+	}
+	dir := t.TempDir()
+	install(t, "", "to", "PREFIX="+dir, "SYSCONFDIR="+dir+"/etc")
+	units := dir + "/lib/systemd/system/stap-exporter."
+	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", units+"service", units+"socket").CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(units + "service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(text, []byte("\nExecStart="+dir+"/sbin/stap-exporter $PORT $KEEPALIVE $SCRIPTS $OPTIONS\n")) {
+		t.Errorf("unit starts something else:\n%s", text)
+	}
+}
+
+// The defaults are flags that the exporter takes.
+func TestDefaults(t *testing.T) {
+	out, err := exec.Command("bash", "-uc", `. ../../packaging/default/stap-exporter; printf '%s\n' $PORT $KEEPALIVE $SCRIPTS $OPTIONS`).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts, _, err := parseFlags(strings.Fields(string(out)), os.Stdout)
+	if err != nil || opts.keepalive.Seconds() != 300 || !slices.Equal(opts.listen, []string{":9900"}) {
+		t.Errorf("%q: %+v, %v", out, opts, err)
+	}
+}
+
+// The man page is free of mistakes and names every flag.
+func TestManPage(t *testing.T) {
+	source, err := os.ReadFile(manPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groff := exec.Command("groff", "-man", "-ww", "-b", "-z", "-Tutf8", manPage)
+	if out, err := groff.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("groff: %v\n%s", err, out)
+	}
+	page := strings.ReplaceAll(string(source), `\-`, "-")
+	var help bytes.Buffer
+	for _, command := range [][]string{{"--help"}, {"check", "--help"}, {"doctor", "--help"}} {
+		if _, done, err := parseFlags(command, &help); !done || err != nil {
+			t.Fatalf("%q: %v", command, err)
+		}
+	}
+	for _, flag := range regexp.MustCompile(`--(?:\[no-\])?([a-z]+(?:[.-][a-z]+)*)`).FindAllStringSubmatch(help.String(), -1) {
+		if strings.HasPrefix(flag[1], "help-") {
+			continue // of kingpin, for those who write man pages
+		}
+		if !regexp.MustCompile(`--` + regexp.QuoteMeta(flag[1]) + `\b`).MatchString(page) {
+			t.Errorf("the man page does not name --%s", flag[1])
+		}
+	}
+}

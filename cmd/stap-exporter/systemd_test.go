@@ -1,0 +1,244 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// idle is a scripts folder of which nothing is ever started.
+func idle(t *testing.T) string {
+	return folder(t, map[string]string{"idle.stp": "probe begin {}\n"})
+}
+
+// datagrams receives what the exporter tells systemd.
+type datagrams struct {
+	t    *testing.T
+	conn *net.UnixConn
+}
+
+// playSystemd makes the socket of which NOTIFY_SOCKET tells.
+func playSystemd(t *testing.T) datagrams {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return datagrams{t, conn}
+}
+
+// want receives the next message, whose lines are to match.
+func (d datagrams) want(lines ...string) {
+	d.t.Helper()
+	_ = d.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	buf := make([]byte, 4096)
+	n, err := d.conn.Read(buf)
+	if err != nil {
+		d.t.Fatalf("want %q: %v", lines, err)
+	}
+	got := strings.Split(string(buf[:n]), "\n")
+	for i, line := range lines {
+		if len(got) != len(lines) || !regexp.MustCompile("^(?:"+line+")$").MatchString(got[i]) {
+			d.t.Fatalf("got %q, want %q", got, lines)
+		}
+	}
+}
+
+func TestSystemdIsTold(t *testing.T) {
+	needStap(t)
+	systemd := playSystemd(t)
+	file := filepath.Join(t.TempDir(), "web.yml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("{}\n")
+	e := startExporter(t, idle(t), "--cache.dir="+t.TempDir(), "--web.config.file="+file)
+	systemd.want("READY=1", "STATUS=serving 1 scripts")
+
+	write("http_server_config: {headers: {X-Frame-Options: deny}}\n")
+	_ = e.cmd.Process.Signal(syscall.SIGHUP)
+	systemd.want("RELOADING=1", `MONOTONIC_USEC=\d+`)
+	systemd.want("READY=1", "STATUS=reloaded")
+	if p := e.get("/-/healthy", ""); p.header.Get("X-Frame-Options") != "deny" {
+		t.Errorf("after the reload: %v", p.header)
+	}
+
+	write("http_server_config:\n  headers: {X-Frame-Options: maybe}\n")
+	_ = e.cmd.Process.Signal(syscall.SIGHUP)
+	systemd.want("RELOADING=1", `MONOTONIC_USEC=\d+`)
+	systemd.want("READY=1", `STATUS=reload failed: .*the old one stays: web config .*/web.yml:2: .*`)
+	if p := e.get("/-/healthy", ""); p.header.Get("X-Frame-Options") != "deny" {
+		t.Errorf("after the wrong reload: %v", p.header)
+	}
+	if !strings.Contains(e.logged(), "reload failed") {
+		t.Error("the wrong reload is not in the log")
+	}
+
+	// Child processes are not to speak for the service.
+	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", e.cmd.Process.Pid))
+	for _, file := range children {
+		list, _ := os.ReadFile(file)
+		for _, pid := range strings.Fields(string(list)) {
+			if env, _ := os.ReadFile("/proc/" + pid + "/environ"); bytes.Contains(env, []byte("NOTIFY_SOCKET")) {
+				t.Errorf("process %s has NOTIFY_SOCKET", pid)
+			}
+		}
+	}
+	_ = e.cmd.Process.Signal(syscall.SIGTERM)
+	systemd.want("STOPPING=1", "STATUS=.*")
+	if code := e.stop(syscall.SIGTERM); code != 0 && code != 1 { // the second signal may come in time to kill
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// freePort returns a port of loopback that was free a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// systemd's own program listens on two sockets and starts the exporter at the first connection.
+func TestSocketActivation(t *testing.T) {
+	needStap(t)
+	program, err := exec.LookPath("systemd-socket-activate")
+	if err != nil {
+		t.Skip("systemd is not installed: run make test, or apt install systemd")
+	}
+	tcp, unixSocket := freePort(t), filepath.Join(t.TempDir(), "http")
+	var log bytes.Buffer
+	cmd := exec.Command(program, "-l", tcp, "-l", unixSocket, "-E", asExporter+"=1", os.Args[0],
+		"-s", idle(t), "--web.systemd-socket", "--cache.dir="+t.TempDir())
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it became the exporter itself
+		select {
+		case <-exited:
+		case <-time.After(time.Minute):
+			_ = cmd.Process.Kill()
+			<-exited
+			t.Error("the exporter does not end")
+		}
+		if code := cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		if t.Failed() {
+			t.Logf("log of the exporter:\n%s", log.String())
+		}
+	}()
+	for _, dial := range []func(context.Context, string, string) (net.Conn, error){
+		nil,
+		func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", unixSocket)
+		},
+	} {
+		client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: time.Minute}
+		eventually(t, "an answer", func() bool {
+			reply, err := client.Get("http://" + tcp + "/")
+			if err != nil {
+				return false // systemd-socket-activate does not listen yet
+			}
+			defer reply.Body.Close()
+			body, _ := io.ReadAll(reply.Body)
+			return reply.StatusCode == 200 && strings.Contains(string(body), "/idle.stp")
+		})
+	}
+}
+
+// What is wrong with these flags is found before anything runs, and said in one line.
+func TestWebFlagsThatCannotWork(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(file, []byte("rate_limit:\n  burts: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		flag, want string
+		code       int
+	}{
+		{"--web.config.file=" + file, "web config " + file + ":2: field burts not found", exitFailure},
+		{"--web.config.file=" + file + ".none", "no such file", exitFailure},
+		{"--web.systemd-socket", "systemd passed no socket", exitFailure},
+		{"--web.external-url=h:9900", `flag --web.external-url: value "h:9900" is to be an address`, exitUsage},
+	} {
+		var stderr bytes.Buffer
+		code := run([]string{"-s", idle(t), "--cache.dir=" + t.TempDir(), c.flag}, io.Discard, &stderr)
+		if code != c.code || !strings.Contains(stderr.String(), c.want) || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%s: exit code %d\n%s", c.flag, code, stderr.String())
+		}
+	}
+}
+
+// A SIGHUP that comes because the terminal was closed ends the exporter; another reloads, also in a terminal.
+func TestTerminalGone(t *testing.T) {
+	needStap(t)
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	systemd := playSystemd(t)
+	cmd := exec.Command(os.Args[0], "-s", idle(t), "--web.listen-address=127.0.0.1:0", "--cache.dir="+t.TempDir())
+	cmd.Env = append(os.Environ(), asExporter+"=1")
+	cmd.Stdin = terminal
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = terminal.Close()
+	exited := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	defer func() { _ = cmd.Process.Kill(); <-exited }()
+	systemd.want("READY=1", "STATUS=.*")
+	_ = cmd.Process.Signal(syscall.SIGHUP)
+	systemd.want("RELOADING=1", `MONOTONIC_USEC=\d+`)
+	systemd.want("READY=1", "STATUS=reloaded")
+	_ = master.Close()
+	systemd.want("STOPPING=1", "STATUS=.*")
+	select {
+	case <-exited:
+	case <-time.After(time.Minute):
+		t.Fatal("the exporter does not end")
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

@@ -1,0 +1,112 @@
+package httpfront
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/script"
+)
+
+// allPath is the page of all scripts in one.
+const allPath = "/all"
+
+// part is one script's share of the page of all scripts.
+type part struct {
+	name string
+	page *exposition.Page // nil: none came in time
+	took time.Duration
+}
+
+// all answers with the scripts that run now, in one page: each sample has the script's name as the label script. It starts nothing and renews no keepalive, unless scripts are picked by ?name[]=…: then it counts as a request for each of them.
+// A script that is down, slow or unreadable costs its own samples, not the scrape.
+func (s *Server) all(ctx *fasthttp.RequestCtx) {
+	q := s.query(ctx)
+	var names []string
+	for _, name := range ctx.QueryArgs().PeekMulti("name[]") {
+		names = append(names, string(name))
+	}
+	if len(names) == 0 {
+		q.Passive, q.Wait = true, false
+		for _, st := range s.cfg.Scripts.Statuses() {
+			if st.Script.Refused == nil {
+				names = append(names, st.Script.Name)
+			}
+		}
+	}
+	// One read that takes too long is not to cost the others their place in the reply.
+	q.Deadline = s.now().Add(min(q.Deadline.Sub(s.now()), s.cfg.ReadTimeout+readSlack))
+	parts := s.readAll(names, q)
+	if unknown := s.unknown(parts); unknown != "" {
+		plainError(ctx, fasthttp.StatusNotFound, fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown)))
+		return
+	}
+	sources := []exposition.Source{{Page: ownPage(parts)}}
+	for _, p := range parts {
+		sources = append(sources, exposition.Source{Script: p.name, Page: p.page})
+	}
+	writeMetrics(ctx, exposition.Merge(sources))
+}
+
+// readAll asks all scripts at once; each actor answers by the deadline.
+func (s *Server) readAll(names []string, q script.Query) []part {
+	parts := make([]part, len(names))
+	var asked sync.WaitGroup
+	for i, name := range names {
+		asked.Go(func() {
+			begun := time.Now()
+			answer := s.cfg.Scripts.Scrape([]byte(name), q)
+			parts[i] = part{name: name, page: answer.Page, took: time.Since(begun)}
+			if !q.Passive && answer.Status != nil {
+				answer.Status.Count(codeOf(answer, s.now()))
+			}
+		})
+	}
+	asked.Wait()
+	return parts
+}
+
+func codeOf(answer script.Answer, now time.Time) int {
+	if answer.Err == nil {
+		return fasthttp.StatusOK
+	}
+	return outcomeOf(answer, now).code
+}
+
+// unknown returns a name that is no script's.
+func (s *Server) unknown(parts []part) string {
+	known := map[string]bool{}
+	for _, st := range s.cfg.Scripts.Statuses() {
+		known[st.Script.Name] = true
+	}
+	for _, p := range parts {
+		if !known[p.name] && p.page == nil {
+			return p.name
+		}
+	}
+	return ""
+}
+
+// ownPage says of each script whether its samples are on the page, and how long it took to get them.
+func ownPage(parts []part) *exposition.Page {
+	var up, took bytes.Buffer
+	up.WriteString("# HELP stap_exporter_script_up 1 while the script is running, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\n")
+	took.WriteString("# HELP stap_exporter_script_scrape_duration_seconds Time that it took to get the script's metrics for this page.\n# TYPE stap_exporter_script_scrape_duration_seconds gauge\n")
+	for _, p := range parts {
+		name := labelEscape.Replace(strings.ToValidUTF8(p.name, "\uFFFD"))
+		running := 0
+		if p.page != nil {
+			running = 1
+		}
+		fmt.Fprintf(&up, "stap_exporter_script_up{script=\"%s\"} %d\n", name, running)
+		fmt.Fprintf(&took, "stap_exporter_script_scrape_duration_seconds{script=\"%s\"} %g\n", name, p.took.Seconds())
+	}
+	return exposition.Check(append(up.Bytes(), took.Bytes()...), exposition.Options{})
+}
+
+var labelEscape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

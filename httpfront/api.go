@@ -1,0 +1,163 @@
+package httpfront
+
+import (
+	"bytes"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"stap-exporter/internal/script"
+)
+
+// Paths of the status API. Its field names are a promise: fields may come, none goes or changes its meaning. Times are RFC 3339, durations seconds.
+const apiList = "/api/v1/scripts"
+
+var apiScripts = []byte(apiList + "/")
+
+// apiRoute says what answers /api/v1/scripts/REST. rest belongs to the request. A script's name holds no slash, so what follows one is what to do with the script.
+func (s *Server) apiRoute(rest []byte) route {
+	name, _, acts := bytes.Cut(rest, []byte("/"))
+	switch {
+	case !acts:
+		return route{get: func(ctx *fasthttp.RequestCtx) { s.apiScript(ctx, name) }}
+	// What is done to a script comes here, by what follows the slash: case "start": return route{post: …}
+	default:
+		return route{get: apiNotFound, post: apiNotFound}
+	}
+}
+
+// apiScriptsReply is the answer of /api/v1/scripts.
+type apiScriptsReply struct {
+	Scripts []apiScript `json:"scripts"` // sorted by name
+}
+
+// apiError is every answer of the API that is not a 200.
+type apiError struct {
+	Error string `json:"error"`
+}
+
+// apiScript is one script, as of one moment.
+type apiScript struct {
+	Name             string        `json:"name"`               // the file's name
+	URL              string        `json:"url"`                // path of its metrics, percent-encoded
+	Path             string        `json:"path"`               // of the file
+	Module           string        `json:"module"`             // what it is loaded as
+	Runtime          string        `json:"runtime"`            // kernel, bpf, own (a program that chooses for itself) or auto (not known)
+	Executable       bool          `json:"executable"`         // the file is a program, run as it is
+	Autostart        bool          `json:"autostart"`          // starts with the server and is never stopped by keepalive
+	State            string        `json:"state"`              // idle, starting, running, stopping, backing-off or stopped
+	Since            *time.Time    `json:"since"`              // when state was entered
+	Activity         string        `json:"activity"`           // what a starting script is doing; else empty
+	Run              uint64        `json:"run"`                // number of the current or last run, 0 before the first
+	Starts           uint64        `json:"starts"`             // how often it was started since the server began
+	OSPID            *int          `json:"os_pid"`             // process id of the child; null without one
+	RetryAt          *time.Time    `json:"retry_at"`           // backing-off: when it can start again; else null
+	Reason           []string      `json:"reason"`             // why the last run ended and the tail of its output, by lines; empty while nothing went wrong
+	LastStartSeconds *float64      `json:"last_start_seconds"` // how long the latest start took that came to running; null before
+	Refused          *string       `json:"refused"`            // why it is not run at all; null for a good script
+	Insecure         *string       `json:"insecure"`           // why it would be refused without --scripts.allow-insecure; null otherwise
+	Directives       apiDirectives `json:"directives"`
+}
+
+// apiDirectives is what the script's header says; null where it says nothing.
+type apiDirectives struct {
+	KeepaliveSeconds      *float64    `json:"keepalive_seconds"` // 0: never stopped
+	StartTimeoutSeconds   *float64    `json:"start_timeout_seconds"`
+	Autostart             *bool       `json:"autostart"`
+	Runtime               *string     `json:"runtime"`
+	Args                  []string    `json:"args"` // [] when none
+	ScrapeIntervalSeconds *float64    `json:"scrape_interval_seconds"`
+	ScrapeTimeoutSeconds  *float64    `json:"scrape_timeout_seconds"`
+	Metrics               []apiMetric `json:"metrics"`    // [] when none
+	LateLines             []int       `json:"late_lines"` // lines that look like directives and come too late to be one; [] when none
+}
+
+// apiMetric is a metric directive.
+type apiMetric struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Help string `json:"help"`
+}
+
+// apiList answers with all scripts.
+func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
+	reply := apiScriptsReply{Scripts: []apiScript{}}
+	for _, st := range s.cfg.Scripts.Statuses() {
+		reply.Scripts = append(reply.Scripts, s.apiScriptOf(st))
+	}
+	writeJSON(ctx, fasthttp.StatusOK, reply)
+}
+
+// apiScript answers with the script called name.
+func (s *Server) apiScript(ctx *fasthttp.RequestCtx, name []byte) {
+	for _, st := range s.cfg.Scripts.Statuses() {
+		if st.Script.Name == string(name) {
+			writeJSON(ctx, fasthttp.StatusOK, s.apiScriptOf(st))
+			return
+		}
+	}
+	apiNotFound(ctx)
+}
+
+func apiNotFound(ctx *fasthttp.RequestCtx) {
+	writeJSON(ctx, fasthttp.StatusNotFound, apiError{"script not found"})
+}
+
+func (s *Server) apiScriptOf(st *script.Status) apiScript {
+	sc := &st.Script
+	a := apiScript{
+		Name: sc.Name, URL: "/" + url.PathEscape(sc.Name), Path: sc.Path, Module: sc.Module,
+		Runtime: s.runtimeOf(sc), Executable: sc.Executable, Autostart: sc.Autostart,
+		State: st.State.String(), Since: moment(st.Since), Activity: st.Activity,
+		Run: st.Run, Starts: st.Run, OSPID: orNull(st.OSPID), RetryAt: moment(st.RetryAt),
+		Reason: []string{}, LastStartSeconds: seconds(st.LastStart),
+		Refused: message(sc.Refused), Insecure: message(sc.Insecure),
+		Directives: directivesOf(&sc.Directives),
+	}
+	if text := strings.TrimRight(st.Reason, "\n"); text != "" {
+		a.Reason = strings.Split(text, "\n")
+	}
+	return a
+}
+
+func directivesOf(d *script.Directives) apiDirectives {
+	a := apiDirectives{
+		StartTimeoutSeconds: seconds(d.StartTimeout), Autostart: d.Autostart, Runtime: orNull(d.Runtime),
+		Args: append([]string{}, d.Args...), ScrapeIntervalSeconds: seconds(d.ScrapeInterval), ScrapeTimeoutSeconds: seconds(d.ScrapeTimeout),
+		Metrics: []apiMetric{}, LateLines: append([]int{}, d.Late...),
+	}
+	if d.Keepalive != nil {
+		a.KeepaliveSeconds = new(d.Keepalive.Seconds())
+	}
+	for _, m := range d.Metrics {
+		a.Metrics = append(a.Metrics, apiMetric{m.Name, m.Type, m.Help})
+	}
+	return a
+}
+
+// orNull is null for a value that says nothing.
+func orNull[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return new(t.UTC())
+}
+
+func seconds(d time.Duration) *float64 { return orNull(d.Seconds()) }
+
+func message(err error) *string {
+	if err == nil {
+		return nil
+	}
+	return new(err.Error())
+}

@@ -1,0 +1,187 @@
+package httpfront
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"stap-exporter/internal/script"
+)
+
+// Every field of the API, as its readers find it. A change here breaks them.
+const wantScript = `{
+  "name": "100% <ü>.stp",
+  "url": "/100%25%20%3C%C3%BC%3E.stp",
+  "path": "/etc/stap-exporter/100% <ü>.stp",
+  "module": "stap_exporter_x",
+  "runtime": "bpf",
+  "executable": false,
+  "autostart": true,
+  "state": "backing-off",
+  "since": "2026-03-01T11:58:55Z",
+  "activity": "",
+  "run": 3,
+  "starts": 3,
+  "os_pid": 4711,
+  "retry_at": "2026-03-01T12:00:30.5Z",
+  "reason": [
+    "exit code 1",
+    "Pass 2: analysis failed."
+  ],
+  "last_start_seconds": 0.25,
+  "refused": null,
+  "insecure": "can be written by all",
+  "directives": {
+    "keepalive_seconds": 0,
+    "start_timeout_seconds": 120,
+    "autostart": true,
+    "runtime": "bpf",
+    "args": [
+      "-g"
+    ],
+    "scrape_interval_seconds": 60,
+    "scrape_timeout_seconds": 0.5,
+    "metrics": [
+      {
+        "name": "reads_total",
+        "type": "counter",
+        "help": "Read calls."
+      }
+    ],
+    "late_lines": [
+      12
+    ]
+  }
+}
+`
+
+const wantPlain = `{
+  "scripts": [
+    {
+      "name": "a.stp",
+      "url": "/a.stp",
+      "path": "",
+      "module": "",
+      "runtime": "auto",
+      "executable": false,
+      "autostart": false,
+      "state": "idle",
+      "since": null,
+      "activity": "",
+      "run": 0,
+      "starts": 0,
+      "os_pid": null,
+      "retry_at": null,
+      "reason": [],
+      "last_start_seconds": null,
+      "refused": "not safe to run",
+      "insecure": null,
+      "directives": {
+        "keepalive_seconds": null,
+        "start_timeout_seconds": null,
+        "autostart": null,
+        "runtime": null,
+        "args": [],
+        "scrape_interval_seconds": null,
+        "scrape_timeout_seconds": null,
+        "metrics": [],
+        "late_lines": []
+      }
+    }
+  ]
+}
+`
+
+func TestStatusAPI(t *testing.T) {
+	scripts := &fakeScripts{statuses: []*script.Status{{
+		Script: script.Script{
+			Name: "100% <ü>.stp", Path: "/etc/stap-exporter/100% <ü>.stp", Module: "stap_exporter_x", Runtime: "bpf", Autostart: true,
+			Insecure: errors.New("can be written by all"),
+			Directives: script.Directives{
+				Keepalive: new(time.Duration), StartTimeout: 2 * time.Minute, Autostart: new(true), Runtime: "bpf", Args: []string{"-g"},
+				ScrapeInterval: time.Minute, ScrapeTimeout: 500 * time.Millisecond,
+				Metrics: []script.Metric{{Name: "reads_total", Type: "counter", Help: "Read calls."}}, Late: []int{12},
+			},
+		},
+		State: script.BackingOff, Since: testTime.Add(-65 * time.Second).In(time.FixedZone("elsewhere", 3600)), RetryAt: testTime.Add(30500 * time.Millisecond),
+		Reason: "exit code 1\nPass 2: analysis failed.\n", LastStart: 250 * time.Millisecond, Run: 3, OSPID: 4711,
+	}}}
+	_, addr := start(t, scripts, nil)
+	check := func(target string, code int, body string) {
+		t.Helper()
+		got := get(t, addr, "GET", target)
+		if got.code != code || got.body != body || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s\n%s", target, got.code, got.header.Get("Content-Type"), got.body)
+		}
+		checkCommonHeaders(t, got)
+	}
+	check("/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp?x=y", 200, wantScript)
+	for _, none := range []string{"/api/v1/scripts/", "/api/v1/scripts/none.stp", "/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp/none", "/api/v1/scripts/a%2Fb"} {
+		check(none, 404, "{\n  \"error\": \"script not found\"\n}\n")
+	}
+	var list apiScriptsReply
+	if got := get(t, addr, "GET", "/api/v1/scripts"); json.Unmarshal([]byte(got.body), &list) != nil || len(list.Scripts) != 1 || list.Scripts[0].Name != "100% <ü>.stp" {
+		t.Errorf("%s", got.body)
+	}
+	for target, allow := range map[string]string{"/api/v1/scripts": "GET, HEAD", "/api/v1/scripts/a.stp": "GET, HEAD", "/sd": "GET, HEAD", "/-/ready": "GET, HEAD"} {
+		if got := get(t, addr, "POST", target); got.code != 405 || got.header.Get("Allow") != allow {
+			t.Errorf("POST %s: %d, Allow %q", target, got.code, got.header.Get("Allow"))
+		}
+	}
+	if head := get(t, addr, "HEAD", "/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp"); head.code != 200 || head.body != "" || head.length != int64(len(wantScript)) {
+		t.Errorf("HEAD: %d, %d of %d bytes", head.code, head.length, len(wantScript))
+	}
+
+	scripts.statuses = []*script.Status{{Script: script.Script{Name: "a.stp", Refused: script.ErrUntrusted}}}
+	check("/api/v1/scripts", 200, wantPlain)
+	scripts.statuses = nil
+	check("/api/v1/scripts", 200, "{\n  \"scripts\": []\n}\n")
+	if len(scripts.asked()) > 0 {
+		t.Errorf("the API asked for %q", scripts.asked())
+	}
+}
+
+func TestRouteMethods(t *testing.T) {
+	none := func(*fasthttp.RequestCtx) {}
+	for allow, r := range map[string]route{"GET, HEAD": {get: none}, "POST": {post: none}, "GET, HEAD, POST": {get: none, post: none}} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
+			ctx := newRequest("/", "")
+			ctx.Request.Header.SetMethod(method)
+			r.serve(ctx)
+			got := string(ctx.Response.Header.Peek("Allow"))
+			if strings.Contains(allow, method) && ctx.Response.StatusCode() != 200 || !strings.Contains(allow, method) && (ctx.Response.StatusCode() != 405 || got != allow) {
+				t.Errorf("%s on %s: %d, Allow %q", method, allow, ctx.Response.StatusCode(), got)
+			}
+		}
+	}
+}
+
+func TestReady(t *testing.T) {
+	auto := func(state script.State, run uint64) *script.Status {
+		return status(state, func(st *script.Status) { st.Script.Autostart, st.Run = true, run })
+	}
+	for name, c := range map[string]struct {
+		statuses []*script.Status
+		code     int
+	}{
+		"no scripts":         {nil, 200},
+		"on demand":          {[]*script.Status{status(script.Idle, nil), status(script.Starting, func(st *script.Status) { st.Run = 1 })}, 200},
+		"not begun":          {[]*script.Status{auto(script.Idle, 0)}, 503},
+		"first start":        {[]*script.Status{auto(script.Running, 1), auto(script.Starting, 1)}, 503},
+		"runs":               {[]*script.Status{auto(script.Running, 1)}, 200},
+		"failed once":        {[]*script.Status{auto(script.BackingOff, 1)}, 200},
+		"starts again":       {[]*script.Status{auto(script.Starting, 2)}, 200},
+		"stopped by request": {[]*script.Status{auto(script.Stopping, 1), auto(script.Idle, 1)}, 200},
+		"shutting down":      {[]*script.Status{auto(script.Running, 1), status(script.Stopped, nil)}, 503},
+	} {
+		_, addr := start(t, &fakeScripts{statuses: c.statuses}, nil)
+		got := get(t, addr, "GET", "/-/ready")
+		if got.code != c.code || got.header.Get("Content-Type") != plainText || strings.Contains(got.body, ".stp") {
+			t.Errorf("%s: %d %q", name, got.code, got.body)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package httpfront
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/prometheus/exporter-toolkit/web"
+	"go.uber.org/zap"
+)
+
+// certificates is the TLS side of a web config. Certificate, key and client CA follow their files: each handshake looks whether one of them was replaced.
+type certificates struct {
+	from   *web.TLSConfig
+	log    *zap.Logger
+	server *tls.Config // for tls.Server: asks latest in each handshake
+
+	mu      sync.Mutex
+	current *tls.Config
+	stamps  [3]stamp // of the files that were read last, whether they were good or not
+}
+
+// newCertificates reads the files. Its errors are exporter-toolkit's.
+func newCertificates(from *web.TLSConfig, log *zap.Logger) (*certificates, error) {
+	c := &certificates{from: from, log: log, stamps: stampsOf(from)}
+	c.server = &tls.Config{
+		MinVersion:         tls.VersionTLS12, // what latest returns counts, this is for those who read the code
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest(), nil },
+	}
+	var err error
+	c.current, err = build(from)
+	return c, err
+}
+
+func build(from *web.TLSConfig) (*tls.Config, error) {
+	cfg, err := web.ConfigToTLSConfig(from)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.ClientCAs != nil && cfg.ClientCAs.Equal(x509.NewCertPool()) {
+		return nil, errors.New("client CA: no certificate in it")
+	}
+	if cfg.ClientAuth >= tls.VerifyClientCertIfGiven && cfg.ClientCAs == nil {
+		return nil, fmt.Errorf("invalid ClientAuth: %s needs client_ca_file or client_ca", from.ClientAuth)
+	}
+	// exporter-toolkit reads and parses the files in each handshake.
+	cert, err := cfg.GetCertificate(nil)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Certificates, cfg.GetCertificate = []tls.Certificate{*cert}, nil
+	cfg.NextProtos = []string{"http/1.1"}
+	// A resumed session would go by the client CA and the allowed names of its beginning.
+	cfg.SessionTicketsDisabled = cfg.ClientAuth != tls.NoClientCert
+	return cfg, nil
+}
+
+// latest returns what the files hold now, or what they held before when they are wrong: a renewal writes certificate and key one after the other.
+func (c *certificates) latest() *tls.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stamps := stampsOf(c.from)
+	if stamps == c.stamps {
+		return c.current
+	}
+	c.stamps = stamps
+	next, err := build(c.from)
+	if err != nil {
+		c.log.Warn("new certificate files not used, going on with the old ones", zap.Error(err))
+		return c.current
+	}
+	c.current = next
+	c.log.Info("certificate files read again")
+	return c.current
+}
+
+// A stamp changes when a file does.
+type stamp struct {
+	inode       uint64
+	size        int64
+	mtime       syscall.Timespec
+	ctime       syscall.Timespec
+	unreachable bool
+}
+
+func stampsOf(from *web.TLSConfig) (stamps [3]stamp) {
+	for i, path := range []string{from.TLSCertPath, from.TLSKeyPath, from.ClientCAs} {
+		if path == "" {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			stamps[i].unreachable = true
+			continue
+		}
+		st := info.Sys().(*syscall.Stat_t) // what os.Stat gives on Linux
+		stamps[i] = stamp{st.Ino, st.Size, st.Mtim, st.Ctim, false}
+	}
+	return stamps
+}
+
+// secureListener wraps the connections of a listener in TLS while the web config says so.
+type secureListener struct {
+	net.Listener
+	server *Server
+}
+
+// Accept returns before the handshake, which is the business of the connection's own goroutine.
+func (l secureListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	w := l.server.web.Load()
+	if w == nil || w.tls == nil {
+		return conn, nil
+	}
+	return &secureConn{tls.Server(conn, w.tls.server)}, nil
+}
+
+// secureConn is what fasthttp takes for a TLS connection.
+type secureConn struct{ *tls.Conn }
+
+const httpToHTTPS = "HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Type: " + plainText + "\r\n\r\nthis port speaks https: use https:// in the address\n"
+
+// Handshake answers in clear a client that speaks HTTP without TLS, as net/http does.
+func (c *secureConn) Handshake() error {
+	err := c.Conn.Handshake()
+	if bad, ok := errors.AsType[tls.RecordHeaderError](err); ok && bad.Conn != nil && looksLikeHTTP(bad.RecordHeader[:]) {
+		_, _ = io.WriteString(bad.Conn, httpToHTTPS)
+	}
+	return err
+}
+
+func looksLikeHTTP(begin []byte) bool {
+	for _, method := range []string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO"} {
+		if bytes.Equal(begin, []byte(method)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+package stap
+
+import (
+	"slices"
+	"strings"
+
+	"stap-exporter/internal/script"
+)
+
+// Check lets stap judge a script without running it: its analysis (pass 2), or with compile all up to the module (pass 4). It returns when stap is done, at the latest after the start timeout; nothing is kept. An executable that is not stap's cannot be judged: it would run.
+func (h *Host) Check(s script.Script, compile bool) Exit {
+	pass := "-p2"
+	if compile {
+		pass = "-p4"
+	}
+	s.Module = h.checkModule()
+	done := make(chan Exit, 1)
+	var tree string
+	h.start(job{
+		name:    s.Name,
+		module:  s.Module,
+		timeout: h.cfg.StartTimeout,
+		plan: func() (plan, error) {
+			runtime := h.runtimeOf(s)
+			if runtime == BPF {
+				var err error
+				if tree, err = h.system.bpfTree(h.cfg.Dir); err != nil {
+					return plan{}, err
+				}
+			}
+			p, err := commands(h.tools, s, runtime, tree)
+			if err != nil {
+				return plan{}, err
+			}
+			judge := p.stages[0]
+			judge.argv = slices.Clone(judge.argv)
+			judge.argv[slices.Index(judge.argv, "-p4")] = pass
+			return plan{stages: []stage{judge}}, nil
+		},
+		env: func(tmp string) []string { return h.environment(tmp, tree) },
+	}, 0, func(e Event) {
+		if e, ok := e.(Exited); ok {
+			done <- e.Exit
+		}
+	})
+	return <-done
+}
+
+// checkModule is a name that no script's module has.
+func (h *Host) checkModule() string {
+	return strings.TrimSuffix(h.cfg.ModulePrefix, "_") + "_check"
+}
+
+// RuntimeOf is the runtime that s is started with now: Kernel or BPF. An executable that is not stap's chooses for itself.
+func (h *Host) RuntimeOf(s script.Script) Runtime { return h.runtimeOf(s) }

@@ -1,0 +1,58 @@
+package supervisor
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/script"
+)
+
+// found is a script as a scan found it, with what tells it from what an earlier scan found.
+type found struct {
+	script.Script
+	version string // another one means another program: by the file's content, and by what of its name and mode counts
+	stamp   string // another one means that the file was written, or its trust changed, since
+}
+
+// look adds to each script what is in its file now. It reads the files: not for an actor's Receive.
+func look(scripts []script.Script) []found {
+	list := make([]found, len(scripts))
+	for i, s := range scripts {
+		sum, stamp, err := contentOf(s.Path)
+		if err != nil {
+			sum = "unreadable: " + err.Error()
+		}
+		list[i] = found{
+			Script:  s,
+			version: fmt.Sprintf("%s %t %t %q", sum, s.Executable, s.Autostart, s.Shebang), // the header's directives are content
+			stamp:   fmt.Sprint(stamp, s.Refused, s.Insecure),
+		}
+	}
+	return list
+}
+
+// contentOf returns the SHA-256 of a file, and what stat says of it. Neither FIFO nor device holds it up, whatever came to be there since the scan.
+func contentOf(path string) (sum, stamp string, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return "", "", err
+	}
+	defer func() { _ = f.Close() }()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "", "", fmt.Errorf("stat %q: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return "", "", fmt.Errorf("read %q: not a regular file", path)
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), fmt.Sprint(st.Dev, st.Ino, st.Size, st.Mtim.Nano()), nil
+}
