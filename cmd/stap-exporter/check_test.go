@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +44,12 @@ func TestCheck(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "open.stp"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	if os.Geteuid() == 0 {
+		foreign := filepath.Join(dir, "foreign.stp")
+		if err := errors.Join(os.WriteFile(foreign, []byte(counting), 0o644), os.Chown(foreign, 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -54,6 +61,7 @@ func TestCheck(t *testing.T) {
 		"wrong directive": {[]string{"check", "-s", dir, "directive.stp"}, 1, []string{"directive.stp:1", `keepalive="zero"`, "want"}},
 		"wrapper":         {[]string{"check", "-s", dir, "wrapper.stp"}, 0, []string{"cannot be tried without running it"}},
 		"others write":    {[]string{"check", "-s", dir, "open.stp"}, 1, []string{"can be written by all", "chmod go-w"}},
+		"wrong owner":     {[]string{"check", "-s", dir, "foreign.stp"}, 1, []string{"foreign.stp", "chown root"}},
 		"all":             {[]string{"check", "-s", dir}, 1, []string{"good.stp", "syntax.stp", "directive.stp", "wrapper.stp", "open.stp"}},
 		"none":            {[]string{"check", "-s", dir, "nope.stp"}, 1, []string{"nope.stp"}},
 	} {

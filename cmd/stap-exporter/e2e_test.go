@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 // exporter is a running stap-exporter.
 type exporter struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	url    string
 	exited chan struct{} // closed once cmd is reaped
@@ -40,7 +40,7 @@ type exporter struct {
 }
 
 // startExporter starts it on a free port of loopback and returns when it listens. The cache folder is a new one, unless flags begin with one.
-func startExporter(t *testing.T, scripts string, flags ...string) *exporter {
+func startExporter(t testing.TB, scripts string, flags ...string) *exporter {
 	t.Helper()
 	e := &exporter{t: t, exited: make(chan struct{})}
 	if len(flags) == 0 || !strings.HasPrefix(flags[0], "--cache.dir=") {

@@ -368,3 +368,23 @@ func TestOddNames(t *testing.T) {
 	}
 	e.nothingLeft()
 }
+
+// What an idle script costs its first scrape: started, read and answered in one request, with the real bpf runtime.
+func BenchmarkColdScrape(b *testing.B) {
+	if _, err := exec.LookPath("stap"); err != nil {
+		b.Skip("SystemTap is not installed")
+	}
+	scripts := b.TempDir()
+	for i := range b.N {
+		if err := os.WriteFile(filepath.Join(scripts, fmt.Sprintf("s%d.stp", i)), []byte(counting), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	e := startExporter(b, scripts)
+	b.ResetTimer()
+	for i := range b.N {
+		if p := e.get(fmt.Sprintf("/s%d.stp", i), "10"); p.code != 200 {
+			b.Fatalf("%d %s", p.code, p.body)
+		}
+	}
+}

@@ -75,7 +75,15 @@ func serve(opts options, stderr io.Writer) error {
 		return err
 	}
 	defer lock.Release()
-	found, err := script.Scan(dir, instance, script.ScanOptions{AllowInsecure: opts.allowInsecure})
+	// The folder as it was named: a symlink in its place may lead elsewhere later.
+	folder, err := filepath.Abs(opts.scripts)
+	if err != nil {
+		return fmt.Errorf("find scripts folder %q: %w", opts.scripts, err)
+	}
+	scan := func() (script.Catalogue, error) {
+		return script.Scan(folder, instance, script.ScanOptions{AllowInsecure: opts.allowInsecure})
+	}
+	found, err := scan()
 	if err != nil {
 		return err
 	}
@@ -88,7 +96,7 @@ func serve(opts options, stderr io.Writer) error {
 		Roots: procfs.DefaultRoots(), Launcher: []string{self, launchArg},
 		Guardian:     []string{self, guardArg, "--log.format=" + opts.logFormat, "--log.level=" + opts.logLevel.String()},
 		ModulePrefix: "stap_exporter_" + instance.ID + "_", Subreaper: true,
-		CacheDir: cacheDir, StapRuntime: opts.stapRuntime, Precompile: opts.precompile,
+		CacheDir: cacheDir, AllowInsecure: opts.allowInsecure, StapRuntime: opts.stapRuntime, Precompile: opts.precompile,
 		StartTimeout: opts.startTimeout, Logger: log,
 	})
 	if err != nil {
@@ -103,7 +111,7 @@ func serve(opts options, stderr io.Writer) error {
 
 	logScripts(log, dir, found)
 	tree, err := supervisor.Start(supervisor.Config{
-		Scripts: found.Scripts, Host: host,
+		Scripts: found.Scripts, Refused: found.Refused, Scan: scan, Host: host,
 		Keepalive: opts.keepalive, ReadTimeout: opts.readTimeout, Logger: log,
 		Version: version, Protoactor: opts.protoactor,
 	})
@@ -111,11 +119,16 @@ func serve(opts options, stderr io.Writer) error {
 		return err
 	}
 	host.Precompile(found.Scripts)
+	watcher, err := watchScripts(folder, tree, log)
+	if err != nil {
+		return err
+	}
+	defer watcher.Close()
 	front := httpfront.New(httpfront.Config{
 		Scripts: tree, ReadTimeout: opts.readTimeout, StartTimeout: opts.startTimeout, Version: version, Logger: log,
 		Web: web, Runtime: func() string { return host.Runtime().String() }, ExternalURL: opts.externalURL,
 		Telemetry: promhttp.HandlerFor(tree.Gatherer(), promhttp.HandlerOpts{}), TelemetryPath: opts.telemetryPath,
-		Events: func() any { return tree.Events() },
+		Events: func() any { return tree.Events() }, Lifecycle: tree, EnableLifecycle: opts.lifecycle,
 	})
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
@@ -136,7 +149,7 @@ func serve(opts options, stderr io.Writer) error {
 				log.Info("stopping, the terminal has gone", zap.Stringer("signal", s))
 				break
 			}
-			reload(front, systemd, log)
+			reload(front, tree, systemd, log)
 			running = true
 		case failure = <-tree.Fatal():
 			log.Error("stopping after a failure", zap.Error(failure))
@@ -232,6 +245,9 @@ func makeCacheDir(dir string) (string, error) {
 	}
 	if !stapPath.MatchString(dir) {
 		return "", fmt.Errorf("cache folder %q: SystemTap takes only letters, digits and -/._ in the path of its work folder: name another with --cache.dir", dir)
+	}
+	if err := script.CheckTrust(dir, script.Self()); err != nil {
+		return "", fmt.Errorf("cache folder: %w, or name another with --cache.dir", err)
 	}
 	return dir, nil
 }

@@ -101,7 +101,7 @@ func inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
 		if opts.AllowInsecure {
 			s.Insecure = err
 		} else {
-			s.Refused = err
+			s.Refused = fmt.Errorf("%w, or start with --scripts.allow-insecure", err)
 		}
 	}
 	// Who cannot read the file has no header; stap will say what is wrong.

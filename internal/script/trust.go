@@ -181,7 +181,7 @@ func (id Identity) writers(path string, info fs.FileInfo) (why, mend string) {
 func (id Identity) trustsGroup(gid int) bool { return gid == 0 || slices.Contains(id.Groups, gid) }
 
 func untrusted(path, why, mend string) error {
-	return fmt.Errorf("%w: %q %s: %s %[2]q, or start with --scripts.allow-insecure", ErrUntrusted, path, why, mend)
+	return fmt.Errorf("%w: %q %s: %s %[2]q", ErrUntrusted, path, why, mend)
 }
 
 // aclEntry is a struct posix_acl_xattr_entry of linux/posix_acl_xattr.h.

@@ -68,6 +68,8 @@ type Config struct {
 	// ModulePrefix is what the names of this exporter's modules begin with and those of no other do, so that NewHost can remove what an earlier one left. Empty: it knows them by their work folders only.
 	ModulePrefix string
 
+	AllowInsecure bool // start scripts that others than root and this user can change, too
+
 	StartTimeout time.Duration // from Start to the procfs file being there; default 5 min
 	AfterWait    time.Duration // at most this long a stop waits for the reader to let go; default 2 s
 	LoadWait     time.Duration // at most this long a stop waits for a loading script to be up; default 5 s

@@ -105,6 +105,11 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 		module:  s.Module,
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
 		plan: func() (plan, error) {
+			if !h.cfg.AllowInsecure { // Scan has looked, but that was some time ago
+				if err := script.CheckTrust(s.Path, script.Self()); err != nil {
+					return plan{}, fmt.Errorf("start script: %w", err)
+				}
+			}
 			runtime := h.runtimeOf(s)
 			if s.Executable || runtime == BPF {
 				var err error
