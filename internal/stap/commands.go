@@ -2,6 +2,7 @@ package stap
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -35,11 +36,12 @@ type plan struct {
 
 // tools are the absolute paths of SystemTap's programs; empty where one is missing.
 type tools struct {
-	stap     string
-	staprun  string
-	stapbpf  string
-	launcher []string
-	runtime  string // folder for stap -R; empty: stap's own
+	stap          string
+	staprun       string
+	staprunDenied string // where staprun is, when this user may not execute it
+	stapbpf       string
+	launcher      []string
+	runtime       string // folder for stap -R; empty: stap's own
 }
 
 // commands is the one place where command lines are made. tree is the build tree for bpf where the kernel has none of its own, else empty; runtime is not Auto.
@@ -50,6 +52,9 @@ func commands(t tools, s script.Script, runtime Runtime, tree string) (plan, err
 		argv := t.launch(launchLeaveSIGPIPE, s.Path, "-m", s.Module)
 		return plan{stages: []stage{{name: StageStart, argv: argv, offers: true}}}, nil
 	case runtime == Kernel:
+		if t.staprunDenied != "" {
+			return plan{}, fmt.Errorf("run %s: %w", t.staprunDenied, fs.ErrPermission)
+		}
 		if t.staprun == "" {
 			return plan{}, fmt.Errorf("find staprun beside %s or in PATH: %w", t.stap, ErrNoStap)
 		}

@@ -153,7 +153,21 @@ func findTools(name string) (tools, error) {
 		}
 		return ""
 	}
-	return tools{stap: path, staprun: beside("staprun"), stapbpf: beside("stapbpf")}, nil
+	t := tools{stap: path, staprun: beside("staprun"), stapbpf: beside("stapbpf")}
+	if t.staprun == "" {
+		for _, dir := range append(places, filepath.SplitList(os.Getenv("PATH"))...) {
+			if p := filepath.Join(dir, "staprun"); isFile(p) {
+				t.staprunDenied = p
+				break
+			}
+		}
+	}
+	return t, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // makePrivate makes dir, or takes one that is this user's, and lets nobody else in.

@@ -117,7 +117,7 @@ func (r *Run) stages() (exit Exit) {
 	exit = Exit{Code: -1, Stage: StageStart}
 	p, err := r.job.plan()
 	if err != nil {
-		exit.Err = err
+		exit.Err, exit.Mend = err, findMend(err.Error())
 		return exit
 	}
 	tmp := filepath.Join(r.dir, "tmp")

@@ -116,6 +116,10 @@ var mends = []struct {
 		"this kernel takes signed modules only (secure boot, lockdown): use --runtime=bpf",
 	},
 	{
+		regexp.MustCompile(`run \S*staprun: permission denied|Members of the "stapusr"`),
+		"only root and members of SystemTap's groups stapusr and stapdev may load what the exporter compiles: usermod -a -G stapusr,stapdev USER",
+	},
+	{
 		regexp.MustCompile(`Couldn't insert module .*: Operation not permitted`),
 		"loading kernel modules needs the capability CAP_SYS_MODULE (containers drop it), kernel.modules_disabled=0 and no lockdown: grant it, or use --runtime=bpf",
 	},
