@@ -5,6 +5,8 @@
 // What is where:
 //   - script.go: the actor: Receive, one method per message.
 //   - reads.go: who waits for which read. Requests that come together share a read, and no reply carries data of a read that was opened before its request.
+//   - replace.go: another version of the script's file, tried before it takes over.
+//   - operate.go: start, stop and restart by hand, and what bars a script from starting.
 //   - heritage.go: what a reborn actor must know, given to it by its producer.
 //   - handle.go: the way in. Handle.Ask may be called from any goroutine; everything else here runs in the actor's own.
 //

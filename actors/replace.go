@@ -33,6 +33,9 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 	a.her.backoff, a.her.retryAt = backoff{}, time.Time{}
 	a.killTrial() // of a version before
 	a.her.pending = nil
+	if m.Version != a.her.version {
+		a.her.held = false
+	}
 	same := m.Version == a.her.version && m.Script.Refused == nil && a.her.script.Refused == nil
 	switch a.state {
 	case script.Running:
@@ -158,7 +161,6 @@ func (a *scriptActor) adopt(s script.Script, version string) {
 		a.her.reason = s.Refused.Error()
 	}
 	if changed {
-		a.her.held = false
 		a.her.listen(ScriptReplaced{a.cfg.Clock.Now(), s.Name})
 	}
 }

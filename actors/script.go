@@ -454,7 +454,7 @@ func (a *scriptActor) holdOffExpired(m HoldOffExpired) {
 	if m.Timer != a.timer || a.state != script.BackingOff {
 		return
 	}
-	if a.her.script.Autostart {
+	if a.her.script.Autostart && a.barred() == nil {
 		a.becomeStarting("autostart")
 		return
 	}

@@ -73,15 +73,15 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"KeepaliveExpired": func(w *world) any { return KeepaliveExpired{w.actor.timer} },
 		"HoldOffExpired":   func(w *world) any { return HoldOffExpired{w.actor.timer} },
 		"old timers":       func(w *world) any { return HoldOffExpired{w.actor.timer - 1} },
-		"Shutdown":         func(w *world) any { return Shutdown{} },
+		"Shutdown":         func(*world) any { return Shutdown{} },
 		"Removed":          func(*world) any { return Shutdown{Removed: true} },
 		"ReplaceScript": func(w *world) any {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Autostart: w.her.script.Autostart}, Version: "2"}
 		},
-		"ReplaceScript program": func(w *world) any {
+		"ReplaceScript program": func(*world) any {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Executable: true}, Version: "2"}
 		},
-		"ReplaceScript wrong": func(w *world) any {
+		"ReplaceScript wrong": func(*world) any {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrDirective}, Version: "2"}
 		},
 		"TrialEnded": func(w *world) any { return TrialEnded{Trial: w.her.trials} },

@@ -18,14 +18,14 @@ var apiScripts = []byte(apiList + "/")
 
 // apiRoute says what answers /api/v1/scripts/REST. rest belongs to the request. A script's name holds no slash, so what follows one is what to do with the script.
 func (s *Server) apiRoute(rest []byte) route {
-	name, _, acts := bytes.Cut(rest, []byte("/"))
-	switch {
-	case !acts:
+	name, action, acts := bytes.Cut(rest, []byte("/"))
+	if !acts {
 		return route{get: func(ctx *fasthttp.RequestCtx) { s.apiScript(ctx, name) }}
-	// What is done to a script comes here, by what follows the slash: case "start": return route{post: …}
-	default:
-		return route{get: apiNotFound, post: apiNotFound}
 	}
+	if do, ok := s.act(string(name), string(action)); ok {
+		return route{post: do}
+	}
+	return route{get: apiNotFound, post: apiNotFound}
 }
 
 // apiScriptsReply is the answer of /api/v1/scripts.
@@ -56,6 +56,8 @@ type apiScript struct {
 	RetryAt          *time.Time    `json:"retry_at"`           // backing-off: when it can start again; else null
 	Reason           []string      `json:"reason"`             // why the last run ended and the tail of its output, by lines; empty while nothing went wrong
 	LastStartSeconds *float64      `json:"last_start_seconds"` // how long the latest start took that came to running; null before
+	Held             bool          `json:"held"`               // an operator stopped it: nothing starts it but an operator, or a new version of its file
+	NewVersion       []string      `json:"new_version"`        // while an older version of the file runs: why the new one does not, by lines, or "being tried"; else empty
 	Refused          *string       `json:"refused"`            // why it is not run at all; null for a good script
 	Insecure         *string       `json:"insecure"`           // why it would be refused without --scripts.allow-insecure; null otherwise
 	Directives       apiDirectives `json:"directives"`
@@ -112,14 +114,18 @@ func (s *Server) apiScriptOf(st *script.Status) apiScript {
 		Runtime: s.runtimeOf(sc), Executable: sc.Executable, Autostart: sc.Autostart,
 		State: st.State.String(), Since: moment(st.Since), Activity: st.Activity,
 		Run: st.Run, Starts: st.Run, OSPID: orNull(st.OSPID), RetryAt: moment(st.RetryAt),
-		Reason: []string{}, LastStartSeconds: seconds(st.LastStart),
+		Reason: textLines(st.Reason), Held: st.Held, NewVersion: textLines(st.NewVersion), LastStartSeconds: seconds(st.LastStart),
 		Refused: message(sc.Refused), Insecure: message(sc.Insecure),
 		Directives: directivesOf(&sc.Directives),
 	}
-	if text := strings.TrimRight(st.Reason, "\n"); text != "" {
-		a.Reason = strings.Split(text, "\n")
-	}
 	return a
+}
+
+func textLines(text string) []string {
+	if text = strings.TrimRight(text, "\n"); text == "" {
+		return []string{}
+	}
+	return strings.Split(text, "\n")
 }
 
 func directivesOf(d *script.Directives) apiDirectives {

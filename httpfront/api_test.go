@@ -33,6 +33,8 @@ const wantScript = `{
     "Pass 2: analysis failed."
   ],
   "last_start_seconds": 0.25,
+  "held": false,
+  "new_version": [],
   "refused": null,
   "insecure": "can be written by all",
   "directives": {
@@ -78,6 +80,8 @@ const wantPlain = `{
       "retry_at": null,
       "reason": [],
       "last_start_seconds": null,
+      "held": false,
+      "new_version": [],
       "refused": "not safe to run",
       "insecure": null,
       "directives": {

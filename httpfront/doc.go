@@ -10,6 +10,7 @@
 //   - outcome.go: every answer that is not a 200, in words, status code and Retry-After
 //   - pages.go: the list of scripts and the page that refreshes itself
 //   - health.go, sd.go, api.go: whether it is up and ready, targets for Prometheus, the JSON status API
+//   - lifecycle.go: what an operator may do by POST
 //   - webconfig.go: the web config file; admit.go applies it to requests, auth.go checks logins, tls.go wraps connections
 //   - accept.go: what a client's Accept header prefers
 //

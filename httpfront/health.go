@@ -41,5 +41,5 @@ func (s *Server) ready(ctx *fasthttp.RequestCtx) {
 
 // firstStart tells whether the script's first start is still to come or under way.
 func firstStart(st *script.Status) bool {
-	return st.State == script.Idle && st.Run == 0 || st.State == script.Starting && st.Run <= 1
+	return st.State == script.Idle && st.Run == 0 && !st.Held || st.State == script.Starting && st.Run <= 1
 }

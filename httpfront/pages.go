@@ -51,6 +51,12 @@ func rowOf(st *script.Status, now time.Time) row {
 	if !st.Since.IsZero() {
 		r.For = spell(now.Sub(st.Since))
 	}
+	if st.Held {
+		r.Note = "stopped by an operator"
+	}
+	if why, _, _ := strings.Cut(st.NewVersion, "\n"); why != "" {
+		r.Note = "an older version of its file, the new one: " + printable(why)
+	}
 	if st.State == script.BackingOff && !st.RetryAt.IsZero() {
 		if left := st.RetryAt.Sub(now); left > 0 {
 			r.Note = "can start again in " + spell(time.Duration(wholeSeconds(left))*time.Second)

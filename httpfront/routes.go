@@ -41,6 +41,7 @@ func (s *Server) newRoutes() map[string]route {
 		"/sd":        {get: s.discovery},
 		allPath:      {get: s.all},
 		apiList:      {get: s.apiList},
+		"/-/reload":  {post: s.reload},
 	}
 	if s.cfg.Telemetry != nil {
 		routes[s.cfg.TelemetryPath] = telemetry(s.cfg.Telemetry)

@@ -55,6 +55,9 @@ type Config struct {
 	Telemetry     http.Handler // the exporter's own metrics; nil: none
 	TelemetryPath string       // where; default /metrics
 	Events        func() any   // the last events, ready for JSON; nil: none
+
+	Lifecycle       Lifecycle // what POST can do; nil: nothing
+	EnableLifecycle bool      // and may
 }
 
 // Server answers HTTP requests. Its methods may be called from any goroutine.

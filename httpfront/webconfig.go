@@ -42,7 +42,7 @@ func LoadWebConfig(path string, log *zap.Logger) (*WebConfig, error) {
 	}
 	// What exporter-toolkit's own getConfig does, which is not exported.
 	parsed := web.Config{
-		TLSConfig:  web.TLSConfig{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, PreferServerCipherSuites: true},
+		TLSConfig:  web.TLSConfig{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13},
 		HTTPConfig: web.HTTPConfig{HTTP2: true},
 	}
 	blame := blamer{path: path, content: string(content)}

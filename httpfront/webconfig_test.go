@@ -144,7 +144,7 @@ func TestLoginsOverHTTP(t *testing.T) {
 	scripts := serveBody("count 1\n", "x.stp")
 	s, addr := startWith(t, scripts, dir, users, nil)
 	right := "Authorization: " + basic("prom", "secret")
-	for _, target := range []string{"/", "/x.stp", "/none.stp", "/none", "/sd", "/api/v1/scripts", "/api/v1/scripts/x.stp", "*"} {
+	for _, target := range []string{"/", "/x.stp", "/none.stp", "/none", "/sd", "/all", "/metrics", "/api/v1/scripts", "/api/v1/scripts/x.stp", "*"} {
 		for _, method := range []string{"GET", "HEAD", "POST"} {
 			for _, header := range []string{"X: y", "Authorization: " + basic("prom", "wrong")} {
 				got := get(t, addr, method, target, header)

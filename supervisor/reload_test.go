@@ -364,7 +364,8 @@ func TestNoScrapeIsLost(t *testing.T) {
 				steady.Add(1)
 				for _, n := range []string{"changing.stp", "coming.stp"} {
 					begun := time.Now()
-					if a := s.Scrape([]byte(n), patient()); a.Err != nil && !(n == "coming.stp" && errors.Is(a.Err, script.ErrUnknown)) {
+					a := s.Scrape([]byte(n), patient())
+					if unknown := n == "coming.stp" && errors.Is(a.Err, script.ErrUnknown); a.Err != nil && !unknown {
 						t.Errorf("%s: %v after %v", n, a.Err, time.Since(begun))
 						return
 					}
@@ -433,5 +434,38 @@ func TestOperator(t *testing.T) {
 	reload(t, s)
 	if a := s.Scrape([]byte("a.stp"), patient()); a.Err != nil {
 		t.Errorf("after a change of its file: %v", a.Err)
+	}
+}
+
+// A reload that meets the shutdown starts nothing that the shutdown does not end.
+func TestReloadMeetsShutdown(t *testing.T) {
+	for i := range 30 {
+		f, h := newScripts(t, "autostart.stp"), newHost()
+		c, err := f.scan()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := start(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range 10 {
+			f.write(fmt.Sprintf("autostart-%d.stp", j), "probe begin {}\n")
+		}
+		var reloading sync.WaitGroup
+		reloading.Go(func() {
+			if err := s.Reload(); err != nil && !errors.Is(err, script.ErrShuttingDown) {
+				t.Error(err)
+			}
+		})
+		for j := 0; j < i*20; j++ {
+			_ = s.Statuses() // a little later each time
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		if left := s.Shutdown(ctx); left != nil || h.alive() != 0 {
+			t.Errorf("left: %q, %d alive", left, h.alive())
+		}
+		cancel()
+		reloading.Wait()
 	}
 }

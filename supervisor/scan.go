@@ -3,6 +3,7 @@ package supervisor
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -15,7 +16,7 @@ import (
 // found is a script as a scan found it, with what tells it from what an earlier scan found.
 type found struct {
 	script.Script
-	version string // another one means another program: by the file's content, and by what of its name and mode counts
+	version string // another one means another program: by the file's content, and by what the scan made of its header and mode
 	stamp   string // another one means that the file was written, or its trust changed, since
 }
 
@@ -27,11 +28,14 @@ func look(scripts []script.Script) []found {
 		if err != nil {
 			sum = "unreadable: " + err.Error()
 		}
-		list[i] = found{
-			Script:  s,
-			version: fmt.Sprintf("%s %t %t %q", sum, s.Executable, s.Autostart, s.Shebang), // the header's directives are content
-			stamp:   fmt.Sprint(stamp, s.Refused, s.Insecure),
+		// The header counts beside the content: the file may have changed since the scan read it, and then the next scan is to see a difference.
+		program := s
+		program.Refused, program.Insecure = nil, nil
+		header, err := json.Marshal(program)
+		if err != nil {
+			panic(err) // a script.Script is plain values
 		}
+		list[i] = found{Script: s, version: sum + " " + string(header), stamp: fmt.Sprint(stamp, s.Refused, s.Insecure)}
 	}
 	return list
 }

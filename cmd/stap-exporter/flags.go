@@ -31,7 +31,8 @@ type options struct {
 	readTimeout   time.Duration
 	logLevel      zapcore.Level
 	logFormat     string
-	webConfig     string   // empty: none
+	webConfig     string // empty: none
+	lifecycle     bool
 	externalURL   *url.URL // nil: as each request says
 	systemdSocket bool
 	telemetryPath string
@@ -98,6 +99,7 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 		opts.externalURL, err = httpfront.ParseExternalURL(s)
 		return err
 	})
+	app.Flag("web.enable-lifecycle", "Start, stop and restart scripts, and reload, by POST.").BoolVar(&opts.lifecycle)
 	app.Flag("web.systemd-socket", "Listen on the sockets that systemd passes, instead of an address.").BoolVar(&opts.systemdSocket)
 	flag("stap", 0, "PATH", "The stap program (stap, looked up in PATH).", func(s string) error {
 		opts.stap = s

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"stap-exporter/httpfront"
+	"stap-exporter/internal/script"
+	"stap-exporter/internal/watch"
+	"stap-exporter/supervisor"
 )
 
 // hangUps tells of SIGHUP, which is a wish to reload, or comes because the terminal has gone: see terminal. A SIGHUP that nohup keeps away stays away.
@@ -35,11 +40,32 @@ func hasTerminal() bool {
 	return true
 }
 
+// watchScripts lets the tree follow the folder. What keeps the folder from being read is logged once.
+func watchScripts(folder string, tree *supervisor.Supervisor, log *zap.Logger) *watch.Watcher {
+	trouble := ""
+	return watch.New(watch.Config{
+		Folder: folder, Logger: log,
+		Wanted: func(name string) bool { return strings.HasSuffix(name, script.Ext) && !strings.HasPrefix(name, ".") },
+		Changed: func() {
+			err := tree.Reload()
+			switch {
+			case errors.Is(err, script.ErrShuttingDown):
+			case err == nil && trouble != "":
+				log.Info("scripts folder can be read again", zap.String("folder", folder))
+				trouble = ""
+			case err != nil && err.Error() != trouble:
+				log.Warn("scripts stay as they are, their folder cannot be read", zap.Error(err))
+				trouble = err.Error()
+			}
+		},
+	})
+}
+
 // reload reads again what can change while the exporter runs.
-func reload(front *httpfront.Server, systemd notifier, log *zap.Logger) {
+func reload(front *httpfront.Server, tree *supervisor.Supervisor, systemd notifier, log *zap.Logger) {
 	systemd.reloading()
 	status := "reloaded"
-	if err := front.ReloadWebConfig(); err != nil {
+	if err := errors.Join(tree.Reload(), front.ReloadWebConfig()); err != nil {
 		log.Error("reload failed", zap.Error(err))
 		status = "reload failed: " + err.Error()
 	} else {

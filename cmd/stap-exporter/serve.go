@@ -119,10 +119,7 @@ func serve(opts options, stderr io.Writer) error {
 		return err
 	}
 	host.Precompile(found.Scripts)
-	watcher, err := watchScripts(folder, tree, log)
-	if err != nil {
-		return err
-	}
+	watcher := watchScripts(folder, tree, log)
 	defer watcher.Close()
 	front := httpfront.New(httpfront.Config{
 		Scripts: tree, ReadTimeout: opts.readTimeout, StartTimeout: opts.startTimeout, Version: version, Logger: log,

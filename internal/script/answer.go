@@ -32,7 +32,7 @@ const (
 	Running                 // the procfs file is there and is read on request
 	Stopping                // the child was told to end and is not yet gone
 	BackingOff              // the child failed or ended; nothing starts before Status.RetryAt
-	Stopped                 // the server is shutting down and nothing is left of the child; final
+	Stopped                 // the server is shutting down, or the script's file is gone, and nothing is left of the child; final
 )
 
 var stateNames = [...]string{"idle", "starting", "running", "stopping", "backing-off", "stopped"}

@@ -1,0 +1,114 @@
+package httpfront
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"stap-exporter/internal/script"
+)
+
+// fakeLifecycle notes what it is told, and refuses by name.
+type fakeLifecycle struct {
+	mu   sync.Mutex
+	told []string
+	fail error // of Reload
+}
+
+func (f *fakeLifecycle) note(what, name string) error {
+	switch name {
+	case "none.stp":
+		return script.ErrUnknown
+	case "late.stp":
+		return script.ErrShuttingDown
+	case "wrong.stp":
+		return fmt.Errorf("%w: line 1", script.ErrDirective)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told = append(f.told, what+" "+name)
+	return nil
+}
+
+func (f *fakeLifecycle) StartScript(name string) error   { return f.note("start", name) }
+func (f *fakeLifecycle) StopScript(name string) error    { return f.note("stop", name) }
+func (f *fakeLifecycle) RestartScript(name string) error { return f.note("restart", name) }
+func (f *fakeLifecycle) Reload() error                   { return errors.Join(f.note("reload", ""), f.fail) }
+
+func (f *fakeLifecycle) last() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.told) == 0 {
+		return ""
+	}
+	return f.told[len(f.told)-1]
+}
+
+func startLifecycle(t *testing.T, f *fakeLifecycle, enabled bool) string {
+	t.Helper()
+	return serve(t, New(Config{Scripts: &fakeScripts{}, Logger: zap.NewNop(), Lifecycle: f, EnableLifecycle: enabled}))
+}
+
+func TestLifecycle(t *testing.T) {
+	f := &fakeLifecycle{}
+	addr := startLifecycle(t, f, true)
+	for _, c := range []struct {
+		target, told string
+		code         int
+		says         string
+	}{
+		{"/api/v1/scripts/a.stp/start", "start a.stp", 202, `"action": "start"`},
+		{"/api/v1/scripts/a.stp/stop", "stop a.stp", 202, `"script": "a.stp"`},
+		{"/api/v1/scripts/with%20space.stp/restart", "restart with space.stp", 202, `"with space.stp"`},
+		{"/-/reload", "reload ", 200, "reloaded"},
+		{"/api/v1/scripts/none.stp/start", "", 404, "script not found"},
+		{"/api/v1/scripts/late.stp/stop", "", 503, "shutting down"},
+		{"/api/v1/scripts/wrong.stp/start", "", 409, "wrong header: line 1"},
+		{"/api/v1/scripts/a.stp/explode", "", 404, ""},
+		{"/api/v1/scripts/a.stp/start/x", "", 404, ""},
+		{"/api/v1/scripts/a.stp", "", 405, ""},
+	} {
+		before := f.last()
+		r := get(t, addr, "POST", c.target, "Content-Length: 0")
+		if c.told == "" {
+			c.told = before
+		}
+		if r.code != c.code || !strings.Contains(r.body, c.says) || f.last() != c.told {
+			t.Errorf("%s: %d %q, told %q", c.target, r.code, r.body, f.last())
+		}
+	}
+	for _, target := range []string{"/-/reload", "/api/v1/scripts/a.stp/start"} {
+		if r := get(t, addr, "GET", target); r.code != 405 || r.header.Get("Allow") != "POST" {
+			t.Errorf("GET %s: %d, Allow %q", target, r.code, r.header.Get("Allow"))
+		}
+		for site, code := range map[string]bool{"cross-site": false, "same-site": false, "same-origin": true, "none": true} {
+			if r := get(t, addr, "POST", target, "Content-Length: 0", "Sec-Fetch-Site: "+site); (r.code < 300) != code {
+				t.Errorf("%s from %s: %d", target, site, r.code)
+			}
+		}
+	}
+}
+
+func TestLifecycleOff(t *testing.T) {
+	f := &fakeLifecycle{}
+	addr := startLifecycle(t, f, false)
+	for _, target := range []string{"/-/reload", "/api/v1/scripts/a.stp/start", "/api/v1/scripts/none.stp/stop"} {
+		if r := get(t, addr, "POST", target, "Content-Length: 0"); r.code != 403 || !strings.Contains(r.body, "--web.enable-lifecycle") {
+			t.Errorf("%s: %d %q", target, r.code, r.body)
+		}
+	}
+	if f.last() != "" {
+		t.Errorf("told %q", f.last())
+	}
+}
+
+func TestReloadThatFails(t *testing.T) {
+	addr := startLifecycle(t, &fakeLifecycle{fail: errors.New("reload scripts: no folder")}, true)
+	if r := get(t, addr, "POST", "/-/reload", "Content-Length: 0"); r.code != 500 || r.body != "reload scripts: no folder\n" {
+		t.Errorf("%d %q", r.code, r.body)
+	}
+}
