@@ -11,6 +11,9 @@ ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Probing needs root: elsewhere the tests are built as the user and run through sudo.
 EXEC := $(if $(ROOT),-exec "sudo -E env PATH=$$PATH")
 ARGS ?=
+DESTDIR ?=
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 PKG ?= ./...
 
 export PATH := $(CURDIR)/bin/peers/usr/bin:$(PATH)
@@ -54,6 +57,15 @@ fmt: go $(GOLANGCI) ## format the code
 .PHONY: bench
 bench: go ## run the micro-benchmarks
 	go test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: install
+install: ## install what was built, as a service: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR=
+	@[ -x bin/stap-exporter ] || $(MAKE) --no-print-directory build
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" packaging/install to
+
+.PHONY: uninstall
+uninstall: ## remove what install installed; changed files below SYSCONFDIR stay
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" packaging/install from
 
 .PHONY: clean
 clean: ## remove what was built; bin/tools and bin/peers stay

@@ -97,7 +97,7 @@ func TestSystemdIsTold(t *testing.T) {
 	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", e.cmd.Process.Pid))
 	for _, file := range children {
 		list, _ := os.ReadFile(file)
-		for _, pid := range strings.Fields(string(list)) {
+		for pid := range strings.FieldsSeq(string(list)) {
 			if env, _ := os.ReadFile("/proc/" + pid + "/environ"); bytes.Contains(env, []byte("NOTIFY_SOCKET")) {
 				t.Errorf("process %s has NOTIFY_SOCKET", pid)
 			}
