@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"stap-exporter/internal/exposition"
@@ -166,6 +167,15 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 		a.answer(&a.current, script.Answer{Err: fmt.Errorf("%w: %w", script.ErrReadFailed, m.Err)})
 	}
 	a.next.dropExpired(now)
+	if r.run == a.her.run && a.state == script.Running && errors.Is(m.Err, fs.ErrNotExist) {
+		// Somebody removed the file under a living script: it never comes back.
+		a.next.moveTo(&a.warming)
+		a.becomeStopping("file gone")
+		if len(a.warming.list) > 0 {
+			a.wanted = "request"
+		}
+		return
+	}
 	a.readNext()
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 	"sort"
@@ -276,6 +277,9 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		m := ReadFinished{Read: number(t, d, "number", w.her.reads), Page: exposition.Check([]byte(arg(t, d, "body", "")+" 1\n"), exposition.Options{})}
 		if d.HasArg("err") {
 			m = ReadFinished{Read: m.Read, Err: errors.New(arg(t, d, "err", ""))}
+			if arg(t, d, "err", "") == "ENOENT" {
+				m.Err = fmt.Errorf("read: %w", fs.ErrNotExist)
+			}
 		}
 		w.deliver(m)
 	case "cancelled":

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
@@ -318,6 +319,9 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	}
 	a.holdOff()
 	a.becomeBackingOff("child ended")
+	if errors.Is(m.Exit.Err, script.ErrUntrusted) {
+		a.answerAll(m.Exit.Err)
+	}
 	a.answerAll(script.ErrBackingOff)
 	if a.her.script.Autostart {
 		a.failing = true

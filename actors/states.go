@@ -26,7 +26,7 @@ import (
 //	starting     RestartNow         the run is stopped, another follows                                     stopping
 //	starting     Shutdown           the run is stopped                                                      stopping
 //	running      ReadMetrics        waits for the next read, or begins it                                   -
-//	running      ReadFinished       answers those of this read, begins the next one                         -
+//	running      ReadFinished       answers those of this read, begins the next one; file gone: stops the run  stopping
 //	running      ReadExpired        answers those of this read; gives it up where the script survives that  -
 //	running      ReadDue            the pause after a read is over: begins the next one                     -
 //	running      KeepaliveExpired   on-demand, unused: the run is stopped                                   stopping

@@ -32,6 +32,11 @@ type route struct {
 	open bool                    // for everybody: neither login nor rate limit
 }
 
+// FixedPaths are the paths that the server itself answers.
+func FixedPaths() []string {
+	return []string{"/", "/-/healthy", "/-/ready", "/-/reload", "/sd", allPath, apiList, apiEventsPath}
+}
+
 // newRoutes returns what answers each fixed path. Below apiScripts, apiRoute says; every other path is that of a script, or of nothing.
 func (s *Server) newRoutes() map[string]route {
 	routes := map[string]route{
@@ -47,7 +52,7 @@ func (s *Server) newRoutes() map[string]route {
 		routes[s.cfg.TelemetryPath] = telemetry(s.cfg.Telemetry)
 	}
 	if s.cfg.Events != nil {
-		routes["/api/v1/events"] = route{get: s.apiEvents}
+		routes[apiEventsPath] = route{get: s.apiEvents}
 	}
 	return routes
 }

@@ -13,6 +13,8 @@ func telemetry(h http.Handler) route {
 	return route{get: fasthttpadaptor.NewFastHTTPHandler(h)}
 }
 
+const apiEventsPath = "/api/v1/events"
+
 // apiEventsReply is the answer of /api/v1/events.
 type apiEventsReply struct {
 	Events any `json:"events"` // the oldest first, at most 1,000

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -23,7 +25,7 @@ func check(opts options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(host.dir)
+	defer cleanUp(host.dir)()
 	defer host.Close()
 	found, err := scriptsToCheck(opts, instance)
 	if err != nil {
@@ -131,12 +133,22 @@ func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
 
 // doctor says what this host can do, a line each. Its error says that no runtime works.
 func doctor(opts options, stdout io.Writer) error {
-	host, _, err := toolConfig(opts)
+	cache := stap.Finding{Check: "cache folder", OK: true}
+	cfg, _, err := toolConfig(opts)
 	if err != nil {
-		return err
+		cache = stap.Finding{Check: "cache folder", Detail: err.Error(), Mend: "name another with --cache.dir"}
+		if opts.cacheDir, err = os.MkdirTemp("", "stap-exporter-"); err != nil {
+			return fmt.Errorf("make work folder: %w", err)
+		}
+		defer os.RemoveAll(opts.cacheDir)
+		if cfg, _, err = toolConfig(opts); err != nil {
+			return err
+		}
+	} else {
+		cache.Detail = filepath.Dir(cfg.Dir)
 	}
-	defer os.RemoveAll(host.Dir)
-	findings := stap.Diagnose(host)
+	defer cleanUp(cfg.Dir)()
+	findings := append([]stap.Finding{cache}, stap.Diagnose(cfg)...)
 	findings = append(findings, trustOf(opts))
 	if opts.json {
 		out := json.NewEncoder(stdout)
@@ -209,15 +221,27 @@ func toolConfig(opts options) (stap.Config, script.Instance, error) {
 	if err != nil {
 		return stap.Config{}, script.Instance{}, fmt.Errorf("find this program's own file: %w", err)
 	}
-	folder, err := filepath.Abs(opts.scripts)
+	folder, err := scriptsDir(opts.scripts)
 	if err != nil {
-		return stap.Config{}, script.Instance{}, fmt.Errorf("find scripts folder: %w", err)
+		folder = opts.scripts // doctor and check say so where it matters
 	}
 	instance := script.NewInstance(os.Geteuid(), folder, opts.listen)
 	return stap.Config{
 		Stap: opts.stap, Runtime: opts.runtime, StapRuntime: opts.stapRuntime, Dir: dir, Roots: procfs.DefaultRoots(),
-		Launcher: []string{self, launchArg}, StartTimeout: opts.startTimeout, ModulePrefix: fmt.Sprintf("stap_exporter_%d_", os.Getpid()), Logger: zap.NewNop(),
+		Launcher: []string{self, launchArg}, Guardian: []string{self, guardArg, "--log.level=error"}, AllowInsecure: true, StartTimeout: opts.startTimeout, ModulePrefix: fmt.Sprintf("stap_exporter_%d_", os.Getpid()), Logger: zap.NewNop(),
 	}, instance, nil
+}
+
+// cleanUp returns what removes the command's work folder. A signal removes it, too, and ends the command; the guardian then ends what it had started.
+func cleanUp(dir string) func() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		os.RemoveAll(dir)
+		os.Exit(exitFailure)
+	}()
+	return func() { os.RemoveAll(dir) }
 }
 
 func toolHost(opts options) (commandHost, script.Instance, error) {

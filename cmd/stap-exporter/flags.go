@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,8 +122,8 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 	app.Flag("precompile", "Compile all kernel modules at start, in the background, one at a time.").BoolVar(&opts.precompile)
 	app.Flag("metrics.protoactor", "Export protoactor-go's own metrics, too; they cost over a microsecond a message.").BoolVar(&opts.protoactor)
 	flag("web.telemetry-path", 0, "PATH", "Path of the exporter's own metrics (/metrics).", func(s string) error {
-		if !strings.HasPrefix(s, "/") || strings.HasSuffix(s, script.Ext) || s == "/" {
-			return fmt.Errorf("is to be a path that begins with / and is not that of a script")
+		if !strings.HasPrefix(s, "/") || strings.HasSuffix(s, script.Ext) || slices.Contains(httpfront.FixedPaths(), s) {
+			return fmt.Errorf("is to be a path that begins with / and is used for nothing else")
 		}
 		opts.telemetryPath = s
 		return nil

@@ -333,13 +333,46 @@ func TestEmptyFolderServes(t *testing.T) {
 	}
 }
 
+// It is told so, whatever its cache folder, and does nothing to what the first one runs.
 func TestSecondExporterOfTheSameIdentity(t *testing.T) {
 	needStap(t)
-	e := startExporter(t, t.TempDir())
-	out, err := exec.Command("env", append([]string{asExporter + "=1"}, e.cmd.Args...)...).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), strconv.Itoa(e.cmd.Process.Pid)) {
-		t.Errorf("the second one: %v %s", err, out)
+	e := startExporter(t, folder(t, map[string]string{"c-autostart.stp": counting}))
+	if p := e.get("/c-autostart.stp", "60"); p.code != 200 {
+		t.Fatalf("%d %s", p.code, p.body)
 	}
+	for name, cache := range map[string]string{"the same cache folder": "", "another cache folder": "--cache.dir=" + t.TempDir()} {
+		args := append([]string{asExporter + "=1"}, e.cmd.Args...)
+		if cache != "" {
+			for i, a := range args {
+				if strings.HasPrefix(a, "--cache.dir=") {
+					args[i] = cache
+				}
+			}
+		}
+		out, err := exec.Command("env", args...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), strconv.Itoa(e.cmd.Process.Pid)) {
+			t.Errorf("%s: the second one: %v %s", name, err, out)
+		}
+		if p := e.get("/c-autostart.stp", "10"); p.code != 200 {
+			t.Errorf("%s: the first one answers %d %s", name, p.code, p.body)
+		}
+	}
+}
+
+// A file that is removed under a living script is not the end: the script is started anew.
+func TestFIFORemovedUnderALivingScript(t *testing.T) {
+	needStap(t)
+	e := startExporter(t, folder(t, map[string]string{"c-autostart.stp": counting}), "--read-timeout=1s")
+	if p := e.get("/c-autostart.stp", "60"); p.code != 200 {
+		t.Fatalf("%d %s", p.code, p.body)
+	}
+	module := regexp.MustCompile(`stap_exporter_[0-9a-f]{8}_\w+`).FindString(strings.Join(descendants(e.cmd.Process.Pid), " "))
+	if err := os.RemoveAll("/var/tmp/systemtap-root/" + module); err != nil || module == "" {
+		t.Fatalf("module %q: %v", module, err)
+	}
+	eventually(t, "it answers again", func() bool { return e.get("/c-autostart.stp", "").code == 200 })
+	e.stop(syscall.SIGTERM)
+	e.nothingLeft()
 }
 
 // Odd names work or are refused by name; none breaks the others.

@@ -36,7 +36,9 @@ const (
 
 // serve runs the exporter until a signal or a failure ends it. Its error is the one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
-	log := newLogger(opts, stderr)
+	out := newLogWriter(stderr)
+	defer out.Close()
+	log := newLogger(opts, out)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -70,7 +72,7 @@ func serve(opts options, stderr io.Writer) error {
 		opts.listen = addresses(listeners)
 	}
 	instance := script.NewInstance(os.Geteuid(), dir, opts.listen)
-	lock, err := instance.Lock(cacheDir)
+	lock, err := instance.Lock(lockDir(cacheDir))
 	if err != nil {
 		return err
 	}
@@ -86,6 +88,12 @@ func serve(opts options, stderr io.Writer) error {
 	found, err := scan()
 	if err != nil {
 		return err
+	}
+	// Before NewHost, which removes what a dead exporter of this identity left: whoever listens is alive.
+	if !opts.systemdSocket {
+		if listeners, err = httpfront.Listen(opts.listen); err != nil {
+			return err
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -103,11 +111,6 @@ func serve(opts options, stderr io.Writer) error {
 		return explainNoStap(err)
 	}
 	defer host.Close()
-	if !opts.systemdSocket {
-		if listeners, err = httpfront.Listen(opts.listen); err != nil {
-			return err
-		}
-	}
 
 	logScripts(log, dir, found)
 	tree, err := supervisor.Start(supervisor.Config{
@@ -227,6 +230,18 @@ func scriptsDir(dir string) (string, error) {
 
 // stapPath is what stap's own tools take for the path of their temporary files (seen with 4.8: "Safety pattern mismatch for TMPDIR").
 var stapPath = regexp.MustCompile(`^[-/._0-9A-Za-z]+$`)
+
+// lockDir is where exporters of one user find each other's locks, whatever their cache folders are: they would share the names of their modules.
+func lockDir(cacheDir string) string {
+	dir := "/run/stap-exporter"
+	if own := os.Getenv("XDG_RUNTIME_DIR"); os.Geteuid() != 0 && own != "" {
+		dir = filepath.Join(own, "stap-exporter")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return cacheDir
+	}
+	return dir
+}
 
 // makeCacheDir makes the exporter's own folder and returns its real path.
 func makeCacheDir(dir string) (string, error) {

@@ -39,6 +39,7 @@ type tools struct {
 	stap          string
 	staprun       string
 	staprunDenied string // where staprun is, when this user may not execute it
+	stapbpfDenied string
 	stapbpf       string
 	launcher      []string
 	runtime       string // folder for stap -R; empty: stap's own
@@ -60,6 +61,9 @@ func commands(t tools, s script.Script, runtime Runtime, tree string) (plan, err
 		}
 		return t.kernelModule(s.Module, s.Options, s.Path), nil
 	default:
+		if t.stapbpfDenied != "" {
+			return plan{}, fmt.Errorf("run %s: %w", t.stapbpfDenied, fs.ErrPermission)
+		}
 		if t.stapbpf == "" {
 			return plan{}, fmt.Errorf("find stapbpf beside %s or in PATH: %w", t.stap, ErrNoStap)
 		}

@@ -47,7 +47,6 @@ func Diagnose(cfg Config) []Finding {
 		return []Finding{{Check: "kernel", Detail: err.Error()}}
 	}
 	d := diagnosis{system: sys}
-	d.add(Finding{Check: "cache folder", OK: true, Detail: filepath.Dir(cfg.Dir)})
 	h, err := newHost(cfg, d.system)
 	if err != nil {
 		h = &Host{cfg: cfg.withDefaults(), system: d.system}
@@ -89,9 +88,13 @@ func (d *diagnosis) stap(err error) {
 		return
 	}
 	d.add(Finding{Check: "systemtap", OK: true, Detail: d.host.tools.stap + ", " + d.host.stapVersion()})
-	for name, path := range map[string]string{"staprun": d.host.tools.staprun, "stapbpf": d.host.tools.stapbpf} {
-		if path == "" {
-			d.add(Finding{Check: name, Detail: "not found beside stap or in PATH", Mend: installStap})
+	t := d.host.tools
+	for _, each := range []struct{ name, path, denied string }{{"staprun", t.staprun, t.staprunDenied}, {"stapbpf", t.stapbpf, t.stapbpfDenied}} {
+		switch {
+		case each.denied != "":
+			d.add(Finding{Check: each.name, Detail: each.denied + ": this user may not execute it", Mend: "run as root, or for kernel modules: usermod -a -G stapusr,stapdev USER"})
+		case each.path == "":
+			d.add(Finding{Check: each.name, Detail: "not found beside stap or in PATH", Mend: installStap})
 		}
 	}
 }
@@ -154,7 +157,7 @@ func (d *diagnosis) tracing() {
 	if errors.Is(err, fs.ErrNotExist) {
 		f.Detail = path + " is not there: debugfs is not mounted, or the kernel has no CONFIG_UPROBE_EVENTS"
 	} else if err != nil {
-		f.Detail = err.Error()
+		f.Detail, f.Mend = err.Error(), "run as root: others cannot look there"
 	}
 	d.add(f)
 }

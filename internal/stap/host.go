@@ -46,7 +46,7 @@ func newHost(cfg Config, sys system) (*Host, error) {
 		return nil, err
 	}
 	t.launcher = cfg.Launcher
-	if cfg.Runtime == BPF && t.stapbpf == "" {
+	if cfg.Runtime == BPF && t.stapbpf == "" && t.stapbpfDenied == "" {
 		return nil, fmt.Errorf("find stapbpf beside %s or in PATH: %w", t.stap, ErrNoStap)
 	}
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
@@ -154,13 +154,19 @@ func findTools(name string) (tools, error) {
 		return ""
 	}
 	t := tools{stap: path, staprun: beside("staprun"), stapbpf: beside("stapbpf")}
-	if t.staprun == "" {
+	denied := func(name string) string {
 		for _, dir := range append(places, filepath.SplitList(os.Getenv("PATH"))...) {
-			if p := filepath.Join(dir, "staprun"); isFile(p) {
-				t.staprunDenied = p
-				break
+			if p := filepath.Join(dir, name); isFile(p) {
+				return p
 			}
 		}
+		return ""
+	}
+	if t.staprun == "" {
+		t.staprunDenied = denied("staprun")
+	}
+	if t.stapbpf == "" {
+		t.stapbpfDenied = denied("stapbpf")
 	}
 	return t, nil
 }

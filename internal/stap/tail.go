@@ -116,6 +116,10 @@ var mends = []struct {
 		"this kernel takes signed modules only (secure boot, lockdown): use --runtime=bpf",
 	},
 	{
+		regexp.MustCompile(`run \S*stapbpf: permission denied`),
+		"run the exporter as root: bpf scripts need it",
+	},
+	{
 		regexp.MustCompile(`run \S*staprun: permission denied|Members of the "stapusr"`),
 		"only root and members of SystemTap's groups stapusr and stapdev may load what the exporter compiles: usermod -a -G stapusr,stapdev USER",
 	},
