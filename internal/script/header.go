@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,8 @@ func withHeader(s Script, head []byte) (Script, error) {
 		case found:
 			h.number = number
 			h.line(directive)
+		case withoutColon.MatchString(text) && !ended:
+			h.complain(number, errors.New("colon forgotten: want // stap-exporter: KEY=VALUE"))
 		case text != "" && !strings.HasPrefix(text, "//") && !strings.HasPrefix(text, "#"):
 			ended = true
 		}
@@ -76,6 +79,9 @@ func directiveText(line string) (string, bool) {
 	}
 	return strings.CutPrefix(strings.TrimLeft(text[len(name):], " \t"), ":")
 }
+
+// withoutColon matches a directive whose colon was forgotten; in prose no word is followed by "=".
+var withoutColon = regexp.MustCompile(`(?i)^(//|#)[ \t]*stap-exporter[ \t]+(metric[ \t]|[a-z-]+=)`)
 
 // header is a header being read.
 type header struct {

@@ -116,6 +116,20 @@ func TestHeaderWrong(t *testing.T) {
 }
 
 // All that is wrong is told at once, and the good lines count: "check" shows both.
+func TestHeaderWithoutColon(t *testing.T) {
+	for text, wrong := range map[string]bool{
+		"// stap-exporter keepalive=300\n":                   true,
+		"#stap-exporter  metric x_total counter \"help\"\n":  true,
+		"// stap-exporter runs this file with the server.\n": false,
+		"// stap-exporter, version 2\n":                      false,
+		"probe begin {}\n// stap-exporter keepalive=300\n":   false,
+	} {
+		if _, err := withHeader(Script{Path: "a.stp"}, []byte(text)); errors.Is(err, ErrDirective) != wrong {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestHeaderTellsAll(t *testing.T) {
 	s, err := readHeader("// stap-exporter: keepalive=1 autostart=maybe\n// stap-exporter: x=1 runtime=bpf\n// stap-exporter: keepalive=2\n", false)
 	want := []string{`/s/a.stp:1: autostart="maybe"`, `/s/a.stp:2: "x=1" is unknown`, "/s/a.stp:3: keepalive is given twice, first in line 1"}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 // program is a user program or library that a module has addresses of, as it was when the module was compiled.
 type program struct {
 	Name    string `json:"name"`           // as the module or the script names it: a path, or a name that PATH resolves
-	Path    string `json:"path"`           // what that led to, without symlinks
+	Path    string `json:"path"`           // what that led to, without symlinks; empty: to nothing, and an optional probe was left out for that
 	BuildID string `json:"build_id"`       // hex; empty when it has none
 	Stamp   stamp  `json:"stamp,omitzero"` // inode, size, times
 }
@@ -82,6 +83,10 @@ func buildID(path string) (string, error) {
 func (p program) changed() error {
 	now, err := identify(p.Name)
 	switch {
+	case p.Path == "" && err == nil:
+		return fmt.Errorf("probed program %s is there now", p.Name)
+	case p.Path == "":
+		return nil
 	case err != nil:
 		return fmt.Errorf("probed program %s: %w", p.Name, err)
 	case now.Path != p.Path:
@@ -102,6 +107,9 @@ var (
 	// process("/opt/*/x"): a program that is installed later would belong to it.
 	probedGlob = regexp.MustCompile(`(?:process|library)\s*\(\s*"[^"]*[*?\[{]`)
 
+	// process("name"), which PATH resolves.
+	namedIn = regexp.MustCompile(`(?:process|library)\s*\(\s*"([^"\\/\n]+)"`)
+
 	literal = regexp.MustCompile(`"([^"\\\n]+)"`)
 )
 
@@ -121,8 +129,13 @@ func programsOf(module, script []byte, since time.Time) ([]program, error) {
 	for _, s := range pathsIn(module) {
 		names[s] = false
 	}
+	absent := map[string]bool{} // may be there later: an optional probe of it is then not in the module
 	for _, m := range literal.FindAllSubmatch(script, -1) {
 		names[string(m[1])] = false
+		absent[string(m[1])] = m[1][0] == '/'
+	}
+	for _, m := range namedIn.FindAllSubmatch(script, -1) {
+		absent[string(m[1])] = true
 	}
 	for _, m := range probedIn.FindAllSubmatch(module, -1) {
 		names[string(m[1])] = true
@@ -133,6 +146,9 @@ func programsOf(module, script []byte, since time.Time) ([]program, error) {
 		switch {
 		case err != nil && must:
 			return nil, fmt.Errorf("probed program %s: %w", name, err)
+		case absent[name] && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound)):
+			found = append(found, program{Name: name})
+			continue
 		case err != nil:
 			continue
 		case time.Unix(0, p.Stamp.CTime).After(since.Add(-tick)):
