@@ -97,11 +97,12 @@ func startFive(t *testing.T, scripts, cache string) (e *exporter, instance strin
 		return strings.Contains(all, "sleep 300") && strings.Contains(all, "sleep 301") && strings.Contains(all, "sleep 302") &&
 			strings.Count(all, "stapbpf ") >= 3 && len(probes(marked)) > 0
 	})
-	locks, _ := filepath.Glob(filepath.Join(cache, "*.lock"))
+	// The folder of an instance, called by its id, holds its guardian's lock.
+	locks, _ := filepath.Glob(filepath.Join(cache, "*", "guardian.lock"))
 	if len(locks) != 1 {
 		t.Fatalf("locks: %q", locks)
 	}
-	return e, strings.TrimSuffix(filepath.Base(locks[0]), ".lock"), marked
+	return e, filepath.Base(filepath.Dir(locks[0])), marked
 }
 
 // kill kills processes and waits until the exporter is reaped.
