@@ -3,7 +3,9 @@
 // The protocol is on one page, messages.go; the states and every way from one to another are in states.go. The supervisor package spawns the actors and restarts them; a Handle is what the outside holds of one.
 //
 // What is where:
-//   - script.go: the actor: Receive, one method per message.
+//   - script.go: the actor: Receive, its life, requests and shutdown.
+//   - runs.go: what follows from the news of a run, and back-off.
+//   - timers.go: keepalive and hold-off.
 //   - reads.go: who waits for which read. Requests that come together share a read, and no reply carries data of a read that was opened before its request.
 //   - replace.go: another version of the script's file, tried before it takes over.
 //   - operate.go: start, stop and restart by hand, and what bars a script from starting.
