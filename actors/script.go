@@ -11,7 +11,6 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // Config is what all script actors of a server have in common. Nothing in it changes after the first Spawn.
