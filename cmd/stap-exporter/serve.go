@@ -233,14 +233,23 @@ var stapPath = regexp.MustCompile(`^[-/._0-9A-Za-z]+$`)
 
 // lockDir is where exporters of one user find each other's locks, whatever their cache folders are: they would share the names of their modules.
 func lockDir(cacheDir string) string {
-	dir := "/run/stap-exporter"
-	if own := os.Getenv("XDG_RUNTIME_DIR"); os.Geteuid() != 0 && own != "" {
-		dir = filepath.Join(own, "stap-exporter")
+	var places []string
+	if os.Geteuid() == 0 {
+		places = append(places, "/run/stap-exporter")
+	} else {
+		if own := os.Getenv("XDG_RUNTIME_DIR"); own != "" {
+			places = append(places, filepath.Join(own, "stap-exporter"))
+		}
+		if own, err := os.UserCacheDir(); err == nil {
+			places = append(places, filepath.Join(own, "stap-exporter"))
+		}
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return cacheDir
+	for _, dir := range places {
+		if os.MkdirAll(dir, 0o700) == nil && script.CheckTrust(dir, script.Self()) == nil {
+			return dir
+		}
 	}
-	return dir
+	return cacheDir
 }
 
 // makeCacheDir makes the exporter's own folder and returns its real path.

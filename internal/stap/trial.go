@@ -10,7 +10,7 @@ import (
 
 const (
 	// trialScript has what an exporter's scripts have, a procfs file and a timer, and ends by itself.
-	trialScript = `probe procfs("trial").read { $value = "ok\n" } probe timer.s(1000) { } probe begin { println("loaded") exit() }`
+	trialScript = `global n probe procfs("trial").read { $value = sprint(n) } probe timer.s(1000) { n++ } probe begin { println("loaded") exit() }`
 
 	trialTimeout = 10 * time.Minute // a compile takes minutes on a slow or emulated machine
 )
