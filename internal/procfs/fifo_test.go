@@ -125,6 +125,29 @@ func TestFIFONothingButEmptyAnswers(t *testing.T) {
 	mustFail(endAtLook(t, 60), t, f, "empty", context.Canceled, ErrEmpty)
 }
 
+// A stapbpf that gets no processor has not seen the last reader leave. A reader that waits for it with the FIFO open is answered with nothing, however long it waits.
+func TestFIFOOfAStalledWriter(t *testing.T) {
+	w, f := startWriter(t, standInOrder{Stall: true, Size: 1000})
+	mustRead(t, f)
+	w.expect("stalled")
+	s := getScratch()
+	defer s.release()
+	if n, err := f.attempt(within(t, long), s, true); !errors.Is(err, errNoWriter) {
+		t.Errorf("got %d bytes, %v", n, err)
+	}
+	ctx := &lookContext{Context: within(t, long)}
+	done := readAside(ctx, f)
+	ctx.more()
+	w.letGo()
+	r := <-done
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	if run := bodyRun(t, r.body, 1000); run != 2 {
+		t.Errorf("got run %d, want 2", run)
+	}
+}
+
 func TestFIFOWithoutWriter(t *testing.T) {
 	f := File{Path: filepath.Join(t.TempDir(), fileName), FIFO: true, Abandonable: true}
 	if err := unix.Mkfifo(f.Path, 0o444); err != nil {

@@ -14,7 +14,7 @@ import (
 const MaxBody = 16 << 20
 
 var (
-	// ErrEmpty is wrapped when there were only empty answers for emptyPatience, or up to the end of the context without a silence of a second: the script's probe prints nothing. A file that somebody else holds gives empty answers, too; that is waited for, and then a different error.
+	// ErrEmpty is wrapped when there were only empty answers for emptyPatience, not counting the time that they took, or up to the end of the context without a silence of a second: the script's probe prints nothing. A file that somebody else holds gives empty answers, too; that is waited for, and then a different error.
 	ErrEmpty = errors.New("nothing but empty answers")
 	// ErrTooLarge is wrapped when the file holds more than MaxBody bytes.
 	ErrTooLarge = fmt.Errorf("text is longer than %d bytes", MaxBody)
@@ -24,6 +24,7 @@ var (
 var (
 	errNoAnswer = errors.New("no answer")
 	errCutShort = errors.New("no time to answer")
+	errNoWriter = errors.New("nobody writes")
 )
 
 const (
@@ -34,7 +35,7 @@ const (
 
 // Read opens the file, reads one whole snapshot and closes it. The body is never empty, is freshly allocated and belongs to the caller. There must be one Read at a time per file.
 //
-// An empty answer is no answer. The kernel's file gives one when it is busy (with O_NONBLOCK its open succeeds even then, and without it the open could not be cancelled); the FIFO gives one when it is opened before stapbpf has seen the last reader leave. Read tries again after a short, growing pause, for emptyPatience (then ErrEmpty), or until ctx ends where another process holds the file. It does the same while the file is missing or its module is going away (ENOENT, EIO, ENXIO): that the script has died the caller learns from its process. Other errors are returned at once.
+// An empty answer is no answer. The kernel's file gives one when it is busy (with O_NONBLOCK its open succeeds even then, and without it the open could not be cancelled); the FIFO gives one when it is opened before stapbpf has seen the last reader leave. Read tries again after a short, growing pause, until the pauses come to emptyPatience (then ErrEmpty), or until ctx ends where another process holds the file. Only the pauses count: on a busy machine stapbpf may get no processor for a second, and one empty answer after a second proves nothing. It does the same while the file is missing or its module is going away (ENOENT, EIO, ENXIO): that the script has died the caller learns from its process. Other errors are returned at once.
 //
 // When ctx ends Read returns within about 20 ms, without a body; errors.Is(err, ctx.Err()) holds, and the text says what was seen last. A FIFO is then left early: see File.Abandonable. Its writer may be in the middle of the probe, and what it writes afterwards goes to the next reader: the first body after a Read cut off by ctx can come from a probe that ran before.
 //
@@ -48,10 +49,9 @@ func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) 
 	defer s.release()
 
 	last, empty, other := errNoAnswer, 0, 0
-	pause := firstPause
-	begun := time.Now()
+	pause, paused := firstPause, time.Duration(0) // paused: behind empty answers
 	for ctx.Err() == nil {
-		n, err := f.attempt(ctx, s)
+		n, err := f.attempt(ctx, s, f.FIFO && f.Abandonable && empty > 1)
 		switch {
 		case err == nil && n > 0:
 			body := make([]byte, n)
@@ -60,14 +60,14 @@ func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) 
 		case err == nil:
 			last = ErrEmpty
 			empty++
-		case errors.Is(err, errCutShort):
+		case errors.Is(err, errCutShort), errors.Is(err, errNoWriter):
 		case ctx.Err() != nil || passing(err):
 			last = err
 			other++
 		default:
 			return nil, fmt.Errorf("read procfs file %q: %w", f.Path, err)
 		}
-		if empty > 0 && other == 0 && time.Since(begun) > emptyPatience {
+		if empty > 0 && other == 0 && paused > emptyPatience {
 			who := f.holder()
 			if who == "" {
 				return nil, fmt.Errorf("read procfs file %q: %w", f.Path, ErrEmpty)
@@ -84,6 +84,9 @@ func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) 
 			continue
 		}
 		time.Sleep(pause)
+		if err == nil {
+			paused += pause
+		}
 		pause = min(2*pause, slice)
 	}
 	if empty > 0 && other > 0 && errors.Is(last, ErrEmpty) {
@@ -108,20 +111,22 @@ func passing(err error) bool {
 
 // attempt opens the file, reads it to its end into s.buf and closes it. It returns the number of bytes, 0 for an empty answer.
 // When ctx ends first it returns an error; that tells what was seen.
-func (f File) attempt(ctx context.Context, s *scratch) (int, error) {
+//
+// With leave, a FIFO that nobody writes is left at once, with errNoWriter. A writer's open counts while it still waits for a reader, so nobody means that stapbpf has not seen the last reader leave, or is gone. Who waits for it with the FIFO open is taken for the last reader and gets nothing, again and again where processors are short: stapbpf gets one when the reader is back, and loses it to the reader that it wakes. The FIFO must be abandonable, since stapbpf may open it in the moment before it is left.
+func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) {
 	fd, err := f.open()
 	if err != nil {
 		return 0, fmt.Errorf("open: %w", err)
 	}
 	defer closeFD(fd)
 
-	if f.FIFO {
+	if f.FIFO && !leave {
 		// Before its writer is there a read of a FIFO says 0, as at the end.
 		if err := s.await(ctx, fd); err != nil {
 			return 0, err
 		}
 	}
-	got, tooLarge := 0, false
+	got, tooLarge, written := 0, false, !leave
 	for {
 		n, err := unix.Read(fd, s.buf[got:])
 		switch {
@@ -129,6 +134,7 @@ func (f File) attempt(ctx context.Context, s *scratch) (int, error) {
 			continue
 		case errors.Is(err, unix.EAGAIN) && f.FIFO:
 			// Also after POLLHUP: the writer opens the FIFO again and again, until its readers are gone.
+			written = true
 			if err := s.await(ctx, fd); err != nil {
 				return 0, cutOff(got, tooLarge, err)
 			}
@@ -137,12 +143,14 @@ func (f File) attempt(ctx context.Context, s *scratch) (int, error) {
 			return 0, nil
 		case err != nil:
 			return 0, fmt.Errorf("read: %w", err)
+		case n == 0 && !written:
+			return 0, errNoWriter
 		case n == 0 && tooLarge:
 			return 0, ErrTooLarge
 		case n == 0:
 			return got, nil
 		}
-		got += n
+		got, written = got+n, true
 		if got > MaxBody {
 			if f.Abandonable {
 				return 0, ErrTooLarge

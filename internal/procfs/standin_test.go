@@ -26,6 +26,7 @@ type standInOrder struct {
 	Hold    bool   // the probe says "probe" and waits to be let go on
 	Half    bool   // the write stops in the middle, says "half" and waits to be let go on
 	Endless bool   // the write never ends
+	Stall   bool   // behind each write it says "stalled" and waits, before it looks whether its reader has left
 	SIGPIPE bool   // an early leaving reader kills it, as it does a stapbpf below a stap; otherwise SIGPIPE is ignored
 }
 
@@ -79,6 +80,9 @@ func standIn(order string) int {
 				return 128 + int(unix.SIGPIPE)
 			}
 			continue
+		}
+		if o.Stall {
+			wait("stalled")
 		}
 		for {
 			fd := openWriter(o.Path, unix.O_NONBLOCK)
