@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/bin/peers/usr/bin:$(PATH)
 
 .PHONY: help
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 .PHONY: go
 go:
@@ -42,6 +42,10 @@ test: go ## run all tests, real SystemTap and the race detector included (fewer:
 	@$(NEED) test
 	go vet $(PKG)
 	CGO_ENABLED=1 go test -race -timeout 30m $(EXEC) $(PKG)
+
+.PHONY: test-vm
+test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first
+	go test -tags vm -count=1 -timeout 60m -v ./internal/vmtest
 
 .PHONY: lint
 lint: go $(GOLANGCI) ## check style, imports and formatting

@@ -10,6 +10,7 @@ import (
 const (
 	keepOutput = 64 << 10 // bytes of a child's output that are kept
 	maxLine    = 4 << 10  // longer lines are looked at in their first bytes only
+	keepErrors = 8        // lines of stap's about what is wrong that are kept beside
 )
 
 // output keeps the last 64 KiB that a child wrote and follows stap's progress in it. Its methods may be called from any goroutine.
@@ -20,8 +21,16 @@ type output struct {
 	line  []byte // the beginning of the line that is not complete yet
 	pass  int    // see parsePass; 0 before the first
 
+	errors []errorLineAt // the last keepErrors: a chatty script's own output would push them out
+
 	news chan struct{} // has one element when pass changed
 	log  *lineLog      // set before anything is written
+}
+
+// errorLineAt is a line that says what is wrong, and how many line ends came before it.
+type errorLineAt struct {
+	text   string
+	before int
 }
 
 func newOutput() *output {
@@ -74,6 +83,12 @@ func (o *output) keep(p []byte) (say []logLine) {
 		if i < 0 {
 			return say
 		}
+		if tellsWhy(o.line) {
+			if len(o.errors) == keepErrors {
+				o.errors = append(o.errors[:0], o.errors[1:]...)
+			}
+			o.errors = append(o.errors, errorLineAt{string(o.line), o.lines})
+		}
 		o.lines++
 		if line, ok := o.log.take(o.line); ok {
 			say = append(say, line)
@@ -98,7 +113,7 @@ func (o *output) progress() int {
 	return o.pass
 }
 
-// text returns the kept output, from the beginning of a line, and how many lines came before it.
+// text returns the kept output, from the beginning of a line, after the lines before it that say what is wrong, and how many other lines came before it.
 func (o *output) text() (text string, before int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -110,6 +125,19 @@ func (o *output) text() (text string, before int) {
 	if before = o.lines - strings.Count(text, "\n"); before > 0 {
 		_, text, _ = strings.Cut(text, "\n")
 		before++
+		var why strings.Builder
+		for _, e := range o.errors {
+			if e.before < before {
+				why.WriteString(e.text + "\n")
+			}
+		}
+		before -= strings.Count(why.String(), "\n")
+		text = why.String() + text
 	}
 	return text, before
+}
+
+// tellsWhy is a cheap look, made at each line: does stap, or a part of it, say what is wrong?
+func tellsWhy(line []byte) bool {
+	return bytes.Contains(line, []byte("ERROR")) || bytes.HasPrefix(line, []byte("WARNING: ")) || bytes.Contains(line, []byte(" error:"))
 }

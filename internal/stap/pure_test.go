@@ -217,3 +217,22 @@ func TestRemoveProbes(t *testing.T) {
 		t.Errorf("the list got %q, want %q", got, want)
 	}
 }
+
+// A script that prints without end and then dies: what killed it is not pushed out by what it printed.
+func TestOutputKeepsTheReason(t *testing.T) {
+	o := newOutput()
+	o.write([]byte("one\nERROR: probe overhead exceeded threshold\n"))
+	for range 2000 {
+		o.write([]byte(strings.Repeat("flood ", 20) + "\n"))
+	}
+	text, before := o.text()
+	if !strings.HasPrefix(text, "ERROR: probe overhead exceeded threshold\nflood ") {
+		t.Errorf("text begins %q", text[:80])
+	}
+	if all := before + strings.Count(text, "\n"); all != 2002 {
+		t.Errorf("%d lines in all", all)
+	}
+	if mend := findMend(text); !strings.Contains(mend, "half of a processor") {
+		t.Errorf("mend %q", mend)
+	}
+}
