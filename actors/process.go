@@ -78,7 +78,7 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 		}
 	}
 	text, err := f.file.Read(ctx, enough)
-	f.cut = err != nil && !errors.Is(err, procfs.ErrEmpty)
+	f.cut = err != nil && (ctx.Err() != nil || !errors.Is(err, procfs.ErrEmpty))
 	switch {
 	case ctx.Err() != nil || f.cut:
 		return nil, err
@@ -90,7 +90,7 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 		// A FIFO ends in the same way when its writer is killed in the middle of the text.
 		return nil, errDied
 	}
-	if text[len(text)-1] != '\n' {
+	if text[len(text)-1] != '\n' && len(text) < exposition.MaxText { // past that the gate knows that it was cut
 		select {
 		case <-time.After(tornPause):
 		case <-ctx.Done():

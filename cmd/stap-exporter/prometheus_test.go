@@ -252,7 +252,7 @@ func TestPrometheusOfAFaultyScript(t *testing.T) {
 	t.Logf("%d scrapes", total)
 	own := e.get("/metrics", "").body
 	for _, reason := range []string{"torn-last-line", "bad-name", "bad-label", "bad-escape", "not-utf8", "bad-value", "bad-timestamp", "duplicate-series", "bad-metadata"} {
-		if !strings.Contains(own, fmt.Sprintf("stap_exporter_script_lines_dropped_total{reason=%q,script=\"faulty.stp\"} ", reason)) {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^stap_exporter_script_lines_dropped_total\{reason=%q,script="faulty.stp"\} [1-9]`, reason)).MatchString(own) {
 			t.Errorf("no line was left out for the reason %s", reason)
 		}
 	}

@@ -128,7 +128,8 @@ func labelsOf(m *dto.Metric) map[string]string {
 // One script is faulty in all ways but two, and must always be answered with 200. The second, in the ways that leave nothing to answer with: texts without a good sample, and a death in the middle of a text.
 func TestSoak(t *testing.T) {
 	e := startExporter(t, folder(t, map[string]string{
-		"faulty.stp": standInScript(everyFault),
+		// A last line without newline makes the exporter wait a moment for news of the script's death: fewer of those, for more replies.
+		"faulty.stp": standInScript(strings.Repeat("good empty doubled corrupt scattered crlf escaped ", 20) + everyFault),
 		"dying.stp":  standInScript("good ruined torn good empty ruined " + strings.Repeat("good corrupt full ", 20) + "dies"),
 	}))
 	if p := e.get("/faulty.stp", "60"); p.code != 200 {
