@@ -21,7 +21,7 @@ func TestGuest(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(b.in, "env"), []byte(environment), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args := "-test.run=TestScenarios/(all|kernel)/" + strings.ReplaceAll(*only, " ", "_")
+	args := "-test.run=TestScenarios/(all|kernel)/(" + strings.ReplaceAll(*only, " ", "_") + ")"
 	rows := &table{t: t}
 	if err := os.WriteFile(filepath.Join(b.in, "args"), []byte(args), 0o644); err != nil {
 		t.Fatal(err)

@@ -193,7 +193,7 @@ func readTrace(t *testing.T, file string) (opens, atTERM int, seen bool) {
 
 // Scripts come and go by keepalive: in the end there is not a trace of them.
 func keepaliveChurn(t *testing.T) {
-	const scripts, rounds = 20, 10
+	const scripts, starts = 20, 200
 	files := map[string]string{}
 	for i := range scripts {
 		files[fmt.Sprintf("counting-%02d.stp", i)] = text(t, "counting")
@@ -201,10 +201,10 @@ func keepaliveChurn(t *testing.T) {
 	e := start(t, setup{scripts: files, flags: []string{"-k", "1"}})
 	before := descriptors(t, e.pid())
 	begun := time.Now()
-	var lanes sync.WaitGroup
+	var workers sync.WaitGroup
 	work := make(chan string)
 	for range 3 {
-		lanes.Go(func() {
+		workers.Go(func() {
 			for name := range work {
 				for end := time.Now().Add(5 * time.Minute); ; {
 					p, err := e.ask("/"+name, patience)
@@ -219,18 +219,19 @@ func keepaliveChurn(t *testing.T) {
 			}
 		})
 	}
-	for range rounds {
+	started := func() int { return strings.Count(e.logged(), `"state":"running"`) }
+	for started() < starts {
 		for name := range files {
 			work <- name
 		}
 	}
 	close(work)
-	lanes.Wait()
+	workers.Wait()
 	eventually(t, "all are stopped", func() bool {
 		list := e.get("/", "").body
 		return !strings.Contains(list, "running") && !strings.Contains(list, "stopping")
 	})
-	note(t, "%d starts of %d scripts in %s", strings.Count(e.logged(), `"state":"running"`), scripts, seconds(time.Since(begun)))
+	note(t, "%d starts of %d scripts in %s", started(), scripts, seconds(time.Since(begun)))
 	e.nothingLeft()
 	if after := descriptors(t, e.pid()); after > before+3 {
 		t.Errorf("%d descriptors, %d before", after, before)

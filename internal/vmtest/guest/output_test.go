@@ -69,7 +69,7 @@ func flood(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"flood.stp": text(t, "flood")}})
 	e.metrics("/flood.stp")
 	before := memoryOf(t, e.pid())
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if p := e.get("/flood.stp", ""); p.code != 200 {
 			t.Fatalf("%d %s", p.code, p.body)
 		}
