@@ -80,7 +80,8 @@ func TestLifeOfAScript(t *testing.T) {
 		t.Errorf("after keepalive: %d %q", p.code, p.body)
 	}
 	eventually(t, "it is stopped again", func() bool { return strings.Contains(e.get("/", "").body, "idle") })
-	if p := e.get("/on%20demand.stp", "30"); p.code != 200 || !countLine.MatchString(p.body) {
+	// On a quiet machine nobody may have read yet: then the reply says so.
+	if p := e.get("/on%20demand.stp", "30"); p.code != 200 || !countLine.MatchString(p.body) && !strings.Contains(p.body, "no samples yet") {
 		t.Errorf("with the timeout header: %d %q", p.code, p.body)
 	}
 	if code := e.stop(syscall.SIGTERM); code != 0 {
