@@ -37,6 +37,14 @@ var countLine = regexp.MustCompile(`(?m)^count\{tid="\d+",cpu="\d+"\} \d+$`)
 // shipped is the project's scripts folder.
 const shipped = "../../scripts"
 
+// readSomething reads through the C library: on a quiet machine nobody else may.
+func readSomething(t *testing.T) {
+	t.Helper()
+	if err := exec.Command("dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=10").Run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestLifeOfAScript replays what a user sees of an on-demand script and of an autostart one, with the real SystemTap.
 func TestLifeOfAScript(t *testing.T) {
 	needStap(t)
@@ -50,6 +58,7 @@ func TestLifeOfAScript(t *testing.T) {
 		t.Errorf("unknown script: %d %q", p.code, p.body)
 	}
 	eventually(t, "the autostart script has counts", func() bool {
+		readSomething(t)
 		p := e.get("/autostart.stp", "30")
 		return p.code == 200 && countLine.MatchString(p.body) && p.header.Get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
 	})
@@ -62,6 +71,7 @@ func TestLifeOfAScript(t *testing.T) {
 		t.Errorf("Retry-After %q", warming.header.Get("Retry-After"))
 	}
 	eventually(t, "the on-demand script has counts", func() bool {
+		readSomething(t)
 		p := e.get("/on%20demand.stp", "")
 		return p.code == 200 && countLine.MatchString(p.body)
 	})
