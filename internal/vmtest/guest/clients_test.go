@@ -57,7 +57,8 @@ func manyClients(t *testing.T) {
 	}
 	clients.Wait()
 	note(t, "%d replies from %d probe runs, slowest %s", replies.Load(), newest.Load(), seconds(time.Duration(slowest.Load())))
-	if newest.Load()*2 > replies.Load() {
+	// Under emulation a reply costs far more than a probe run, so that there are few replies to share one.
+	if newest.Load()*5 > replies.Load()*4 {
 		t.Errorf("%d probe runs for %d replies", newest.Load(), replies.Load())
 	}
 	e.endsClean()
