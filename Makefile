@@ -44,8 +44,9 @@ test: go ## run all tests, real SystemTap and the race detector included (fewer:
 	CGO_ENABLED=1 go test -race -timeout 30m $(EXEC) $(PKG)
 
 .PHONY: test-vm
-test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first
-	go test -tags vm -count=1 -timeout 60m -v ./internal/vmtest
+test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first (fewer: ARGS="-scenario output")
+	go vet -tags vm ./internal/vmtest/...
+	go test -tags vm -count=1 -timeout 60m -v $(EXEC) ./internal/vmtest -args $(ARGS)
 
 .PHONY: lint
 lint: go $(GOLANGCI) ## check style, imports and formatting

@@ -1,7 +1,8 @@
 // Package vmtest tries the exporter with kernel modules for real: in a Debian guest under qemu, with the real static binary, stap, staprun, stapio and kernel.
 //
 //	make test-vm                                  all scenarios
-//	go test -tags vm -v ./internal/vmtest -scenario 'Autostart'   those whose name matches
+//	make test-vm ARGS='-scenario autostart'       those whose name matches
+//	make test-vm ARGS=-prepare                    none, but the guest and the modules are made
 //
 // The host's side is in this folder: build makes the guest (once; kept in the user's cache folder), vm_test.go puts binary, scripts and modules into a shared folder, boots, and prints what the scenarios tell as a table; start is the guest's process 1. Package guest holds the scenarios, compiled as a static test binary that runs inside.
 //

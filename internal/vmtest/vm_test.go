@@ -11,13 +11,17 @@ import (
 )
 
 var (
-	only   = flag.String("scenario", "", "run the scenarios whose name matches this regular expression")
-	binary = flag.String("exporter", "", "try this static binary instead of building one")
+	only    = flag.String("scenario", "", "run the scenarios whose name matches this regular expression")
+	prepare = flag.Bool("prepare", false, "make the guest and compile the modules, and run no scenario")
+	binary  = flag.String("exporter", "", "try this static binary instead of building one")
 )
 
 // TestGuest runs the scenarios of package guest in the guest and prints them as a table.
 func TestGuest(t *testing.T) {
 	b := newBed(t)
+	if *prepare {
+		return
+	}
 	if err := os.WriteFile(filepath.Join(b.in, "env"), []byte(environment), 0o644); err != nil {
 		t.Fatal(err)
 	}
