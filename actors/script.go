@@ -21,7 +21,7 @@ type Config struct {
 	Listener    func(script.Script) func(Event)                                                         // makes what gets a script's events, in its actor's goroutine: it must not block
 	Decorate    func(script.Script) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer) // what measures a script's actor
 	Clock       Clock
-	Go          func(func()) // runs a read in a goroutine of its own
+	Go          func(func()) // runs a batch of messages, or a read, in a goroutine that does nothing else meanwhile
 }
 
 // Spawn starts the actor of s as a child of parent. Call it in the parent's goroutine, and not before Ended of an earlier actor of the same script: they share the module.
@@ -36,13 +36,22 @@ func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script, version st
 		her.reason = s.Refused.Error()
 	}
 	wrap, mailbox := cfg.Decorate(s)
-	props := actor.PropsFromProducer(func() actor.Actor { return wrap(newScriptActor(cfg, her)) }, actor.WithMailbox(mailbox))
+	props := actor.PropsFromProducer(func() actor.Actor { return wrap(newScriptActor(cfg, her)) }, actor.WithMailbox(mailbox), actor.WithDispatcher(dispatcher(cfg.Go)))
 	actorPID, err := parent.SpawnNamed(props, s.Module+"."+strconv.FormatUint(generation, 10))
 	if err != nil {
 		return nil, fmt.Errorf("spawn actor of %q: %w", s.Name, err)
 	}
 	return &Handle{root: root, actorPID: actorPID, board: board, ending: her.ending}, nil
 }
+
+// dispatcher runs a mailbox's messages.
+type dispatcher func(func())
+
+// Schedule is called when there are messages in an idle mailbox.
+func (d dispatcher) Schedule(f func()) { d(f) }
+
+// Throughput is how many messages are handled before others get the processor: protoactor's own default.
+func (d dispatcher) Throughput() int { return 300 }
 
 // scriptActor is one incarnation. What outlives it is in her.
 type scriptActor struct {

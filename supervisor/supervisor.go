@@ -42,6 +42,7 @@ type Supervisor struct {
 	log     *zap.Logger
 	metrics *metrics
 	events  *eventRing
+	workers *workers
 
 	scan     func() (script.Catalogue, error)
 	scanning sync.Mutex
@@ -99,6 +100,7 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	s.metrics.actors.countDeadLetters(s.system)
 	s.metrics.actors.spawns.WithLabelValues("root").Inc()
 
+	s.workers = newWorkers()
 	published := make(chan struct{})
 	var first sync.Once
 	root := &rootActor{
@@ -108,7 +110,7 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 			Starter: starter, Keepalive: cfg.Keepalive, ReadTimeout: cfg.ReadTimeout,
 			Clock: cfg.Clock, Listener: s.listener, Decorate: func(sc script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
 				return s.metrics.actors.decorate(sc.Name)
-			}, Go: func(f func()) { go f() },
+			}, Go: s.workers.run,
 		},
 		publish: func(c *catalogue) {
 			s.scripts.Store(c)
@@ -122,6 +124,7 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 		actor.WithSupervisor(restartAlways{s.metrics.actors}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
 	var err error
 	if s.rootPID, err = s.system.Root.SpawnNamed(props, "root"); err != nil {
+		s.workers.stop()
 		return nil, fmt.Errorf("spawn root actor: %w", err)
 	}
 	<-published
@@ -180,6 +183,7 @@ func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 		s.log.Error("actors did not stop", zap.Error(err))
 	}
 	s.system.Shutdown()
+	s.workers.stop()
 	return left
 }
 
