@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+	_ "unsafe" // for go:linkname
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"stap-exporter/actors"
+	"stap-exporter/httpfront"
+	"stap-exporter/internal/script"
+	"stap-exporter/supervisor"
+)
+
+// startTree is supervisor.Start with something else than SystemTap behind it. The product has no use for that, so it is not exported there.
+//
+//go:linkname startTree stap-exporter/supervisor.start
+func startTree(supervisor.Config, actors.Starter) (*supervisor.Supervisor, error)
+
+const (
+	readTimeout     = 10 * time.Second // the product's defaults
+	startTimeout    = 5 * time.Minute
+	shutdownTimeout = 20 * time.Second
+)
+
+// product is the exporter, joined as cmd/stap-exporter joins it, with a stand-in where SystemTap would be.
+type product struct {
+	front *httpfront.Server
+	tree  *supervisor.Supervisor
+	dir   string
+}
+
+func newProduct(o options) (server, error) {
+	dir, err := makeScripts(o)
+	if err != nil {
+		return nil, err
+	}
+	instance := script.NewInstance(os.Geteuid(), dir, []string{o.listen})
+	scan := func() (script.Catalogue, error) {
+		return script.Scan(dir, instance, script.ScanOptions{AllowInsecure: true})
+	}
+	found, err := scan()
+	if err != nil {
+		return nil, err
+	}
+	if len(found.Scripts) != o.scripts {
+		return nil, fmt.Errorf("%d scripts of %d are good: %v", len(found.Scripts), o.scripts, found.Refused)
+	}
+	tree, err := startTree(supervisor.Config{
+		Scripts: found.Scripts, Refused: found.Refused, Scan: scan,
+		ReadTimeout: readTimeout, Logger: zap.NewNop(), Version: "bench", Protoactor: o.proto,
+	}, starter{o.source})
+	if err != nil {
+		return nil, err
+	}
+	front := httpfront.New(httpfront.Config{
+		Scripts: tree, ReadTimeout: readTimeout, StartTimeout: startTimeout, Version: "bench", Logger: zap.NewNop(),
+		Telemetry: promhttp.HandlerFor(tree.Gatherer(), promhttp.HandlerOpts{}), TelemetryPath: "/metrics",
+		Events:    func() any { return tree.Events() }, Lifecycle: tree,
+	})
+	return &product{front, tree, dir}, nil
+}
+
+// scriptName is the name of script i of several; the first is always there.
+func scriptName(i int) string { return fmt.Sprintf("bench%d.stp", i) }
+
+// makeScripts writes the scripts' files; nothing is in them that matters.
+func makeScripts(o options) (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "stap-exporter-bench-"); err != nil {
+		return "", err
+	}
+	header := ""
+	if !o.silent {
+		header = "// stap-exporter: autostart=true\n"
+	}
+	for i := range o.scripts {
+		text := header + "probe prometheus {}\n"
+		if err := os.WriteFile(filepath.Join(dir, scriptName(i)), []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+func (p *product) Serve(ln net.Listener) error { return p.front.Serve(ln) }
+
+func (p *product) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	_ = p.front.Shutdown(ctx)
+	p.tree.Shutdown(ctx)
+	_ = os.RemoveAll(p.dir)
+}

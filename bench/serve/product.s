@@ -1,0 +1,1 @@
+// Empty: it lets product.go declare a function without a body.

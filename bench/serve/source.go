@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"stap-exporter/actors"
+	"stap-exporter/bench/body"
+	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/script"
+	"stap-exporter/internal/stap"
+)
+
+// sourceOptions say what the stand-in for a script's procfs file is like.
+type sourceOptions struct {
+	size     int
+	cost     time.Duration // of one read
+	spin     bool          // the cost is CPU time
+	constant bool
+}
+
+// source stands in for the file of one running script. Each read gives a new text with a number and a time stamp, which passes the gate as a real one does.
+type source struct {
+	o          sourceOptions
+	template   *body.Template
+	directives *exposition.Directives
+	number     atomic.Int64
+	same       *exposition.Page // for constant
+}
+
+func newSource(o sourceOptions) *source {
+	s := &source{o: o, template: body.NewTemplate(o.size)}
+	// As scripts/example.stp has it. A name that is valid is no error.
+	s.directives, _ = exposition.NewDirectives([]exposition.Metadata{{Name: body.Metric, Type: exposition.Untyped, Help: "Read calls by thread and cpu."}})
+	if o.constant {
+		s.same = s.page()
+	}
+	return s
+}
+
+// page is one read without its cost.
+func (s *source) page() *exposition.Page {
+	return exposition.Check(s.template.Text(s.number.Add(1), body.Monotonic()), exposition.Options{Directives: s.directives})
+}
+
+// Read implements actors.Source.
+func (s *source) Read(ctx context.Context, _ <-chan struct{}) (*exposition.Page, error) {
+	if s.same != nil {
+		return s.same, s.pay(ctx)
+	}
+	page := s.page() // the stamp is of the beginning
+	return page, s.pay(ctx)
+}
+
+// pay takes the time that a read costs.
+func (s *source) pay(ctx context.Context) error {
+	switch {
+	case s.o.cost == 0:
+	case s.o.spin:
+		for until := time.Now().Add(s.o.cost); time.Now().Before(until); {
+			continue
+		}
+	default:
+		select {
+		case <-time.After(s.o.cost):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+// Patient implements actors.Source.
+func (s *source) Patient() bool { return false }
+
+// Pace implements actors.Source: it is read as bpf scripts are, one read after the other.
+func (s *source) Pace() int { return 0 }
+
+// starter runs scripts without processes: each is ready at once.
+type starter struct{ o sourceOptions }
+
+// Start implements actors.Starter.
+func (s starter) Start(_ script.Script, run uint64, report func(any)) actors.Process {
+	report(actors.ProcessReady{Run: run, OSPID: 1, Source: newSource(s.o)})
+	return process{run, report}
+}
+
+// Try implements actors.Starter.
+func (s starter) Try(script.Script, uint64, func(any)) actors.Process { return nil }
+
+type process struct {
+	run    uint64
+	report func(any)
+}
+
+// Stop implements actors.Process.
+func (p process) Stop(after <-chan struct{}) {
+	go func() {
+		if after != nil {
+			<-after
+		}
+		p.report(actors.ProcessExited{Run: p.run, Exit: stap.Exit{Stopped: true}})
+	}()
+}
+
+// Kill implements actors.Process.
+func (p process) Kill() { p.Stop(nil) }
