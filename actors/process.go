@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -67,6 +68,10 @@ type fileSource struct {
 	alive      func() bool
 	directives *exposition.Directives
 	cut        bool // the last read was cut off
+
+	text  []byte           // of the latest page
+	page  *exposition.Page // made of text and ended, else nil
+	ended bool
 }
 
 // Read reads the file and checks its text. After a FIFO was left in the middle its writer may hold the text of a probe that ran before: that text goes to the next reader, here to nobody.
@@ -97,11 +102,20 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 		}
 		ended = !f.alive()
 	}
-	page := exposition.Check(text, exposition.Options{ChildEnded: ended, Directives: f.directives})
-	if page.Empty() {
-		return exposition.NoSamples(f.name + " has no samples yet"), nil
+	return f.check(text, ended), nil
+}
+
+// check makes the page of a text. A quiet script gives the same text again and again: then it is the same page, with what was made of it.
+func (f *fileSource) check(text []byte, ended bool) *exposition.Page {
+	if f.page != nil && f.ended == ended && bytes.Equal(f.text, text) {
+		return f.page
 	}
-	return page, nil
+	f.page = exposition.Check(text, exposition.Options{ChildEnded: ended, Directives: f.directives})
+	if f.page.Empty() {
+		f.page = exposition.NoSamples(f.name + " has no samples yet")
+	}
+	f.text, f.ended = text, ended
+	return f.page
 }
 
 // Patient is true for a FIFO whose writer would die of SIGPIPE.
