@@ -6,7 +6,7 @@
 //   - script.go: the actor: Receive, its life, requests and shutdown.
 //   - runs.go: what follows from the news of a run, and back-off.
 //   - timers.go: keepalive and hold-off.
-//   - reads.go: who waits for which read. Requests that come together share a read, and no reply carries data of a read that was opened before its request.
+//   - reads.go: who waits for which read, and how many may. Requests that come together share a read, and no reply carries data of a read that was opened before its request.
 //   - replace.go: another version of the script's file, tried before it takes over.
 //   - operate.go: start, stop and restart by hand, and what bars a script from starting.
 //   - heritage.go: what a reborn actor must know, given to it by its producer.

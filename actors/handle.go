@@ -57,13 +57,19 @@ var requests = sync.Pool{New: func() any {
 	return &ReadMetrics{reply: make(chan reply, 1), timer: t}
 }}
 
-// Ask sends a ReadMetrics and waits for its answer, at the longest until the query's deadline. It does not allocate.
+// How soon a waiting request's client is looked at for the first time, and how often after that: most requests are answered long before.
+const (
+	firstLook = 250 * time.Millisecond
+	nextLook  = time.Second
+)
+
+// Ask sends a ReadMetrics and waits for its answer, at the longest until the query's deadline or until its client has left. It does not allocate.
 func (h *Handle) Ask(q script.Query) script.Answer {
 	m := requests.Get().(*ReadMetrics)
 	m.number++
 	number := m.number
 	m.Query = q
-	m.timer.Reset(time.Until(q.Deadline))
+	m.timer.Reset(lookAfter(q, firstLook))
 	h.root.Send(h.actorPID, m)
 	if h.gone.Load() {
 		// The actor may have stopped before it saw m. Who finds gone unset is in its mailbox before Remove's message, and is answered.
@@ -80,10 +86,28 @@ func (h *Handle) Ask(q script.Query) script.Answer {
 			requests.Put(m)
 			return r.answer
 		case <-m.timer.C:
+			late := !time.Now().Before(q.Deadline)
+			if !late && (q.Client == nil || !q.Client.Left()) {
+				m.timer.Reset(lookAfter(q, nextLook))
+				continue
+			}
 			// The actor still holds the message: it must not go back to the pool.
-			return h.late()
+			h.Tell(AskerLeft{m, number})
+			if late {
+				return h.late()
+			}
+			return script.Answer{Err: script.ErrClientLeft, Status: h.board.Load()}
 		}
 	}
+}
+
+// lookAfter is the time to the next look at the client, or to the deadline.
+func lookAfter(q script.Query, look time.Duration) time.Duration {
+	left := time.Until(q.Deadline)
+	if q.Client == nil {
+		return left
+	}
+	return min(left, look)
 }
 
 // late is the answer when the deadline came first.

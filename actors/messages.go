@@ -23,6 +23,13 @@ type ReadMetrics struct {
 	timer  *time.Timer // of the asker
 }
 
+// AskerLeft says that nobody waits for the answer to a ReadMetrics any more: its deadline passed, or its client left. The actor forgets the request and does not answer it.
+// From: Handle.Ask. Handled in every state; the message may be answered already.
+type AskerLeft struct {
+	request *ReadMetrics // never used again by the asker
+	number  uint64
+}
+
 // Shutdown tells the actor to end its child and to start none again.
 // From: the supervisor, before it stops the actors; with Removed, from Handle.Remove: the script is no more, requests get script.ErrUnknown, and the actor stops itself at the end. Handled in every state; it may come again.
 // Reply: Handle.Ended, when nothing is left of the child.

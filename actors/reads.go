@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"stap-exporter/internal/exposition"
@@ -23,20 +24,16 @@ type waiter struct {
 	number  uint64
 }
 
-// waiters are requests that wait for the same thing. Those whose asker has given up stay until they are answered or crowd out the list.
-type waiters struct {
-	list    []waiter
-	crowded int // look for given-up ones when the list grows past this
-}
+// waiters are requests that wait for the same thing.
+type waiters struct{ list []waiter }
 
-const crowd = 64
+func (w *waiters) add(m *ReadMetrics) { w.list = append(w.list, waiter{m, m.number}) }
 
-func (w *waiters) add(m *ReadMetrics, now time.Time) {
-	if len(w.list) >= max(w.crowded, crowd) {
-		w.dropExpired(now)
-		w.crowded = 2 * len(w.list)
+// drop forgets one, if it is there.
+func (w *waiters) drop(one waiter) {
+	if i := slices.Index(w.list, one); i >= 0 {
+		w.list = slices.Delete(w.list, i, i+1)
 	}
-	w.list = append(w.list, waiter{m, m.number})
 }
 
 // dropExpired forgets those whose asker is gone: it was answered by its own deadline.
@@ -58,7 +55,6 @@ func (w *waiters) answer(answer script.Answer) {
 	}
 	clear(w.list)
 	w.list = w.list[:0]
-	w.crowded = 0
 }
 
 // moveTo lets those of w wait for what other's wait for.
@@ -66,7 +62,6 @@ func (w *waiters) moveTo(other *waiters) {
 	other.list = append(other.list, w.list...)
 	clear(w.list)
 	w.list = w.list[:0]
-	w.crowded = 0
 }
 
 // read is one read of the script's file, from before its open to after its close.

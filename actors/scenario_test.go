@@ -29,6 +29,7 @@ func TestScenarios(t *testing.T) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd == "script" {
 				w = newWorld(script.Script{Name: "s.stp", Autostart: d.HasArg("autostart")}, span(t, d, "keepalive"))
+				w.cfg.MaxWaiting = int(number(t, d, "places", uint64(w.cfg.MaxWaiting)))
 				w.spawn()
 				w.settle()
 				return w.out.String()
@@ -261,6 +262,12 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 			}
 			w.asked[a.Key] = m
 			w.deliver(m)
+		}
+	case "leave":
+		for _, a := range d.CmdArgs {
+			m := w.asked[a.Key]
+			delete(w.asked, a.Key)
+			w.deliver(AskerLeft{request: m})
 		}
 	case "progress":
 		w.deliver(ProcessProgressed{Run: run(), OSPID: 7, Activity: strings.TrimSpace(d.Input)})

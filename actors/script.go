@@ -18,6 +18,7 @@ type Config struct {
 	Starter     Starter
 	Keepalive   time.Duration                                                                           // stop an on-demand script that nobody asked for this long; 0: never
 	ReadTimeout time.Duration                                                                           // of one read
+	MaxWaiting  int                                                                                     // how many requests may wait for one script, at least 1
 	Listener    func(script.Script) func(Event)                                                         // makes what gets a script's events, in its actor's goroutine: it must not block
 	Decorate    func(script.Script) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer) // what measures a script's actor
 	Clock       Clock
@@ -139,6 +140,8 @@ func (a *scriptActor) handle(message any) {
 		a.begin()
 	case *ReadMetrics:
 		a.readMetrics(m)
+	case AskerLeft:
+		a.askerLeft(m)
 	case ReadFinished:
 		a.readFinished(m)
 	case ReadExpired:
@@ -232,14 +235,13 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 	a.her.requests.Came(a.lastRequest)
 	switch a.state {
 	case script.Running:
-		a.next.add(m, a.lastRequest)
-		a.readNext()
+		a.readAlong(m)
 	case script.BackingOff:
 		a.refuse(m, script.ErrBackingOff)
 	case script.Stopped:
 		a.refuse(m, a.endError())
 	case script.Idle:
-		a.warming.add(m, a.lastRequest)
+		a.warming.add(m)
 		a.becomeStarting("request")
 		a.answerImpatient(m)
 	case script.Starting, script.Stopping:
@@ -250,8 +252,35 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		if a.state == script.Stopping {
 			a.wanted = cmp.Or(a.wanted, "request")
 		}
-		a.warming.add(m, a.lastRequest)
-		a.answerImpatient(m)
+		if !m.Query.Wait {
+			a.refuse(m, script.ErrWarming)
+		} else if a.hasPlace(m) {
+			a.warming.add(m)
+		}
+	}
+}
+
+// readAlong lets m wait for the next read of the running script.
+func (a *scriptActor) readAlong(m *ReadMetrics) {
+	if a.hasPlace(m) {
+		a.next.add(m)
+		a.readNext()
+	}
+}
+
+// hasPlace refuses m when too many requests wait for the script already.
+func (a *scriptActor) hasPlace(m *ReadMetrics) bool {
+	if len(a.current.list)+len(a.next.list)+len(a.warming.list) < a.cfg.MaxWaiting {
+		return true
+	}
+	a.refuse(m, script.ErrCrowded)
+	return false
+}
+
+// askerLeft frees the place of a request that nobody waits for any more.
+func (a *scriptActor) askerLeft(m AskerLeft) {
+	for _, w := range []*waiters{&a.current, &a.next, &a.warming} {
+		w.drop(waiter{m.request, m.number})
 	}
 }
 
@@ -261,8 +290,7 @@ func (a *scriptActor) readPassively(m *ReadMetrics) {
 		a.refuse(m, script.ErrWarming)
 		return
 	}
-	a.next.add(m, a.cfg.Clock.Now())
-	a.readNext()
+	a.readAlong(m)
 }
 
 func (a *scriptActor) refuse(m *ReadMetrics, err error) {

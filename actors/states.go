@@ -17,7 +17,8 @@ import (
 //	idle         StopNow            no request starts it                                                    -
 //	idle         RestartNow         starts a run                                                            starting
 //	idle         Shutdown           the end; a trial under way is ended first                               stopped, stopping
-//	starting     ReadMetrics        who wants to wait waits                                                 -
+//	starting     ReadMetrics        who wants to wait waits, while there is a place                         -
+//	starting     AskerLeft          its place is free                                                       -
 //	starting     ProcessProgressed  shown in the status                                                     -
 //	starting     ProcessReady       those who wait share a read                                             running
 //	starting     ProcessExited      held off; those who wait are answered                                   backing-off
@@ -25,7 +26,8 @@ import (
 //	starting     StopNow            the run is stopped; those who wait are answered                         stopping
 //	starting     RestartNow         the run is stopped, another follows                                     stopping
 //	starting     Shutdown           the run is stopped                                                      stopping
-//	running      ReadMetrics        waits for the next read, or begins it                                   -
+//	running      ReadMetrics        waits for the next read, or begins it, while there is a place           -
+//	running      AskerLeft          its place is free                                                       -
 //	running      ReadFinished       answers those of this read, begins the next one; file gone: stops the run  stopping
 //	running      ReadExpired        answers those of this read; gives it up where the script survives that  -
 //	running      ReadDue            the pause after a read is over: begins the next one                     -
@@ -36,7 +38,8 @@ import (
 //	running      StopNow            the run is stopped; those who wait are answered                         stopping
 //	running      RestartNow         the run is stopped, another follows                                     stopping
 //	running      Shutdown           the read is closed, then the run is stopped                             stopping
-//	stopping     ReadMetrics        who wants to wait waits for the next run                                -
+//	stopping     ReadMetrics        who wants to wait waits for the next run, while there is a place        -
+//	stopping     AskerLeft          its place is free                                                       -
 //	stopping     ProcessExited      on: the next run, back-off, rest, or the end                            starting, backing-off, idle, stopped
 //	stopping     TrialEnded         after Shutdown, the child being gone: the end                           stopped
 //	stopping     ReplaceScript      the next run is of the new version                                      -

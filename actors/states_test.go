@@ -65,6 +65,12 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"ProcessExited":     func(w *world) any { return ProcessExited{Run: w.her.run, Exit: stap.Exit{Code: 1}} },
 		"old ProcessReady":  func(w *world) any { return ProcessReady{Run: w.her.run - 1, OSPID: 1, Source: fakeSource{}} },
 		"old ProcessExited": func(w *world) any { return ProcessExited{Run: w.her.run - 1} },
+		"AskerLeft": func(w *world) any {
+			m := w.asked["first"]
+			delete(w.asked, "first")
+			return AskerLeft{request: m}
+		},
+		"old AskerLeft": func(w *world) any { return AskerLeft{request: w.asked["first"], number: 99} },
 		"ReadFinished": func(w *world) any {
 			return ReadFinished{Read: w.her.reads, Page: exposition.Check([]byte("x 1\n"), exposition.Options{})}
 		},
@@ -168,7 +174,7 @@ func worldIn(state script.State, autostart bool) *world {
 func newWorld(s script.Script, keepalive time.Duration) *world {
 	w := &world{now: time.Unix(1_000_000, 0), asked: map[string]*ReadMetrics{}}
 	w.cfg = &Config{
-		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, Clock: w,
+		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, MaxWaiting: 1000, Clock: w,
 		Go: func(func()) { w.printf("read %d begins", w.her.reads) },
 	}
 	w.her = &heritage{script: s, ending: &ending{done: make(chan struct{})}, board: new(atomic.Pointer[script.Status]), listen: w.listen, requests: new(script.Requests)}

@@ -85,6 +85,8 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
 	case errors.Is(err, script.ErrHeld):
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: name + " was stopped by an operator, and runs again when one starts it or its file changes\n"}
+	case errors.Is(err, script.ErrCrowded):
+		return outcome{code: fasthttp.StatusServiceUnavailable, retry: time.Second, text: "too many requests wait for " + name + " already\n"}
 	case errors.Is(err, script.ErrReadTimeout):
 		return outcome{code: fasthttp.StatusGatewayTimeout, text: name + " is running, but gave no metrics in time\n"}
 	case errors.Is(err, script.ErrReadFailed), errors.Is(err, script.ErrRuined):

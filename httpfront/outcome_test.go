@@ -113,6 +113,10 @@ var outcomes = map[string]struct {
 		answer: script.Answer{Err: fmt.Errorf("a.stp:3: %w: want true or false", script.ErrDirective), Status: status(script.Idle, nil)},
 		code:   500, begin: "a.stp is not run: a.stp:3: wrong header: want true or false\n",
 	},
+	"crowded": {
+		answer: script.Answer{Err: script.ErrCrowded, Status: status(script.Running, nil)},
+		code:   503, retryAfter: "1", begin: "too many requests wait for a.stp already\n",
+	},
 	"shutting down": {
 		answer: script.Answer{Err: script.ErrShuttingDown, Status: status(script.Stopping, nil)},
 		code:   503, retryAfter: "10", begin: "exporter is shutting down\n",

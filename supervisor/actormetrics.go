@@ -29,7 +29,7 @@ type actorMetrics struct {
 }
 
 // messageTypes are the values of the label type, in the order of typeOf.
-var messageTypes = [...]string{"ReadMetrics", "ReadFinished", "ReadExpired", "ProcessProgressed", "ProcessReady", "ProcessExited", "KeepaliveExpired", "HoldOffExpired", "Shutdown", "KillChild", "lifecycle", "ReadDue", "ReplaceScript", "TrialEnded", "StartNow", "StopNow", "RestartNow", "other"}
+var messageTypes = [...]string{"ReadMetrics", "ReadFinished", "ReadExpired", "ProcessProgressed", "ProcessReady", "ProcessExited", "KeepaliveExpired", "HoldOffExpired", "Shutdown", "KillChild", "lifecycle", "ReadDue", "ReplaceScript", "TrialEnded", "StartNow", "StopNow", "RestartNow", "AskerLeft", "other"}
 
 func typeOf(m any) int {
 	switch m.(type) {
@@ -67,8 +67,10 @@ func typeOf(m any) int {
 		return 15
 	case actors.RestartNow:
 		return 16
-	default:
+	case actors.AskerLeft:
 		return 17
+	default:
+		return 18
 	}
 }
 

@@ -27,6 +27,7 @@ type Config struct {
 	Host        *stap.Host                       // starts the scripts' processes
 	Keepalive   time.Duration                    // 0: on-demand scripts run for ever
 	ReadTimeout time.Duration
+	MaxWaiting  int          // how many requests may wait for one script; 1,024 when 0
 	Clock       actors.Clock // nil: the system's
 	Version     string       // for build_info
 	Protoactor  bool         // protoactor-go's own metrics, too
@@ -80,6 +81,9 @@ func Start(cfg Config) (*Supervisor, error) {
 
 // start takes the starter apart, so that tests can stand in for processes.
 func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
+	if cfg.MaxWaiting <= 0 {
+		cfg.MaxWaiting = 1024
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = actors.SystemClock{}
 	}
@@ -107,7 +111,7 @@ func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
 		scripts: look(cfg.Scripts), log: cfg.Logger, forget: s.metrics.forget, gate: &s.gate,
 		entries: map[string]*entry{}, names: map[string]string{}, refused: map[string]string{},
 		cfg: &actors.Config{
-			Starter: starter, Keepalive: cfg.Keepalive, ReadTimeout: cfg.ReadTimeout,
+			Starter: starter, Keepalive: cfg.Keepalive, ReadTimeout: cfg.ReadTimeout, MaxWaiting: cfg.MaxWaiting,
 			Clock: cfg.Clock, Listener: s.listener, Decorate: func(sc script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
 				return s.metrics.actors.decorate(sc.Name)
 			}, Go: s.workers.run,

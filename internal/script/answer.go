@@ -9,15 +9,17 @@ import (
 
 // Why an Answer has no body. The HTTP front end turns each into a status code.
 var (
-	ErrUnknown      = errors.New("script not found")                    // no such script
-	ErrWarming      = errors.New("script is not running yet")           // idle, starting or stopping: started, or about to be
-	ErrBackingOff   = errors.New("script failed and is held off")       // Status.RetryAt and Status.Reason say more
-	ErrHeld         = errors.New("script was stopped by hand")          // an operator stopped it, and has not started it again
-	ErrReadTimeout  = errors.New("script gave no metrics in time")      // it runs, but its procfs file did not answer
-	ErrReadFailed   = errors.New("script's metrics cannot be read")     // it runs, but its procfs file cannot be opened or read; wrapped with the cause
-	ErrRuined       = errors.New("script's text holds no valid sample") // something was read, but no line of it parses; wrapped with the first reason
-	ErrShuttingDown = errors.New("exporter is shutting down")           // the server ends
-	ErrInternal     = errors.New("internal error in the script actor")  // the actor panicked while it held this request
+	ErrUnknown      = errors.New("script not found")                      // no such script
+	ErrWarming      = errors.New("script is not running yet")             // idle, starting or stopping: started, or about to be
+	ErrBackingOff   = errors.New("script failed and is held off")         // Status.RetryAt and Status.Reason say more
+	ErrHeld         = errors.New("script was stopped by hand")            // an operator stopped it, and has not started it again
+	ErrReadTimeout  = errors.New("script gave no metrics in time")        // it runs, but its procfs file did not answer
+	ErrReadFailed   = errors.New("script's metrics cannot be read")       // it runs, but its procfs file cannot be opened or read; wrapped with the cause
+	ErrRuined       = errors.New("script's text holds no valid sample")   // something was read, but no line of it parses; wrapped with the first reason
+	ErrCrowded      = errors.New("too many requests wait for the script") // no place is left among those that wait for it
+	ErrClientLeft   = errors.New("client left")                           // while its request was waiting: nobody is there to read the answer
+	ErrShuttingDown = errors.New("exporter is shutting down")             // the server ends
+	ErrInternal     = errors.New("internal error in the script actor")    // the actor panicked while it held this request
 
 	// A script that may not be started (Script.Refused): ErrUntrusted, see trust.go, and ErrDirective, see directives.go. Both are wrapped with what to do. An error may match both; then ErrUntrusted counts.
 )
@@ -69,9 +71,16 @@ func (s *Status) Count(code int) {
 	}
 }
 
+// Client is the one who sent a request.
+type Client interface {
+	// Left tells whether the client is known to be gone. It costs a system call, does not block, and may be called from any goroutine.
+	Left() bool
+}
+
 // Query is what a scrape asks for, beside the script's name.
 type Query struct {
 	Deadline time.Time // the answer must be there by then, whatever it is
+	Client   Client    // asked now and then while the request waits long; once it has left the answer is ErrClientLeft. nil: it never leaves
 	Passive  bool      // of interest only if it runs: starts nothing, renews no keepalive
 	Wait     bool      // wait until Deadline for a script that is not running yet; false: answer ErrWarming at once
 }
