@@ -40,6 +40,7 @@ func TestFaults(t *testing.T) {
 		{"no name", "a 1\n{x=\"1\"} 1\n", "a 1\n", "bad-name"},
 		{"braces only", "a 1\n{} 1\n", "a 1\n", "bad-name"},
 		{"dash in a name", "a-b 1\nb 2\n", "b 2\n", "bad-name"},
+		{"dot in a name, which Prometheus takes for a value", "a.5 1\nb 2\n", "b 2\n", "bad-name"},
 		{"name that is not ASCII", "é 1\nb 2\n", "b 2\n", "bad-name"},
 		{"NUL bytes", "\x00\x00 1\nb 2\n", "b 2\n", "bad-name"},
 		{"quoted classic name", "{\"a\"} 1\n{\"b\",x=\"1\"} 2\n{ \"c\" , \"x\" = \"1\" } 2\n", "a{} 1\nb{x=\"1\"} 2\nc{x=\"1\"} 2\n", "+quoted-name*3"},

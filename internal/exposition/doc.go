@@ -6,7 +6,7 @@
 //
 // A line passes as it is when both of Prometheus's own parsers take it: textparse.PromParser, which a Prometheus server uses, and expfmt.TextParser, which promtool and most other readers use.
 // They differ in many small things (a blank at a line's end, a negative timestamp, "# TYPE x Counter"), and where one refuses, the line is mended if its meaning is beyond doubt, else left out.
-// Names are the classic ones, [a-zA-Z_:][a-zA-Z0-9_:]* for metrics and the same without ':' for labels, since Prometheus 2 knows no others: a quoted name is unquoted when it is a classic one, else refused.
+// Names are the classic ones, [a-zA-Z_:][a-zA-Z0-9_:]* for metrics and the same without ':' for labels, since Prometheus 2 knows no others: a quoted name is unquoted when it is a classic one, else refused. In "a.5 1" both parsers see the name a, the value .5 and a time; it is refused, since whoever wrote it meant a name.
 //
 // A text that needs nothing is served from the very bytes that were read. Check then allocates the Page and nothing else.
 //

@@ -78,8 +78,8 @@ func expfmtTakes(text []byte) bool {
 	return err == nil
 }
 
-// What is mended although both parsers take it, see the package comment of exposition: CR LF, blanks before a name (which PromParser makes part of the name), quoted names, NUL in comments, and HELP and TYPE that only expfmt sees.
-var mendedAnyway = regexp.MustCompile(`\r|\x00|(?m:^[ \t]+[^# \t\n])|(?m:^[ \t]*\{)|[{,][ \t]*"|(?m:^[ \t]*#(HELP|TYPE))|(?m:^[ \t]*#[ \t]*(HELP|TYPE)[ \t]+")|[^\n]$`)
+// What is mended although both parsers take it, see the package comment of exposition: CR LF, blanks before a name (which PromParser makes part of the name), quoted names, a value that touches the name before it, NUL in comments, and HELP and TYPE that only expfmt sees.
+var mendedAnyway = regexp.MustCompile(`\r|(?m:^[a-zA-Z_:][a-zA-Z0-9_:]*[^a-zA-Z0-9_:{ \t\n])|\x00|(?m:^[ \t]+[^# \t\n])|(?m:^[ \t]*\{)|[{,][ \t]*"|(?m:^[ \t]*#(HELP|TYPE))|(?m:^[ \t]*#[ \t]*(HELP|TYPE)[ \t]+")|[^\n]$`)
 
 // beyond is a timestamp for which seconds in a float cannot be promised to come back as the same milliseconds.
 var beyond = regexp.MustCompile(`[0-9]{14,}`)
