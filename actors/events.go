@@ -17,7 +17,7 @@ type StateChanged struct {
 	Script   string
 	From     script.State
 	To       script.State
-	Cause    string        // why, in fixed words: "request", "autostart", "ready", "keepalive", "shutdown", "child ended", …
+	Cause    Cause
 	Run      uint64        // the run that it is about
 	Took     time.Duration // with To Running: from the start; with Compiled true it had to compile
 	Compiled bool

@@ -21,7 +21,7 @@ func (a *scriptActor) barred() error {
 }
 
 // startOver stops the run, if there is one, and starts the next. Who waits goes on waiting for that.
-func (a *scriptActor) startOver(cause string) {
+func (a *scriptActor) startOver(cause Cause) {
 	switch a.state {
 	case script.Starting, script.Running:
 		a.becomeStopping(cause)
@@ -39,13 +39,13 @@ func (a *scriptActor) startOver(cause string) {
 
 func (a *scriptActor) startNow() {
 	if a.release() && a.state != script.Starting && a.state != script.Running {
-		a.startOver("start asked")
+		a.startOver(CauseStartAsked)
 	}
 }
 
 func (a *scriptActor) restartNow() {
 	if a.release() {
-		a.startOver("restart asked")
+		a.startOver(CauseRestartAsked)
 	}
 }
 
@@ -63,10 +63,10 @@ func (a *scriptActor) stopNow() {
 	a.her.held = true
 	switch a.state {
 	case script.Starting, script.Running:
-		a.becomeStopping("stop asked")
+		a.becomeStopping(CauseStopAsked)
 	case script.BackingOff:
 		a.disarm()
-		a.becomeIdle("stop asked")
+		a.becomeIdle(CauseStopAsked)
 	case script.Idle, script.Stopping:
 		a.wanted = ""
 		a.publish()

@@ -165,9 +165,9 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	if r.run == a.her.run && a.state == script.Running && errors.Is(m.Err, fs.ErrNotExist) {
 		// Somebody removed the file under a living script: it never comes back.
 		a.next.moveTo(&a.warming)
-		a.becomeStopping("file gone")
+		a.becomeStopping(CauseFileGone)
 		if len(a.warming.list) > 0 {
-			a.wanted = "request"
+			a.wanted = CauseRequest
 		}
 		return
 	}

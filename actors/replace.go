@@ -46,7 +46,7 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 			a.publish()
 			return
 		}
-		a.startOver("script changed")
+		a.startOver(CauseScriptChanged)
 		if err := a.barred(); err != nil {
 			a.wanted = ""
 			a.answerAll(err)
@@ -64,9 +64,9 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 		starts := a.her.script.Autostart && a.barred() == nil
 		switch {
 		case starts:
-			a.becomeStarting("script changed")
+			a.becomeStarting(CauseScriptChanged)
 		case a.state == script.BackingOff:
-			a.becomeIdle("script changed")
+			a.becomeIdle(CauseScriptChanged)
 		default:
 			a.publish()
 		}
@@ -139,7 +139,7 @@ func (a *scriptActor) refusePending(reason string) {
 // takeOver ends the old version's run and starts one of the new.
 func (a *scriptActor) takeOver() {
 	a.takePending()
-	a.startOver("script changed")
+	a.startOver(CauseScriptChanged)
 }
 
 // takePending makes the file's version the script's, if that is another.

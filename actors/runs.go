@@ -46,12 +46,12 @@ func (a *scriptActor) processExited(m ProcessExited) {
 		a.her.reason = reason
 	}
 	if !a.her.script.Autostart && a.her.served && clean(m.Exit) {
-		a.becomeIdle("child ended")
+		a.becomeIdle(CauseChildEnded)
 		a.startAgain()
 		return
 	}
 	a.holdOff()
-	a.becomeBackingOff("child ended")
+	a.becomeBackingOff(CauseChildEnded)
 	if errors.Is(m.Exit.Err, script.ErrUntrusted) {
 		a.answerAll(m.Exit.Err)
 	}
@@ -72,7 +72,7 @@ func (a *scriptActor) startAgain() {
 		return
 	}
 	if len(a.current.list)+len(a.next.list)+len(a.warming.list) > 0 {
-		a.becomeStarting("request")
+		a.becomeStarting(CauseRequest)
 		a.waitForRun()
 	}
 }
@@ -102,15 +102,15 @@ func (a *scriptActor) stopped() {
 			a.becomeStopped()
 		}
 	case a.barred() != nil:
-		a.becomeIdle("child ended")
+		a.becomeIdle(CauseChildEnded)
 		a.answerAll(a.barred())
 	case a.her.retryAt.After(a.cfg.Clock.Now()):
-		a.becomeBackingOff("child ended")
+		a.becomeBackingOff(CauseChildEnded)
 		a.answerAll(script.ErrBackingOff)
 	case a.wanted != "" || a.her.script.Autostart:
-		a.becomeStarting(cmp.Or(a.wanted, "autostart"))
+		a.becomeStarting(cmp.Or(a.wanted, CauseAutostart))
 	default:
-		a.becomeIdle("child ended")
+		a.becomeIdle(CauseChildEnded)
 	}
 }
 

@@ -75,7 +75,7 @@ type scriptActor struct {
 
 	resting     bool // a ReadDue will come
 	lastRequest time.Time
-	wanted      string // why another run follows the one that is being stopped; empty: none does unless it is an autostart script
+	wanted      Cause // why another run follows the one that is being stopped; empty: none does unless it is an autostart script
 
 	timer     uint64 // the timer that counts, see heritage.timers
 	stopTimer func()
@@ -197,15 +197,15 @@ func (a *scriptActor) begin() {
 	}
 	switch now := a.cfg.Clock.Now(); {
 	case a.her.process != nil, a.her.shutdown && a.her.trial != nil: // the incarnation before had a bug
-		a.becomeStopping("actor restarted")
+		a.becomeStopping(CauseRestarted)
 	case a.her.shutdown:
 		a.becomeStopped()
 	case a.her.retryAt.After(now):
-		a.becomeBackingOff("actor restarted")
+		a.becomeBackingOff(CauseRestarted)
 	default:
-		a.becomeIdle("spawned")
+		a.becomeIdle(CauseSpawned)
 		if a.her.script.Autostart && !a.her.held {
-			a.becomeStarting("autostart")
+			a.becomeStarting(CauseAutostart)
 		}
 	}
 }
@@ -242,7 +242,7 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		a.refuse(m, a.endError())
 	case script.Idle:
 		a.warming.add(m)
-		a.becomeStarting("request")
+		a.becomeStarting(CauseRequest)
 		a.answerImpatient(m)
 	case script.Starting, script.Stopping:
 		if a.her.shutdown {
@@ -250,7 +250,7 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 			return
 		}
 		if a.state == script.Stopping {
-			a.wanted = cmp.Or(a.wanted, "request")
+			a.wanted = cmp.Or(a.wanted, CauseRequest)
 		}
 		if !m.Query.Wait {
 			a.refuse(m, script.ErrWarming)
@@ -334,11 +334,11 @@ func (a *scriptActor) endError() error {
 	return script.ErrShuttingDown
 }
 
-func (a *scriptActor) endCause() string {
+func (a *scriptActor) endCause() Cause {
 	if a.her.removed {
-		return "removed"
+		return CauseRemoved
 	}
-	return "shutdown"
+	return CauseShutdown
 }
 
 // reportEnd says that nothing is left of the child.

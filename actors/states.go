@@ -69,7 +69,7 @@ var transitions = map[script.State][]script.State{
 }
 
 // become is the only place that assigns the state. cause says why, in a few fixed words.
-func (a *scriptActor) become(to script.State, cause string) {
+func (a *scriptActor) become(to script.State, cause Cause) {
 	from := a.her.board.Load().State
 	if a.born && !slices.Contains(transitions[from], to) {
 		panic(fmt.Sprintf("no way from %s to %s (%s)", from, to, cause))
@@ -107,12 +107,12 @@ func (a *scriptActor) retryAt() time.Time {
 }
 
 // becomeIdle: no child, nothing held off.
-func (a *scriptActor) becomeIdle(cause string) {
+func (a *scriptActor) becomeIdle(cause Cause) {
 	a.become(script.Idle, cause)
 }
 
 // becomeStarting starts a run. There must be none.
-func (a *scriptActor) becomeStarting(cause string) {
+func (a *scriptActor) becomeStarting(cause Cause) {
 	if a.her.process != nil {
 		panic("start beside a running child")
 	}
@@ -127,7 +127,7 @@ func (a *scriptActor) becomeStarting(cause string) {
 func (a *scriptActor) becomeRunning(source Source, compiled bool) {
 	a.source = source
 	a.her.lastStart, a.her.compiled = a.cfg.Clock.Now().Sub(a.her.startedAt), compiled
-	a.become(script.Running, "ready")
+	a.become(script.Running, CauseReady)
 	a.her.readyAt, a.resting = a.since, false
 	a.armKeepalive(a.keepalive())
 	a.warming.moveTo(&a.next)
@@ -135,7 +135,7 @@ func (a *scriptActor) becomeRunning(source Source, compiled bool) {
 }
 
 // becomeStopping ends the run: the read is closed first, since a child does not end while its file is held.
-func (a *scriptActor) becomeStopping(cause string) {
+func (a *scriptActor) becomeStopping(cause Cause) {
 	a.disarm()
 	a.wanted = ""
 	after := a.endRead()
@@ -150,7 +150,7 @@ func (a *scriptActor) becomeStopping(cause string) {
 }
 
 // becomeBackingOff waits for her.retryAt.
-func (a *scriptActor) becomeBackingOff(cause string) {
+func (a *scriptActor) becomeBackingOff(cause Cause) {
 	a.become(script.BackingOff, cause)
 	a.armHoldOff(a.her.retryAt.Sub(a.cfg.Clock.Now()))
 }

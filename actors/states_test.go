@@ -159,7 +159,7 @@ func worldIn(state script.State, autostart bool) *world {
 	case script.Running:
 		w.deliver(ProcessReady{Run: 1, Source: fakeSource{}})
 	case script.Stopping:
-		w.actor.becomeStopping("test")
+		w.actor.becomeStopping(CauseStopAsked)
 	case script.BackingOff:
 		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Code: 1}})
 	case script.Stopped:

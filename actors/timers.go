@@ -65,7 +65,7 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 		a.armKeepalive(left)
 		return
 	}
-	a.becomeStopping("keepalive")
+	a.becomeStopping(CauseKeepalive)
 	a.answer(&a.next, script.Answer{Err: script.ErrReadTimeout}) // they waited behind a stuck read for all of keepalive
 }
 
@@ -74,8 +74,8 @@ func (a *scriptActor) holdOffExpired(m HoldOffExpired) {
 		return
 	}
 	if a.her.script.Autostart && a.barred() == nil {
-		a.becomeStarting("autostart")
+		a.becomeStarting(CauseAutostart)
 		return
 	}
-	a.becomeIdle("hold-off over")
+	a.becomeIdle(CauseHoldOffOver)
 }

@@ -36,7 +36,7 @@ func newEventRing() *eventRing { return &eventRing{} }
 func (r *eventRing) listen(e actors.Event) {
 	switch e := e.(type) {
 	case actors.StateChanged:
-		out := Event{Time: e.Time, Script: e.Script, Kind: "state-changed", From: e.From.String(), To: e.To.String(), Cause: e.Cause, Run: e.Run, OSPID: e.OSPID}
+		out := Event{Time: e.Time, Script: e.Script, Kind: "state-changed", From: e.From.String(), To: e.To.String(), Cause: string(e.Cause), Run: e.Run, OSPID: e.OSPID}
 		r.add(out)
 	case actors.ChildEnded:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "child-ended", Cause: causeOf(e.Exit), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})

@@ -53,7 +53,7 @@ func (l *scriptLog) readEnded(e actors.ReadEnded) {
 }
 
 func (l *scriptLog) stateChanged(e actors.StateChanged) {
-	fields := []zap.Field{zap.String("script", e.Script), zap.Stringer("state", e.To), zap.Stringer("from", e.From), zap.String("cause", e.Cause), zap.Uint64("run", e.Run)}
+	fields := []zap.Field{zap.String("script", e.Script), zap.Stringer("state", e.To), zap.Stringer("from", e.From), zap.String("cause", string(e.Cause)), zap.Uint64("run", e.Run)}
 	if e.From == e.To { // a reborn actor says where it begins
 		l.log.Debug("script state changed", fields...)
 		return

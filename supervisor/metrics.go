@@ -72,6 +72,11 @@ const (
 	causeError   = "error"
 )
 
+// ExitCauses returns all of them.
+func ExitCauses() []string {
+	return []string{causeStopped, causeEnded, causeFailed, causeSignal, causeError}
+}
+
 func causeOf(e stap.Exit) string {
 	switch {
 	case e.Stopped:
@@ -105,7 +110,7 @@ func (m *metrics) listener(s script.Script) func(actors.Event) {
 		empty: m.empty.WithLabelValues(s.Name), readErrors: m.readErrors.WithLabelValues(s.Name), readSeconds: m.readSeconds.WithLabelValues(s.Name),
 		bytes: m.bytes.WithLabelValues(s.Name), samples: m.samples.WithLabelValues(s.Name), room: m.room.WithLabelValues(s.Name),
 	}
-	for _, cause := range []string{causeStopped, causeEnded, causeFailed, causeSignal, causeError} {
+	for _, cause := range ExitCauses() {
 		m.exits.WithLabelValues(s.Name, cause)
 	}
 	return sm.listen
