@@ -21,6 +21,9 @@ import (
 // standInEnv makes the test binary a stapbpf with a bad character: it holds names of faults, one for each text, over and over.
 const standInEnv = "STAP_EXPORTER_TEST_STANDIN"
 
+// standInGate names a file without which the stand-in does not end when it is asked to.
+const standInGate = "STAP_EXPORTER_TEST_STANDIN_GATE"
+
 // This is not in TestMain, because the exporter under test passes its own environment on, and that makes TestMain an exporter.
 func init() {
 	if faults := os.Getenv(standInEnv); faults != "" {
@@ -52,6 +55,11 @@ func standIn(faults, args []string) int {
 	signal.Notify(asked, unix.SIGTERM, unix.SIGINT)
 	go func() {
 		<-asked
+		for gate := os.Getenv(standInGate); gate != ""; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(gate); err == nil {
+				break
+			}
+		}
 		os.RemoveAll(dir)
 		os.Exit(0)
 	}()

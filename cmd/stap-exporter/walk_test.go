@@ -1,0 +1,361 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"stap-exporter/actors"
+	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/script"
+	"stap-exporter/supervisor"
+)
+
+// change is a change of a script's state, as log and events tell it.
+type change struct {
+	script, from, to string
+	cause            actors.Cause
+}
+
+// walk is an exporter whose scripts do what files say: their gates.
+type walk struct {
+	*exporter
+	dir, gates string
+
+	statesInAPI, statesInMetrics, exits map[string]bool
+}
+
+// gated is a script that offers metrics once its gate "up" is there, ends with the code in its gate "exit" until then, and obeys a TERM, once it runs, when its gate "down" is there.
+func (w *walk) gated(base, header string) string {
+	gate := filepath.Join(w.gates, base)
+	return fmt.Sprintf("#!/bin/bash\n%[1]s\nuntil [ -e %[2]s.up ]; do [ ! -e %[2]s.exit ] || exit $(cat %[2]s.exit); sleep 0.02; done\nexport %[3]s=%[2]s.down %[4]s=good\nexec '%[5]s' \"$@\"\n",
+		header, gate, standInGate, standInEnv, os.Args[0])
+}
+
+// gate makes the file that lets a script go on.
+func (w *walk) gate(base, name, text string) {
+	w.t.Helper()
+	path := filepath.Join(w.gates, base+"."+name)
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil { // whole, or not there
+		w.t.Fatal(err)
+	}
+}
+
+// shut takes gates away.
+func (w *walk) shut(base string, names ...string) {
+	for _, name := range names {
+		_ = os.Remove(filepath.Join(w.gates, base+"."+name)) // it may never have been there
+	}
+}
+
+type shownScript struct {
+	State, Module string
+	OSPID         int `json:"os_pid"`
+}
+
+func (w *walk) shown(name string) (s shownScript) {
+	w.t.Helper()
+	p := w.get("/api/v1/scripts/"+name, "")
+	if err := json.Unmarshal([]byte(p.body), &s); err != nil || p.code != 200 {
+		w.t.Fatalf("%s: %d %s", name, p.code, p.body)
+	}
+	return s
+}
+
+// is waits until API and metrics show the script in the state.
+func (w *walk) is(t *testing.T, name string, state script.State) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("API and metrics show %s %s", name, state), func() bool {
+		if w.shown(name).State != state.String() {
+			return false
+		}
+		w.statesInAPI[state.String()] = true
+		own := w.get("/metrics", "").body
+		for each := script.Idle; each <= script.Stopped; each++ {
+			value := 0
+			if each == state {
+				value = 1
+			}
+			if !strings.Contains(own, fmt.Sprintf("\nstap_exporter_script_state{script=%q,state=%q} %d\n", name, each, value)) {
+				return false // it has just gone on
+			}
+		}
+		w.statesInMetrics[state.String()] = true
+		return true
+	})
+}
+
+// logChanges are the changes that the log tells, by script.
+func (w *walk) logChanges() map[string][]change {
+	all := map[string][]change{}
+	for line := range strings.Lines(w.logged()) {
+		var l struct{ Msg, Script, From, State, Cause string }
+		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "script state changed" {
+			all[l.Script] = append(all[l.Script], change{l.Script, l.From, l.State, actors.Cause(l.Cause)})
+		}
+	}
+	return all
+}
+
+func (w *walk) events() (all []supervisor.Event) {
+	w.t.Helper()
+	var reply struct{ Events []supervisor.Event }
+	if err := json.Unmarshal([]byte(w.get("/api/v1/events", "").body), &reply); err != nil {
+		w.t.Fatal(err)
+	}
+	return reply.Events
+}
+
+// eventChanges are the changes that the API tells, by script.
+func (w *walk) eventChanges() map[string][]change {
+	all := map[string][]change{}
+	for _, e := range w.events() {
+		switch e.Kind {
+		case "state-changed":
+			all[e.Script] = append(all[e.Script], change{e.Script, e.From, e.To, actors.Cause(e.Cause)})
+		case "child-ended":
+			w.exits[e.Cause] = true
+		}
+	}
+	return all
+}
+
+// told waits until log and API tell of the changes, in this order, whatever is between them.
+func (w *walk) told(t *testing.T, name string, want ...change) {
+	t.Helper()
+	for where, changes := range map[string]func() map[string][]change{"log": w.logChanges, "API": w.eventChanges} {
+		var got []change
+		in := func() bool {
+			got = changes()[name]
+			rest := want
+			for _, c := range got {
+				if len(rest) > 0 && c == rest[0] {
+					rest = rest[1:]
+				}
+			}
+			return len(rest) == 0
+		}
+		if eventually(t, fmt.Sprintf("the %s tells %v", where, want), in); t.Failed() {
+			t.Logf("%s: %v", where, got)
+		}
+	}
+}
+
+// TestEveryStateAndCause walks all states, all causes of a change and all causes of an end, with stand-ins for SystemTap, and sees each in the log, in the API and in the metrics.
+// What comes at shutdown no client sees, since nobody can ask any more: the log has it, and a test of the supervisor sees the rest.
+func TestEveryStateAndCause(t *testing.T) {
+	needStap(t)
+	w := &walk{gates: t.TempDir(), statesInAPI: map[string]bool{}, statesInMetrics: map[string]bool{}, exits: map[string]bool{}}
+	files := map[string]string{}
+	for base, header := range map[string]string{
+		"demand": "# stap-exporter: keepalive=1", "late": "# stap-exporter: start-timeout=1s", "x-autostart": "",
+		"fails": "", "gone": "", "changed": "", "operated": "", "removed": "", "untouched": "",
+	} {
+		files[base+".stp"] = w.gated(base, header)
+	}
+	w.dir = folder(t, files)
+	w.exporter = startExporter(t, w.dir, "--web.enable-lifecycle", "--read-timeout=2s")
+
+	const (
+		idle, starting, running, stopping, backingOff, stopped = "idle", "starting", "running", "stopping", "backing-off", "stopped"
+	)
+	ask := func(name string) func(*testing.T) {
+		return func(*testing.T) { w.get("/"+name, "") }
+	}
+	open := func(base string, names ...string) func(*testing.T) {
+		return func(*testing.T) {
+			for _, name := range names {
+				w.gate(base, name, "")
+			}
+		}
+	}
+	post := func(name, action string) func(*testing.T) {
+		return func(t *testing.T) {
+			if code := w.post("/api/v1/scripts/" + name + "/" + action); code != 202 {
+				t.Errorf("%s: %d", action, code)
+			}
+		}
+	}
+	// Each step does something to a script, which then takes these changes and, with rests, stays where they lead until the next step.
+	for _, step := range []struct {
+		what, script string
+		do           func(*testing.T)
+		changes      []change // without script
+		rests        bool
+	}{
+		{"begins", "demand.stp", func(*testing.T) {}, []change{{"", idle, idle, actors.CauseSpawned}}, true},
+		{"is asked for", "demand.stp", ask("demand.stp"), []change{{"", idle, starting, actors.CauseRequest}}, true},
+		{"is up, and nobody asks", "demand.stp", open("demand", "up"), []change{{"", starting, running, actors.CauseReady}, {"", running, stopping, actors.CauseKeepalive}}, true},
+		{"ends as told", "demand.stp", open("demand", "down"), []change{{"", stopping, idle, actors.CauseChildEnded}}, true},
+
+		{"begins, autostart", "x-autostart.stp", func(*testing.T) {}, []change{{"", idle, idle, actors.CauseSpawned}, {"", idle, starting, actors.CauseAutostart}}, true},
+		{"is up, autostart", "x-autostart.stp", open("x-autostart", "up"), []change{{"", starting, running, actors.CauseReady}}, true},
+		{"is killed", "x-autostart.stp", func(t *testing.T) {
+			w.shut("x-autostart", "up")
+			w.gate("x-autostart", "exit", "3") // from now on it fails at every start, and is held off longer and longer
+			if err := syscall.Kill(w.shown("x-autostart.stp").OSPID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}, []change{
+			{"", running, backingOff, actors.CauseChildEnded}, {"", backingOff, backingOff, actors.CauseRestarted},
+			{"", backingOff, starting, actors.CauseAutostart}, {"", starting, backingOff, actors.CauseChildEnded},
+		}, false},
+		{"fails again and again", "x-autostart.stp", func(t *testing.T) { w.is(t, "x-autostart.stp", script.BackingOff) }, nil, false},
+
+		{"fails", "fails.stp", func(*testing.T) { w.gate("fails", "exit", "4"); w.get("/fails.stp", "") }, []change{
+			{"", idle, starting, actors.CauseRequest}, {"", starting, backingOff, actors.CauseChildEnded}, {"", backingOff, idle, actors.CauseHoldOffOver},
+		}, true},
+		{"is not up in time", "late.stp", ask("late.stp"), []change{{"", starting, backingOff, actors.CauseChildEnded}}, false},
+
+		{"is up, for its file to go", "gone.stp", func(t *testing.T) { open("gone", "up")(t); w.get("/gone.stp", "") }, []change{{"", starting, running, actors.CauseReady}}, true},
+		{"loses its file", "gone.stp", func(t *testing.T) {
+			if err := os.Remove(filepath.Join(procfs.DefaultRoots().FIFO, w.shown("gone.stp").Module, "__prometheus")); err != nil {
+				t.Fatal(err)
+			}
+			w.get("/gone.stp", "")
+		}, []change{{"", running, stopping, actors.CauseFileGone}}, true},
+		{"has ended after that", "gone.stp", open("gone", "down"), []change{{"", stopping, idle, actors.CauseChildEnded}}, true},
+
+		{"is up, to be changed", "changed.stp", func(t *testing.T) { open("changed", "up")(t); w.get("/changed.stp", "") }, []change{{"", starting, running, actors.CauseReady}}, true},
+		{"is changed", "changed.stp", func(t *testing.T) {
+			path := filepath.Join(w.dir, "changed.stp")
+			if err := os.WriteFile(path+".new", []byte(w.gated("changed", "# version 2")), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(path+".new", path); err != nil {
+				t.Fatal(err)
+			}
+		}, []change{{"", running, stopping, actors.CauseScriptChanged}}, true},
+		{"runs in its new version", "changed.stp", open("changed", "down"), []change{{"", stopping, starting, actors.CauseScriptChanged}, {"", starting, running, actors.CauseReady}}, true},
+		{"ends by itself, having served", "changed.stp", func(t *testing.T) {
+			w.get("/changed.stp", "60")
+			if err := syscall.Kill(w.shown("changed.stp").OSPID, syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		}, []change{{"", running, idle, actors.CauseChildEnded}}, true},
+
+		{"is started by an operator", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, actors.CauseStartAsked}}, true},
+		{"is up, operated", "operated.stp", open("operated", "up"), []change{{"", starting, running, actors.CauseReady}}, true},
+		{"is restarted by an operator", "operated.stp", post("operated.stp", "restart"), []change{{"", running, stopping, actors.CauseRestartAsked}}, true},
+		{"is up again", "operated.stp", open("operated", "down"), []change{{"", stopping, starting, actors.CauseRestartAsked}, {"", starting, running, actors.CauseReady}}, true},
+		{"is stopped by an operator", "operated.stp", post("operated.stp", "stop"), []change{{"", running, stopping, actors.CauseStopAsked}, {"", stopping, idle, actors.CauseChildEnded}}, true},
+		{"is started once more", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, actors.CauseStartAsked}, {"", starting, running, actors.CauseReady}}, true},
+
+		{"is up, to be removed", "removed.stp", func(t *testing.T) { open("removed", "up", "down")(t); w.get("/removed.stp", "") }, []change{{"", starting, running, actors.CauseReady}}, true},
+		{"is removed", "removed.stp", func(t *testing.T) {
+			if err := os.Remove(filepath.Join(w.dir, "removed.stp")); err != nil {
+				t.Fatal(err)
+			}
+		}, []change{{"", running, stopping, actors.CauseRemoved}, {"", stopping, stopped, actors.CauseRemoved}}, false},
+	} {
+		ok := t.Run(strings.ReplaceAll(step.script+" "+step.what, " ", "_"), func(t *testing.T) {
+			step.do(t)
+			for i := range step.changes {
+				step.changes[i].script = step.script
+			}
+			w.told(t, step.script, step.changes...)
+			if step.rests {
+				last := step.changes[len(step.changes)-1].to
+				for state := script.Idle; state <= script.Stopped; state++ {
+					if state.String() == last {
+						w.is(t, step.script, state)
+					}
+				}
+			}
+		})
+		if !ok {
+			t.Fatal("the walk ends here")
+		}
+	}
+	w.sameStream(t)
+
+	if code := w.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	w.nothingLeft()
+	inLog := map[actors.Cause]bool{}
+	statesInLog := map[string]bool{}
+	for _, changes := range w.logChanges() {
+		for _, c := range changes {
+			inLog[c.cause], statesInLog[c.to] = true, true
+		}
+	}
+	for _, cause := range actors.Causes() {
+		if !inLog[cause] {
+			t.Errorf("no change for the cause %q was walked", cause)
+		}
+	}
+	for state := script.Idle; state <= script.Stopped; state++ {
+		name := state.String()
+		if !statesInLog[name] || state != script.Stopped && (!w.statesInAPI[name] || !w.statesInMetrics[name]) {
+			t.Errorf("%s: in the log %v, in the API %v, in the metrics %v", name, statesInLog[name], w.statesInAPI[name], w.statesInMetrics[name])
+		}
+	}
+}
+
+// sameStream checks that log, events and metrics tell the same of every script that is there, and that each cause but those of the shutdown came up.
+func (w *walk) sameStream(t *testing.T) {
+	t.Helper()
+	var logged, told map[string][]change
+	eventually(t, "no script is about to change", func() bool { // x-autostart goes on by itself
+		logged = w.logChanges()
+		told = w.eventChanges()
+		return fmt.Sprint(logged) == fmt.Sprint(told) && fmt.Sprint(w.logChanges()) == fmt.Sprint(logged)
+	})
+	causes := map[actors.Cause]bool{actors.CauseShutdown: true}
+	starts, ends := map[string]int{}, map[string]int{}
+	for _, e := range w.events() {
+		switch {
+		case e.Kind == "state-changed":
+			causes[actors.Cause(e.Cause)] = true
+			if e.To == "starting" {
+				starts[e.Script]++
+			}
+		case e.Kind == "child-ended":
+			ends[e.Script+" "+e.Cause]++
+		}
+	}
+	for _, cause := range actors.Causes() {
+		if !causes[cause] {
+			t.Errorf("no event has the cause %q", cause)
+		}
+	}
+	for _, cause := range supervisor.ExitCauses() {
+		if !w.exits[cause] {
+			t.Errorf("no script ended with the cause %q", cause)
+		}
+	}
+	own := w.get("/metrics", "").body
+	for _, name := range []string{"demand.stp", "fails.stp", "gone.stp", "changed.stp", "operated.stp", "late.stp", "untouched.stp"} {
+		w.counts(t, own, fmt.Sprintf(`stap_exporter_script_starts_total{script=%q}`, name), starts[name])
+		for _, cause := range supervisor.ExitCauses() {
+			w.counts(t, own, fmt.Sprintf(`stap_exporter_script_exits_total{cause=%q,script=%q}`, cause, name), ends[name+" "+cause])
+		}
+	}
+	for _, cause := range []string{"signal", "failed"} {
+		if !regexp.MustCompile(`\nstap_exporter_script_exits_total\{cause="` + cause + `",script="x-autostart.stp"\} [1-9]`).MatchString(own) {
+			t.Errorf("exits of x-autostart.stp: none by %s", cause)
+		}
+	}
+	if slices.Contains(strings.FieldsFunc(own, func(r rune) bool { return r == '"' }), "removed.stp") {
+		t.Error("series of the removed script are left")
+	}
+}
+
+// counts checks the value of one series.
+func (w *walk) counts(t *testing.T, own, series string, want int) {
+	t.Helper()
+	if !strings.Contains(own, "\n"+series+" "+strconv.Itoa(want)+"\n") {
+		t.Errorf("%s is not %d, the number of its events", series, want)
+	}
+}
