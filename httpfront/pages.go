@@ -24,7 +24,7 @@ const (
 //go:embed pages.html
 var pagesSource string
 
-// pages holds the templates "list" and "warming". Nothing in them is fetched from elsewhere.
+// pages holds the templates "list" and "warming". Nothing in them is fetched from elsewhere, and their links are relative: behind a proxy the server may be below a path.
 var pages = template.Must(template.New("pages").Parse(pagesSource))
 
 // pageSecurity lets a page use its own style sheet and nothing else.

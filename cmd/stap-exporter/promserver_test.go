@@ -24,14 +24,17 @@ func peer(t *testing.T, name string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	path, err := filepath.Abs("../../bin/peers/usr/bin/" + name)
-	if err == nil {
-		_, err = os.Stat(path)
+	for _, dir := range []string{"bin", "sbin"} {
+		path, err := filepath.Abs("../../bin/peers/usr/" + dir + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
 	}
-	if err != nil {
-		t.Skipf("%s is not installed: run make test, or internal/devtools/need test", name)
-	}
-	return path
+	t.Skipf("%s is not installed: run make test, or internal/devtools/need test", name)
+	return ""
 }
 
 // promServer is a running Prometheus.
