@@ -21,6 +21,8 @@ var (
 	headerCacheControl = []byte("Cache-Control")
 	valueNosniff       = []byte("nosniff")
 	valueNoStore       = []byte("no-store")
+	headerVary         = []byte("Vary")
+	valueVary          = []byte("Accept, Accept-Encoding")
 
 	scriptSuffix = []byte(".stp")
 )

@@ -37,7 +37,7 @@ func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page) {
 	format := exposition.Negotiate(ctx.Request.Header.Peek(fasthttp.HeaderAccept))
 	gzip := exposition.AcceptsGzip(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))
 	h.SetContentType(format.ContentType())
-	h.Set(fasthttp.HeaderVary, "Accept, Accept-Encoding")
+	h.SetCanonical(headerVary, valueVary)
 	if gzip {
 		h.SetContentEncoding("gzip")
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,12 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+)
+
+// A longer soak: go test ./cmd/stap-exporter -run Soak -v -soak 5m -soak.clients 600
+var (
+	soakTime    = flag.Duration("soak", 10*time.Second, "how long TestSoak asks")
+	soakClients = flag.Int("soak.clients", 12, "how many clients ask for its faulty script")
 )
 
 // A soaker asks for one page back to back, in one of the forms, and holds every reply 200 against the stand-in's promise.
@@ -135,7 +142,7 @@ func TestSoak(t *testing.T) {
 	if p := e.get("/faulty.stp", "60"); p.code != 200 {
 		t.Fatalf("%d %s", p.code, p.body)
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}
+	transport := &http.Transport{MaxIdleConnsPerHost: *soakClients + 8, DisableCompression: true}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: time.Minute}
 	var faulty, dying atomic.Int64
@@ -146,12 +153,12 @@ func TestSoak(t *testing.T) {
 			soakers = append(soakers, &soaker{url: e.url + path, openMetrics: i%2 == 1, gzip: i%4 > 1, client: client, newest: newest, script: script, replies: map[int]int{}})
 		}
 	}
-	add("/faulty.stp", "", &faulty, 12)
+	add("/faulty.stp", "", &faulty, *soakClients)
 	add("/all?name[]=faulty.stp", "faulty.stp", &faulty, 2)
 	add("/dying.stp", "", &dying, 4)
 
 	var clients sync.WaitGroup
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(*soakTime)
 	for _, s := range soakers {
 		clients.Go(func() {
 			for time.Now().Before(end) {
