@@ -12,8 +12,8 @@ import (
 
 // A text begins and ends with the number of its read, so that a torn or mixed one shows. Numbers are written with an offset, in a fixed width: a text is made by copying another and writing over its digits.
 const (
-	offset = 1_000_000_000_000_000 // for numbers and nanoseconds: room for 100 days of either
-	digits = 16
+	Offset = 1_000_000_000_000_000 // for numbers and nanoseconds: room for 100 days of either
+	Digits = 16
 	begin  = "bench_begin "
 	at     = "bench_read_nanoseconds "
 	end    = "bench_end "
@@ -40,13 +40,13 @@ func NewTemplate(size int) *Template {
 	t := &Template{}
 	number := func(name string) int {
 		t.text = append(t.text, name...)
-		t.text = strconv.AppendInt(t.text, offset, 10)
+		t.text = strconv.AppendInt(t.text, Offset, 10)
 		t.text = append(t.text, '\n')
-		return len(t.text) - digits - 1
+		return len(t.text) - Digits - 1
 	}
 	t.begin = number(begin)
 	t.at = number(at)
-	last := len(end) + digits + 1
+	last := len(end) + Digits + 1
 	for i := 0; ; i++ {
 		line := fmt.Appendf(nil, "%s{tid=\"%d\",cpu=\"%d\"} %d\n", Metric, 12000+i, i%8, i*i*977)
 		if len(t.text)+len(line)+last > size {
@@ -71,8 +71,8 @@ func (t *Template) Text(number, now int64) []byte {
 }
 
 func write(to []byte, n int64) {
-	n += offset
-	for i := digits - 1; i >= 0; i-- {
+	n += Offset
+	for i := Digits - 1; i >= 0; i-- {
 		to[i] = byte('0' + n%10)
 		n /= 10
 	}
@@ -84,43 +84,25 @@ type Stamp struct {
 	At     int64 // Monotonic
 }
 
-// Find reads the stamp of a text in whatever form it was rendered. It is an error when a number is missing or when begin and end differ: the text is not whole, or not of one read.
-func Find(text []byte) (Stamp, error) {
-	first, err := find(text, begin)
-	if err != nil {
-		return Stamp{}, err
+// Find reads the stamp of a text in whatever form it was rendered, and says where the digits of its three numbers are. It is an error when one is missing or when begin and end differ: the text is not whole, or not of one read.
+func Find(text []byte) (s Stamp, where []int, err error) {
+	var numbers [3]int64
+	for i, name := range []string{begin, at, end} {
+		n := bytes.Index(text, []byte("\n"+name)) + 1
+		if n == 0 && !bytes.HasPrefix(text, []byte(name)) {
+			return s, nil, fmt.Errorf("no %s", name)
+		}
+		n += len(name)
+		if n+Digits >= len(text) || text[n+Digits] != '\n' {
+			return s, nil, fmt.Errorf("%s: not a line of %d digits", name, Digits)
+		}
+		if numbers[i], err = strconv.ParseInt(string(text[n:n+Digits]), 10, 64); err != nil {
+			return s, nil, fmt.Errorf("%s: %w", name, err)
+		}
+		where = append(where, n)
 	}
-	when, err := find(text, at)
-	if err != nil {
-		return Stamp{}, err
+	if numbers[0] != numbers[2] {
+		return s, nil, fmt.Errorf("begins as read %d and ends as read %d", numbers[0]-Offset, numbers[2]-Offset)
 	}
-	last, err := find(text, end)
-	if err != nil {
-		return Stamp{}, err
-	}
-	if first != last {
-		return Stamp{}, fmt.Errorf("begins as read %d and ends as read %d", first, last)
-	}
-	return Stamp{first, when}, nil
-}
-
-func find(text []byte, name string) (int64, error) {
-	i := bytes.Index(text, []byte("\n"+name))
-	switch {
-	case bytes.HasPrefix(text, []byte(name)):
-		i = 0
-	case i < 0:
-		return 0, fmt.Errorf("no %s", name)
-	default:
-		i++
-	}
-	value := text[i+len(name):]
-	if j := bytes.IndexByte(value, '\n'); j >= 0 {
-		value = value[:j]
-	}
-	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
-	}
-	return n - offset, nil
+	return Stamp{numbers[0] - Offset, numbers[1] - Offset}, where, nil
 }

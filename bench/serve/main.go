@@ -11,33 +11,21 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"stap-exporter/bench/server"
 )
 
 // options are the command line.
 type options struct {
 	kind    string
 	listen  string
-	source  sourceOptions
-	scripts int
-	silent  bool // leave the scripts alone until they are asked for
+	server  server.Options
 	profile profiles
-	proto   bool
-}
-
-// server is one of the compared.
-type server interface {
-	Serve(net.Listener) error
-	Close()
-}
-
-var kinds = map[string]func(options) (server, error){
-	"product": newProduct,
-	"bare":    newBare,
-	"mutex":   newMutex,
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -60,28 +48,25 @@ func run(args []string, stdout, stderr io.Writer) int {
 func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	names := make([]string, 0, len(kinds))
-	for k := range kinds {
-		names = append(names, k)
-	}
-	slices.Sort(names)
 	f.Usage = func() {
-		fmt.Fprintln(stderr, "serve KIND [flags], KIND being one of", names)
+		fmt.Fprintln(stderr, "serve KIND [flags], KIND being one of", strings.Join(server.Kinds(), ", "))
 		f.PrintDefaults()
 	}
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address")
-	f.IntVar(&o.source.size, "size", 3<<10, "bytes of a text, at most 65,000")
-	f.DurationVar(&o.source.cost, "cost", 0, "what a read of the source takes")
-	f.BoolVar(&o.source.spin, "spin", false, "the cost is CPU time, not waiting")
-	f.BoolVar(&o.source.constant, "constant", false, "product: every read gives the same page, made once: neither a text is made nor the gate passed")
-	f.IntVar(&o.scripts, "scripts", 1, "how many scripts")
-	f.BoolVar(&o.silent, "on-demand", false, "product: the scripts run when they are asked for, not from the start")
-	f.BoolVar(&o.proto, "protoactor", false, "product: with protoactor-go's own metrics")
+	f.IntVar(&o.server.Size, "size", 3<<10, "bytes of a text, at most 65,000")
+	f.DurationVar(&o.server.Cost, "cost", 0, "what a read of the source takes")
+	f.BoolVar(&o.server.Spin, "spin", false, "the cost is CPU time, not waiting")
+	f.BoolVar(&o.server.Constant, "constant", false, "product: every read gives the same page, made once: neither a text is made nor the gate passed")
+	f.IntVar(&o.server.Scripts, "scripts", 1, "how many scripts")
+	f.BoolVar(&o.server.OnDemand, "on-demand", false, "product: the scripts run when they are asked for, not from the start")
+	f.BoolVar(&o.server.Protoactor, "protoactor", false, "product: with protoactor-go's own metrics")
+	f.BoolVar(&o.server.TLS, "tls", false, "product: speak TLS, with a certificate made for this run")
+	f.StringVar(&o.server.TextFile, "text", "", "bare: serve what is in this file, and not the text of a stand-in source")
 	f.StringVar(&o.profile.cpu, "cpuprofile", "", "write a CPU profile of the whole run to this file")
 	f.StringVar(&o.profile.mutex, "mutexprofile", "", "write a profile of mutex contention to this file at the end")
 	f.StringVar(&o.profile.block, "blockprofile", "", "write a profile of blocking to this file at the end")
 	f.StringVar(&o.profile.allocs, "memprofile", "", "write a profile of all allocations to this file at the end")
-	if len(args) == 0 || kinds[args[0]] == nil {
+	if len(args) == 0 || !slices.Contains(server.Kinds(), args[0]) {
 		f.Usage()
 		return o, flag.ErrHelp
 	}
@@ -92,9 +77,6 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected %q", f.Args())
 	}
-	if o.source.size > 65000 {
-		return o, fmt.Errorf("-size %d: SystemTap cuts texts at 65,535 bytes, so at most 65,000", o.source.size)
-	}
 	return o, nil
 }
 
@@ -102,6 +84,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 type ready struct {
 	Address string
 	Took    time.Duration // from the start of main to listening
+	CA      string        `json:",omitempty"` // file with the certificate to trust, with -tls
 }
 
 func serve(o options, stdout io.Writer) error {
@@ -116,7 +99,7 @@ func serve(o options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s, err := kinds[o.kind](o)
+	s, err := server.New(o.kind, o.server)
 	if err != nil {
 		return err
 	}
@@ -127,7 +110,7 @@ func serve(o options, stdout io.Writer) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ln) }()
-	if err := json.NewEncoder(stdout).Encode(ready{ln.Addr().String(), time.Since(began)}); err != nil {
+	if err := json.NewEncoder(stdout).Encode(ready{ln.Addr().String(), time.Since(began), s.CA()}); err != nil {
 		return err
 	}
 	select {

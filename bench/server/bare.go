@@ -1,8 +1,9 @@
-package main
+package server
 
 import (
 	"context"
 	"net"
+	"os"
 	"reflect"
 	"sync"
 	"time"
@@ -45,19 +46,31 @@ type silent struct{}
 
 func (silent) Printf(string, ...any) {}
 
+// Serve implements Server.
 func (f *fast) Serve(ln net.Listener) error { return f.http.Serve(ln) }
 
+// Close implements Server.
 func (f *fast) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_ = f.http.ShutdownWithContext(ctx)
 }
 
+// CA implements Server.
+func (f *fast) CA() string { return "" }
+
 var acceptEncoding = []byte(fasthttp.HeaderAcceptEncoding)
 
 // newBare returns the same bytes to everybody: text, or gzip to those who send any Accept-Encoding.
-func newBare(o options) (server, error) {
-	page := newSource(o.source).page()
+func newBare(o Options) (Server, error) {
+	page := newSource(o).page()
+	if o.TextFile != "" {
+		text, err := os.ReadFile(o.TextFile)
+		if err != nil {
+			return nil, err
+		}
+		page = exposition.Check(text, exposition.Options{})
+	}
 	text, gzip := page.Text(), page.GzipText()
 	return newFast(func(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.SetContentType(exposition.FormatText.ContentType())
@@ -71,8 +84,8 @@ func newBare(o options) (server, error) {
 }
 
 // newMutex does without actors: each request takes its turn at the source and reads it for itself.
-func newMutex(o options) (server, error) {
-	src := newSource(o.source)
+func newMutex(o Options) (Server, error) {
+	src := newSource(o)
 	var mu sync.Mutex
 	return newFast(func(ctx *fasthttp.RequestCtx) {
 		mu.Lock()

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -34,14 +34,15 @@ type product struct {
 	front *httpfront.Server
 	tree  *supervisor.Supervisor
 	dir   string
+	tls   bool
 }
 
-func newProduct(o options) (server, error) {
+func newProduct(o Options) (Server, error) {
 	dir, err := makeScripts(o)
 	if err != nil {
 		return nil, err
 	}
-	instance := script.NewInstance(os.Geteuid(), dir, []string{o.listen})
+	instance := script.NewInstance(os.Geteuid(), dir, []string{"127.0.0.1:0"})
 	scan := func() (script.Catalogue, error) {
 		return script.Scan(dir, instance, script.ScanOptions{AllowInsecure: true})
 	}
@@ -49,37 +50,43 @@ func newProduct(o options) (server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(found.Scripts) != o.scripts {
-		return nil, fmt.Errorf("%d scripts of %d are good: %v", len(found.Scripts), o.scripts, found.Refused)
+	if len(found.Scripts) != o.Scripts {
+		return nil, fmt.Errorf("%d scripts of %d are good: %v", len(found.Scripts), o.Scripts, found.Refused)
 	}
 	tree, err := startTree(supervisor.Config{
 		Scripts: found.Scripts, Refused: found.Refused, Scan: scan,
-		ReadTimeout: readTimeout, Logger: zap.NewNop(), Version: "bench", Protoactor: o.proto,
-	}, starter{o.source})
+		ReadTimeout: readTimeout, Logger: zap.NewNop(), Version: "bench", Protoactor: o.Protoactor,
+	}, starter{o})
 	if err != nil {
 		return nil, err
 	}
+	var web *httpfront.WebConfig
+	if o.TLS {
+		if web, err = makeTLS(dir); err != nil {
+			return nil, err
+		}
+	}
 	front := httpfront.New(httpfront.Config{
-		Scripts: tree, ReadTimeout: readTimeout, StartTimeout: startTimeout, Version: "bench", Logger: zap.NewNop(),
+		Scripts: tree, ReadTimeout: readTimeout, StartTimeout: startTimeout, Version: "bench", Logger: zap.NewNop(), Web: web,
 		Telemetry: promhttp.HandlerFor(tree.Gatherer(), promhttp.HandlerOpts{}), TelemetryPath: "/metrics",
-		Events:    func() any { return tree.Events() }, Lifecycle: tree,
+		Events: func() any { return tree.Events() }, Lifecycle: tree,
 	})
-	return &product{front, tree, dir}, nil
+	return &product{front, tree, dir, o.TLS}, nil
 }
 
 // scriptName is the name of script i of several; the first is always there.
 func scriptName(i int) string { return fmt.Sprintf("bench%d.stp", i) }
 
 // makeScripts writes the scripts' files; nothing is in them that matters.
-func makeScripts(o options) (dir string, err error) {
+func makeScripts(o Options) (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "stap-exporter-bench-"); err != nil {
 		return "", err
 	}
 	header := ""
-	if !o.silent {
+	if !o.OnDemand {
 		header = "// stap-exporter: autostart=true\n"
 	}
-	for i := range o.scripts {
+	for i := range o.Scripts {
 		text := header + "probe prometheus {}\n"
 		if err := os.WriteFile(filepath.Join(dir, scriptName(i)), []byte(text), 0o600); err != nil {
 			return "", err
@@ -88,8 +95,18 @@ func makeScripts(o options) (dir string, err error) {
 	return dir, nil
 }
 
+// CA implements Server.
+func (p *product) CA() string {
+	if !p.tls {
+		return ""
+	}
+	return filepath.Join(p.dir, certFile)
+}
+
+// Serve implements Server.
 func (p *product) Serve(ln net.Listener) error { return p.front.Serve(ln) }
 
+// Close implements Server.
 func (p *product) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()

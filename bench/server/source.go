@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -12,28 +12,20 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// sourceOptions say what the stand-in for a script's procfs file is like.
-type sourceOptions struct {
-	size     int
-	cost     time.Duration // of one read
-	spin     bool          // the cost is CPU time
-	constant bool
-}
-
 // source stands in for the file of one running script. Each read gives a new text with a number and a time stamp, which passes the gate as a real one does.
 type source struct {
-	o          sourceOptions
+	o          Options
 	template   *body.Template
 	directives *exposition.Directives
 	number     atomic.Int64
 	same       *exposition.Page // for constant
 }
 
-func newSource(o sourceOptions) *source {
-	s := &source{o: o, template: body.NewTemplate(o.size)}
+func newSource(o Options) *source {
+	s := &source{o: o, template: body.NewTemplate(o.Size)}
 	// As scripts/example.stp has it. A name that is valid is no error.
 	s.directives, _ = exposition.NewDirectives([]exposition.Metadata{{Name: body.Metric, Type: exposition.Untyped, Help: "Read calls by thread and cpu."}})
-	if o.constant {
+	if o.Constant {
 		s.same = s.page()
 	}
 	return s
@@ -56,14 +48,14 @@ func (s *source) Read(ctx context.Context, _ <-chan struct{}) (*exposition.Page,
 // pay takes the time that a read costs.
 func (s *source) pay(ctx context.Context) error {
 	switch {
-	case s.o.cost == 0:
-	case s.o.spin:
-		for until := time.Now().Add(s.o.cost); time.Now().Before(until); {
+	case s.o.Cost == 0:
+	case s.o.Spin:
+		for until := time.Now().Add(s.o.Cost); time.Now().Before(until); {
 			continue
 		}
 	default:
 		select {
-		case <-time.After(s.o.cost):
+		case <-time.After(s.o.Cost):
 		case <-ctx.Done():
 		}
 	}
@@ -77,7 +69,7 @@ func (s *source) Patient() bool { return false }
 func (s *source) Pace() int { return 0 }
 
 // starter runs scripts without processes: each is ready at once.
-type starter struct{ o sourceOptions }
+type starter struct{ o Options }
 
 // Start implements actors.Starter.
 func (s starter) Start(_ script.Script, run uint64, report func(any)) actors.Process {

@@ -1,0 +1,73 @@
+package report
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+)
+
+// Line is one line of a plot.
+type Line struct {
+	Name string
+	X, Y []float64
+}
+
+// Plot is a picture of lines.
+type Plot struct {
+	Title, X, Y string
+	LogX, LogY  bool // values of 0 and below are then left out
+	Lines       []Line
+}
+
+// Draw writes the plot as NAME.svg into dir, which is made.
+func (p Plot) Draw(dir, name string) error {
+	picture := plot.New()
+	picture.Title.Text, picture.X.Label.Text, picture.Y.Label.Text = p.Title, p.X, p.Y
+	picture.Title.Padding = vg.Points(8)
+	picture.Legend.Top = true
+	picture.Add(plotter.NewGrid())
+	if p.LogX {
+		picture.X.Scale, picture.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	}
+	if p.LogY {
+		picture.Y.Scale, picture.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	} else {
+		picture.Y.Min = 0
+	}
+	for i, line := range p.Lines {
+		var xy plotter.XYs
+		for n := range line.X {
+			if p.LogX && line.X[n] <= 0 || p.LogY && line.Y[n] <= 0 {
+				continue
+			}
+			xy = append(xy, plotter.XY{X: line.X[n], Y: line.Y[n]})
+		}
+		if len(xy) == 0 {
+			continue
+		}
+		l, points, err := plotter.NewLinePoints(xy)
+		if err != nil {
+			return fmt.Errorf("plot %q: %w", line.Name, err)
+		}
+		l.Color, points.Color, points.Shape = plotutil.Color(i), plotutil.Color(i), plotutil.Shape(i)
+		l.Width = vg.Points(1.5)
+		picture.Add(l)
+		if len(xy) <= 20 {
+			picture.Add(points)
+		}
+		picture.Legend.Add(line.Name, l)
+	}
+	if !p.LogY {
+		picture.Y.Min = 0
+		picture.Y.Max *= 1.15 // room for the legend
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return picture.Save(7*vg.Inch, 4*vg.Inch, filepath.Join(dir, name+".svg"))
+}

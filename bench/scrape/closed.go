@@ -1,0 +1,161 @@
+package scrape
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"stap-exporter/bench/body"
+)
+
+// Closed scrapes in a closed loop: every connection sends a request as soon as the reply before is there. It shows how much a server can do; its latencies hide what an open loop counts.
+func Closed(ctx context.Context, c Config) (Result, error) {
+	if err := c.check(); err != nil {
+		return Result{}, err
+	}
+	l := &closedLoop{c: c, checker: &checker{what: c.Checks}, tally: newTally(), requests: map[string][][]byte{}}
+	clients := make([]*connection, c.Replicas)
+	for i := range clients {
+		clients[i] = l.newConnection(i)
+		defer clients[i].hangUp()
+		if c.fresh(i) {
+			continue
+		}
+		if err := clients[i].dial(ctx); err != nil {
+			return Result{}, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Duration)
+	defer cancel()
+	began := time.Now()
+	var all sync.WaitGroup
+	for i, each := range clients {
+		all.Go(func() {
+			for n := i; ctx.Err() == nil; n++ {
+				l.once(ctx, each, n%len(c.Paths))
+			}
+		})
+	}
+	all.Wait()
+	return l.tally.result(time.Since(began)), nil
+}
+
+type closedLoop struct {
+	c        Config
+	checker  *checker
+	tally    *tally
+	requests map[string][][]byte
+}
+
+// connection is one client. Only one goroutine uses it.
+type connection struct {
+	loop      *closedLoop
+	number    int
+	dialer    *net.Dialer
+	conn      net.Conn
+	in        *bufio.Reader
+	response  fasthttp.Response
+	requests  [][]byte // by path; shared
+	histories []history
+}
+
+func (l *closedLoop) newConnection(i int) *connection {
+	kind := "none"
+	if n := len(l.c.Accepts); n > 0 {
+		kind = l.c.Accepts[i%n]
+	}
+	requests := l.requests[kind]
+	if requests == nil { // few kinds: shared
+		for _, path := range l.c.Paths {
+			var b bytes.Buffer
+			b.WriteString("GET " + path + " HTTP/1.1\r\nHost: " + l.c.Address + "\r\n")
+			_ = l.c.header(i).Write(&b)
+			b.WriteString("\r\n")
+			requests = append(requests, b.Bytes())
+		}
+		l.requests[kind] = requests
+	}
+	return &connection{loop: l, number: i, dialer: l.c.dialer(i), requests: requests, histories: make([]history, len(l.c.Paths))}
+}
+
+func (c *connection) dial(ctx context.Context) error {
+	conn, err := c.dialer.DialContext(ctx, "tcp", c.loop.c.Address)
+	if err != nil {
+		return err
+	}
+	if c.loop.c.TLS != nil {
+		conn = tls.Client(conn, c.loop.c.TLS)
+	}
+	c.conn = conn
+	if c.in == nil {
+		c.in = bufio.NewReaderSize(conn, 4096)
+	} else {
+		c.in.Reset(conn)
+	}
+	return nil
+}
+
+func (c *connection) hangUp() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// once scrapes, checks and counts. What the end of the run cuts off does not count.
+func (l *closedLoop) once(ctx context.Context, c *connection, path int) {
+	r := reply{sent: body.Monotonic()}
+	err := c.exchange(ctx, path, &r)
+	r.done = body.Monotonic()
+	if ctx.Err() != nil {
+		return
+	}
+	var age int64
+	if err == nil {
+		if age, err = l.checker.check(&c.histories[path], r); err == nil {
+			err = l.c.late(r)
+		}
+	} else {
+		c.hangUp()
+	}
+	l.tally.count(c.number, len(r.body), r.done-r.sent, age, -1, err)
+	if l.c.fresh(c.number) {
+		c.hangUp()
+	}
+}
+
+// patience is how long a reply may take.
+const patience = time.Minute
+
+func (c *connection) exchange(ctx context.Context, path int, r *reply) error {
+	if c.conn == nil {
+		if err := c.dial(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := c.conn.Write(c.requests[path]); err != nil {
+		return err
+	}
+	if err := c.response.Read(c.in); err != nil {
+		return err
+	}
+	if c.response.ConnectionClose() {
+		defer c.hangUp()
+	}
+	h := &c.response.Header
+	r.status, r.contentType, r.encoding, r.body = c.response.StatusCode(), string(h.ContentType()), string(h.ContentEncoding()), c.response.Body()
+	if n := h.ContentLength(); n >= 0 && n != len(r.body) {
+		return errors.New("body is shorter than its header says")
+	}
+	return nil
+}

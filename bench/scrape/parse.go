@@ -1,0 +1,47 @@
+package scrape
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/prometheus/prometheus/model/textparse"
+)
+
+// parse reads a body as a Prometheus server does: with its own parser, and by the content type. With samples it returns the value of each series.
+func parse(text []byte, contentType string, samples bool) (map[string]float64, error) {
+	p, err := textparse.New(text, contentType, nil, textparse.ParserOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("content type %q: %w", contentType, err)
+	}
+	var all map[string]float64
+	if samples {
+		all = map[string]float64{}
+	}
+	n := 0
+	for {
+		entry, err := p.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if entry != textparse.EntrySeries {
+			continue
+		}
+		n++
+		if samples {
+			series, _, v := p.Series()
+			if math.IsNaN(v) {
+				continue
+			}
+			all[string(series)] = v
+		}
+	}
+	if n == 0 {
+		return nil, errors.New("no sample")
+	}
+	return all, nil
+}
