@@ -15,6 +15,9 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 PKG ?= ./...
+# Modules of their own, so that the product does not depend on what they need.
+MODULES := bench internal/exposition/oracle
+MODULE ?= $(if $(filter ./...,$(PKG)),$(MODULES))
 
 export PATH := $(CURDIR)/bin/peers/usr/bin:$(PATH)
 
@@ -42,6 +45,7 @@ test: go ## run all tests, real SystemTap and the race detector included (fewer:
 	@$(NEED) test
 	go vet $(PKG)
 	CGO_ENABLED=1 go test -race -timeout 30m $(EXEC) $(PKG)
+	for m in $(MODULE); do (cd $$m; go vet ./...; CGO_ENABLED=1 go test -race ./...); done
 
 .PHONY: test-vm
 test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first (fewer: ARGS="-scenario output")
@@ -50,14 +54,14 @@ test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it b
 
 .PHONY: lint
 lint: go $(GOLANGCI) ## check style, imports and formatting
-	$(GOLANGCI) run
+	for m in . $(MODULES); do (cd $$m; $(abspath $(GOLANGCI)) run); done
 
 .PHONY: check
 check: lint test ## what CI runs: lint, then test
 
 .PHONY: fmt
 fmt: go $(GOLANGCI) ## format the code
-	$(GOLANGCI) fmt
+	for m in . $(MODULES); do (cd $$m; $(abspath $(GOLANGCI)) fmt); done
 
 .PHONY: bench
 bench: go ## run the micro-benchmarks
