@@ -42,11 +42,14 @@ type apiDone struct {
 	Action string `json:"action"` // start, stop or restart: the script was told
 }
 
+// actions are what can be done to a script by POST.
+var actions = map[string]func(Lifecycle, string) error{
+	"start": Lifecycle.StartScript, "stop": Lifecycle.StopScript, "restart": Lifecycle.RestartScript,
+}
+
 // act returns what does action to the script called name, and false when there is no such action.
 func (s *Server) act(name, action string) (fasthttp.RequestHandler, bool) {
-	do, ok := map[string]func(Lifecycle, string) error{
-		"start": Lifecycle.StartScript, "stop": Lifecycle.StopScript, "restart": Lifecycle.RestartScript,
-	}[action]
+	do, ok := actions[action]
 	return func(ctx *fasthttp.RequestCtx) {
 		if why := s.barred(ctx); why != "" {
 			writeJSON(ctx, fasthttp.StatusForbidden, apiError{why})

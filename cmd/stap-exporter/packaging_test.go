@@ -7,13 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
-
-const manPage = "../../packaging/man/stap-exporter.8"
 
 // install runs packaging/install for root below dir, and returns what it says.
 func install(t *testing.T, dir, direction string, env ...string) string {
@@ -103,32 +100,5 @@ func TestDefaults(t *testing.T) {
 	opts, _, err := parseFlags(strings.Fields(string(out)), os.Stdout)
 	if err != nil || opts.keepalive.Seconds() != 300 || !slices.Equal(opts.listen, []string{":9900"}) {
 		t.Errorf("%q: %+v, %v", out, opts, err)
-	}
-}
-
-// The man page is free of mistakes and names every flag.
-func TestManPage(t *testing.T) {
-	source, err := os.ReadFile(manPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	groff := exec.Command("groff", "-man", "-ww", "-b", "-z", "-Tutf8", manPage)
-	if out, err := groff.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("groff: %v\n%s", err, out)
-	}
-	page := strings.ReplaceAll(string(source), `\-`, "-")
-	var help bytes.Buffer
-	for _, command := range [][]string{{"--help"}, {"check", "--help"}, {"doctor", "--help"}} {
-		if _, done, err := parseFlags(command, &help); !done || err != nil {
-			t.Fatalf("%q: %v", command, err)
-		}
-	}
-	for _, flag := range regexp.MustCompile(`--(?:\[no-\])?([a-z]+(?:[.-][a-z]+)*)`).FindAllStringSubmatch(help.String(), -1) {
-		if strings.HasPrefix(flag[1], "help-") {
-			continue // of kingpin, for those who write man pages
-		}
-		if !regexp.MustCompile(`--` + regexp.QuoteMeta(flag[1]) + `\b`).MatchString(page) {
-			t.Errorf("the man page does not name --%s", flag[1])
-		}
 	}
 }
