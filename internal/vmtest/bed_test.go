@@ -74,6 +74,7 @@ func newBed(t *testing.T) *bed {
 func (b *bed) programs() {
 	b.t.Helper()
 	b.copy("start", filepath.Join(b.in, "start"), 0o755)
+	b.project()
 	exporter := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=vmtest", "-o", b.in + "/stap-exporter", "stap-exporter/cmd/stap-exporter"}
 	if *binary != "" {
 		b.copy(*binary, filepath.Join(b.in, "stap-exporter"), 0o755)
@@ -93,6 +94,23 @@ func (b *bed) programs() {
 			b.t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
+}
+
+// project puts what "make install" installs into /in/project, with a script that the guest can compile.
+func (b *bed) project() {
+	b.t.Helper()
+	for _, file := range []string{"packaging/install", "packaging/default/stap-exporter", "packaging/man/stap-exporter.8", "packaging/systemd/stap-exporter.service", "packaging/systemd/stap-exporter.socket"} {
+		to := filepath.Join(b.in, "project", file)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			b.t.Fatal(err)
+		}
+		b.copy(filepath.Join("../..", file), to, 0o755)
+	}
+	scripts := filepath.Join(b.in, "project", "scripts")
+	if err := os.MkdirAll(scripts, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	b.copy("scripts/counting.stp", filepath.Join(scripts, "counting.stp"), 0o644)
 }
 
 func (b *bed) copy(from, to string, mode os.FileMode) {

@@ -22,6 +22,7 @@ var scenarios = []struct {
 	{"doctor: the packaged SystemTap on this kernel", doctorPackaged},
 	{"doctor: what a host lacks", doctorLacks},
 	{"keepalive: stops and starts", keepaliveChurn},
+	{"service: under systemd", systemdService},
 	{"clients: 16 on one script for 20 s", manyClients},
 	{"life: on demand, one stage", onDemandOneStage},
 	{"life: on demand, two stages", onDemandTwoStage},

@@ -1,0 +1,196 @@
+//go:build vm
+
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// service is the exporter as systemd runs it, by the units that are installed.
+type service struct {
+	*exporter
+	t *testing.T
+}
+
+const unit = "stap-exporter.service"
+
+// systemctl runs it; what it says is wanted when it fails.
+func (s *service) systemctl(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command("systemctl", args...).CombinedOutput()
+	if err != nil {
+		journal, _ := exec.Command("journalctl", "-n", "40", "-o", "cat", "-u", unit).CombinedOutput()
+		s.t.Fatalf("systemctl %q: %v\n%s\n%s", args, err, out, journal)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (s *service) show(property string) string {
+	s.t.Helper()
+	return s.systemctl("show", "--value", "-p", property, unit)
+}
+
+// has waits for a property's value.
+func (s *service) has(property, value string) {
+	s.t.Helper()
+	got := ""
+	eventually(s.t, property+"="+value, func() bool {
+		got = s.show(property)
+		return got == value
+	}, func() string { return "it is " + got })
+}
+
+// options writes /etc/default/stap-exporter as an operator does.
+func (s *service) options(options string) {
+	s.t.Helper()
+	if err := os.WriteFile("/etc/default/stap-exporter", []byte("PORT=\"-p 9900\"\nKEEPALIVE=\"-k 300\"\nSCRIPTS=\nOPTIONS=\""+options+"\"\n"), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// loadedNow are the modules of the service's scripts, whatever its instance is called.
+func loadedNow(script string) (names []string) {
+	for _, m := range modules("stap_exporter_") {
+		if strings.Contains(m, "_"+script+"_") {
+			names = append(names, m)
+		}
+	}
+	return names
+}
+
+// installed installs the units by what "make install" calls, with settings for this guest.
+func installed(t *testing.T, env ...string) *service {
+	t.Helper()
+	install := exec.Command("/in/project/packaging/install", "to")
+	install.Env = append(os.Environ(), "BINARY=/in/stap-exporter", "PREFIX=/usr/local")
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("install: %v\n%s", err, out)
+	}
+	s := &service{&exporter{t: t, url: "http://localhost:9900"}, t}
+	dropIn := "/run/systemd/system/" + unit + ".d"
+	env = append([]string{"SYSTEMTAP_RUNTIME=" + os.Getenv("SYSTEMTAP_RUNTIME"), "SYSTEMTAP_TAPSET=" + os.Getenv("SYSTEMTAP_TAPSET")}, env...)
+	text := "[Service]\n"
+	for _, e := range env {
+		text += "Environment=" + e + "\n"
+	}
+	bpf := "// stap-exporter: runtime=bpf\nglobal n, ticks\nprobe timer.ms(50) { ticks[0]++ }\nprobe prometheus { n[0]++; @prometheus_dump_array1(n, \"seq\", \"name\"); @prometheus_dump_array1(ticks, \"ticks\", \"name\") }\n"
+	if err := errors.Join(os.MkdirAll(dropIn, 0o755), os.WriteFile(dropIn+"/vm.conf", []byte(text), 0o644), os.WriteFile("/etc/stap-exporter/bpf.stp", []byte(bpf), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	s.systemctl("daemon-reload")
+	t.Cleanup(func() {
+		s.systemctl("stop", "stap-exporter.socket", unit)
+		if t.Failed() {
+			journal, _ := exec.Command("journalctl", "-o", "cat", "-u", unit).CombinedOutput()
+			t.Logf("journal:\n%s", journal)
+		}
+		_ = os.RemoveAll(dropIn)
+	})
+	return s
+}
+
+// systemdService lives the life of the service under the real systemd, hardening and all, with a kernel module and a bpf program.
+func systemdService(t *testing.T) {
+	s := installed(t)
+	s.options("--runtime=kernel --log.level=debug")
+	begun := time.Now()
+	s.systemctl("start", unit) // returns when the service has said that it is ready
+	note(t, "start %s", seconds(time.Since(begun)))
+	s.has("ActiveState", "active")
+	s.has("StatusText", "serving 2 scripts")
+
+	runs := func() {
+		t.Helper()
+		if p := s.metrics("/counting.stp"); !countingText.MatchString(p.body) || len(loadedNow("counting")) != 1 {
+			t.Errorf("as a kernel module: %q, loaded: %q", p.body, loadedNow("counting"))
+		}
+		if p := s.metrics("/bpf.stp"); seqOf(t, p.body) < 1 || len(loadedNow("bpf")) != 0 {
+			t.Errorf("as a bpf program: %q, loaded: %q", p.body, loadedNow("bpf"))
+		}
+	}
+	runs()
+	if files, _ := filepath.Glob("/var/tmp/systemtap-*/*"); len(files) > 0 {
+		t.Errorf("its FIFOs are not in a /var/tmp of its own: %q", files)
+	}
+
+	// A reload is said and done by the time systemctl returns to say so.
+	before := s.show("MainPID")
+	s.systemctl("reload", unit)
+	s.has("StatusText", "reloaded")
+	if s.show("MainPID") != before {
+		t.Error("the reload restarted it")
+	}
+
+	// Killed: its guardian removes what it left, and systemd starts it again.
+	s.systemctl("kill", "--kill-whom=main", "--signal=KILL", unit)
+	begun = time.Now()
+	s.has("NRestarts", "1")
+	s.has("ActiveState", "active")
+	runs()
+	note(t, "KILL to metrics %s", seconds(time.Since(begun)))
+
+	begun = time.Now()
+	s.systemctl("stop", unit)
+	note(t, "stop %s", seconds(time.Since(begun)))
+	s.ended()
+
+	// By the socket: the first request starts it, and one that comes while it restarts waits.
+	s.options("--runtime=kernel --web.systemd-socket")
+	s.systemctl("start", "stap-exporter.socket")
+	if state := s.show("ActiveState"); state != "inactive" {
+		t.Errorf("before the first request it is %s", state)
+	}
+	runs()
+	if got := s.show("ActiveState"); got != "active" {
+		t.Errorf("after a request it is %s", got)
+	}
+	restarted := make(chan error, 1)
+	go func() { restarted <- exec.Command("systemctl", "restart", unit).Run() }()
+	for asked, done := 0, false; !done; asked++ {
+		select {
+		case err := <-restarted:
+			if err != nil {
+				t.Errorf("restart: %v", err)
+			}
+			note(t, "%d requests during a restart", asked)
+			done = true
+		default:
+		}
+		reply, err := http.Get(s.url + "/-/healthy")
+		if err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset by peer") { // one that was in flight
+			t.Fatalf("during a restart: %v", err)
+		}
+		if err == nil {
+			reply.Body.Close()
+		}
+	}
+	runs()
+	s.systemctl("stop", "stap-exporter.socket", unit)
+	s.ended()
+}
+
+// ended checks the end of the service, and that nothing is left of it.
+func (s *service) ended() {
+	s.t.Helper()
+	for property, want := range map[string]string{"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"} {
+		if got := s.show(property); got != want {
+			s.t.Errorf("%s=%s, want %s", property, got, want)
+		}
+	}
+	if left := loadedNow("counting"); len(left) > 0 {
+		s.t.Errorf("modules left: %q", left)
+	}
+	for _, p := range processes() {
+		if group, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.pid)); strings.Contains(string(group), unit) {
+			s.t.Errorf("left: %d %s", p.pid, p.line)
+		}
+	}
+}
