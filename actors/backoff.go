@@ -9,25 +9,21 @@ const (
 	firstHoldOff   = time.Second
 	longestHoldOff = 5 * time.Minute
 	healthAfter    = 10 * time.Minute // a run that was ready for this long makes the next hold-off a first one again
+	crashLoopAfter = 5                // quick ends in a row make a crash loop
 )
 
-// backoff counts the quick ends of a script's runs in a row. The zero value is ready.
+// backoff counts the quick ends of a script's runs in a row: those of runs that were not ready for healthAfter. The zero value is ready.
 type backoff struct{ failures int }
 
-// recovered forgets earlier failures after a run that was ready for long.
-func (b *backoff) recovered(ready time.Duration) {
-	if ready >= healthAfter {
-		b.failures = 0
+// next returns how long to hold off after one more quick end: 1 s, doubling, with up to a fifth on top so that scripts that fell together do not rise together; in a crash loop the longest.
+func (b *backoff) next() time.Duration {
+	b.failures++
+	if b.looping() {
+		return longestHoldOff
 	}
+	d := firstHoldOff << (b.failures - 1)
+	return d + rand.N(d/5+1)
 }
 
-// next returns how long to hold off after a run that was ready this long: 1 s, doubling up to 5 min, with up to a fifth on top so that scripts that fell together do not rise together.
-func (b *backoff) next(ready time.Duration) time.Duration {
-	b.recovered(ready)
-	d := longestHoldOff
-	if b.failures < 9 { // 1 s << 9 is past the longest
-		d = min(firstHoldOff<<b.failures, longestHoldOff)
-	}
-	b.failures++
-	return min(d+rand.N(d/5+1), longestHoldOff)
-}
+// looping tells that the script is in a crash loop.
+func (b *backoff) looping() bool { return b.failures >= crashLoopAfter }

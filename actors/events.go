@@ -69,9 +69,21 @@ type VersionRefused struct {
 	Reason string
 }
 
-func (ScriptReplaced) event() {}
-func (VersionRefused) event() {}
-func (StateChanged) event()   {}
-func (ReadEnded) event()      {}
-func (ChildEnded) event()     {}
-func (ActorFailed) event()    {}
+// CrashLoopChanged is published when a crash loop begins or ends.
+type CrashLoopChanged struct {
+	Time      time.Time
+	Script    string
+	Looping   bool          // it begins
+	QuickEnds int           // in a row
+	Cause     string        // "quick ends"; of its end: "healthy", "script changed", "operator"
+	HoldOff   time.Duration // while it lasts
+	Reason    string        // of the last end, several lines
+}
+
+func (CrashLoopChanged) event() {}
+func (ScriptReplaced) event()   {}
+func (VersionRefused) event()   {}
+func (StateChanged) event()     {}
+func (ReadEnded) event()        {}
+func (ChildEnded) event()       {}
+func (ActorFailed) event()      {}

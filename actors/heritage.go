@@ -30,8 +30,10 @@ type heritage struct {
 	read      *read     // the read whose file is not closed yet, else nil
 
 	backoff backoff
-	retryAt time.Time // nothing starts before
-	reason  string    // why the latest run ended
+	heldFor time.Duration   // the latest hold-off
+	retryAt time.Time       // nothing starts before
+	reason  string          // why the latest run ended
+	history *script.History // of the ends of runs
 
 	timers   uint64 // number of the latest timer: an older one that still goes off is ignored
 	shutdown bool   // Shutdown came

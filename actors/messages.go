@@ -101,6 +101,9 @@ type ReadDue struct{ Read uint64 }
 // KeepaliveExpired says that the keepalive timer went off. From: that timer. Handled in Running.
 type KeepaliveExpired struct{ Timer uint64 }
 
+// RunProvedHealthy says that a run has been ready for so long that the quick ends before it count no more. From: its timer. Handled in Running.
+type RunProvedHealthy struct{ Run uint64 }
+
 // HoldOffExpired says that the back-off is over. From: its timer. Handled in BackingOff.
 type HoldOffExpired struct{ Timer uint64 }
 

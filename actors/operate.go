@@ -1,10 +1,6 @@
 package actors
 
-import (
-	"time"
-
-	"stap-exporter/internal/script"
-)
+import "stap-exporter/internal/script"
 
 // barred says why nothing may start the script: it is refused, or an operator stopped it. nil: it may start.
 func (a *scriptActor) barred() error {
@@ -52,7 +48,7 @@ func (a *scriptActor) restartNow() {
 // release ends what keeps the script from starting, and tells whether it may start.
 func (a *scriptActor) release() bool {
 	a.her.held = false
-	a.her.backoff, a.her.retryAt = backoff{}, time.Time{}
+	a.forgive("operator")
 	return !a.her.shutdown && a.barred() == nil
 }
 

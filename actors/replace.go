@@ -1,10 +1,6 @@
 package actors
 
-import (
-	"time"
-
-	"stap-exporter/internal/script"
-)
+import "stap-exporter/internal/script"
 
 // newVersion is what the script's file holds while an older version of it runs.
 type newVersion struct {
@@ -30,7 +26,7 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 	if a.her.shutdown {
 		return
 	}
-	a.her.backoff, a.her.retryAt = backoff{}, time.Time{}
+	a.forgive("script changed")
 	a.killTrial() // of a version before
 	a.her.pending = nil
 	if m.Version != a.her.version {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -35,8 +37,12 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	a.endRead()
 	a.disarm()
 	reason := m.Exit.Reason()
+	a.her.history = a.her.history.With(endOf(m, now, lasted, reason))
 	a.her.listen(ChildEnded{now, a.her.script.Name, m.Run, m.Exit.Stopped, lasted, m.Exit, reason, m.Exit.Leftovers})
 
+	if a.health() >= healthAfter {
+		a.forgive("healthy")
+	}
 	a.takePending()
 	if a.state == script.Stopping {
 		a.stopped()
@@ -95,7 +101,6 @@ func (a *scriptActor) waitForRun() {
 
 // stopped goes on after a run that was told to end.
 func (a *scriptActor) stopped() {
-	a.her.backoff.recovered(a.health())
 	switch {
 	case a.her.shutdown:
 		if a.her.trial == nil {
@@ -114,9 +119,39 @@ func (a *scriptActor) stopped() {
 	}
 }
 
-// holdOff sets the moment before which nothing starts.
+// holdOff counts a quick end, and sets the moment before which nothing starts.
 func (a *scriptActor) holdOff() {
-	a.her.retryAt = a.cfg.Clock.Now().Add(a.her.backoff.next(a.health()))
+	a.her.heldFor = a.her.backoff.next()
+	a.her.retryAt = a.cfg.Clock.Now().Add(a.her.heldFor)
+	if a.her.backoff.failures == crashLoopAfter {
+		a.her.listen(CrashLoopChanged{Time: a.cfg.Clock.Now(), Script: a.her.script.Name, Looping: true, QuickEnds: crashLoopAfter, Cause: "quick ends", HoldOff: a.her.heldFor, Reason: a.her.reason})
+	}
+}
+
+// forgive forgets the quick ends so far. cause says why, in fixed words.
+func (a *scriptActor) forgive(cause string) {
+	b := a.her.backoff
+	a.her.backoff, a.her.retryAt = backoff{}, time.Time{}
+	if b.looping() {
+		a.her.listen(CrashLoopChanged{Time: a.cfg.Clock.Now(), Script: a.her.script.Name, QuickEnds: b.failures, Cause: cause})
+	}
+}
+
+// runProvedHealthy ends a crash loop while the run goes on.
+func (a *scriptActor) runProvedHealthy(m RunProvedHealthy) {
+	if m.Run != a.her.run || a.state != script.Running {
+		return
+	}
+	a.forgive("healthy")
+	a.publish()
+}
+
+// awaitHealth looks at the run again when it has been ready for long.
+func (a *scriptActor) awaitHealth() {
+	if a.her.backoff.failures > 0 {
+		healthy, tell := RunProvedHealthy{a.her.run}, a.tell
+		a.cfg.Clock.AfterFunc(healthAfter, func() { tell(healthy) })
+	}
 }
 
 // health is how long the latest run was ready.
@@ -125,4 +160,14 @@ func (a *scriptActor) health() time.Duration {
 		return 0
 	}
 	return a.cfg.Clock.Now().Sub(a.her.readyAt)
+}
+
+// endOf is a run's end for the history.
+func endOf(m ProcessExited, now time.Time, lasted time.Duration, reason string) script.End {
+	e := m.Exit
+	end := script.End{Time: now, Run: m.Run, Cause: e.Cause(), Code: e.Code, Lasted: lasted, Ready: e.Ready, Output: e.Tail, Reason: reason}
+	if e.Signal != 0 {
+		end.Signal = unix.SignalName(e.Signal)
+	}
+	return end
 }

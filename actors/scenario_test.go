@@ -142,6 +142,8 @@ func (w *world) listen(e Event) {
 		w.printf("script replaced")
 	case VersionRefused:
 		w.printf("new version refused: %s", e.Reason)
+	case CrashLoopChanged:
+		w.printf("crash loop: %v (%s) after %d quick ends", e.Looping, e.Cause, e.QuickEnds)
 	case ActorFailed:
 		w.printf("bug: %s", e.Reason)
 	}
@@ -308,6 +310,15 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "status":
 		s := w.her.board.Load()
 		w.printf("%s held=%v new version=%q reason=%q", s.State, s.Held, s.NewVersion, s.Reason)
+	case "history":
+		s := w.her.board.Load()
+		w.printf("%s crash loop=%v quick ends=%d held off=%v", s.State, s.CrashLoop, s.QuickEnds, s.HoldOff.Truncate(time.Minute)) // without the jitter
+		for c := range script.EndCauses {
+			w.printf("%s %d", c, s.History.Counts[c])
+		}
+		for _, e := range s.History.Last {
+			w.printf("run %d at %d s lasted %v: %s, code %d", e.Run, e.Time.Unix()-1_000_000, e.Lasted.Truncate(time.Minute), e.Cause, e.Code)
+		}
 	case "start":
 		w.deliver(StartNow{})
 	case "stop":

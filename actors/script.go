@@ -156,6 +156,8 @@ func (a *scriptActor) handle(message any) {
 		a.processExited(m)
 	case KeepaliveExpired:
 		a.keepaliveExpired(m)
+	case RunProvedHealthy:
+		a.runProvedHealthy(m)
 	case HoldOffExpired:
 		a.holdOffExpired(m)
 	case Shutdown:

@@ -32,6 +32,7 @@ import (
 //	running      ReadExpired        answers those of this read; gives it up where the script survives that  -
 //	running      ReadDue            the pause after a read is over: begins the next one                     -
 //	running      KeepaliveExpired   on-demand, unused: the run is stopped                                   stopping
+//	running      RunProvedHealthy   quick ends before it are forgotten, and a crash loop with them           -
 //	running      ProcessExited      held off; on-demand that served and ended with exit 0: not              backing-off, idle
 //	running      ReplaceScript      the new version is tried; a program: the run is stopped                 stopping
 //	running      TrialEnded         good: the run is stopped, the next is of the new version; else said     stopping
@@ -57,6 +58,7 @@ import (
 //	stopped      ReadMetrics        answered at once                                                        -
 //
 // When the child of an autostart script ends, the actor fails: it panics with a childEnded, the supervisor restarts it, and the reborn actor begins in backing-off.
+// Five quick ends in a row are a crash loop: a mark on the script, no state of its own, since what may happen next is what may happen in back-off, which is the longest from then on. The mark goes with the back-off: after long health, with a new version, or by an operator.
 // A script that is refused (see script.Script) is idle until shutdown and answers with why.
 // After a panic that is a bug, the reborn actor begins in stopping while there is a child, else in backing-off. KillChild reaches the child in any state.
 var transitions = map[script.State][]script.State{
@@ -92,10 +94,15 @@ func (a *scriptActor) become(to script.State, cause Cause) {
 
 // publish makes the actor's status visible to the outside.
 func (a *scriptActor) publish() {
+	holdOff := time.Duration(0)
+	if a.state == script.BackingOff {
+		holdOff = a.her.heldFor
+	}
 	a.her.board.Store(&script.Status{
 		Script: a.her.script, State: a.state, Since: a.since, Activity: a.activity,
 		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID, LastStart: a.her.lastStart, Requests: a.her.requests,
 		Held: a.her.held, NewVersion: a.her.pending.String(),
+		HoldOff: holdOff, QuickEnds: a.her.backoff.failures, CrashLoop: a.her.backoff.looping(), History: a.her.history,
 	})
 }
 
@@ -130,6 +137,7 @@ func (a *scriptActor) becomeRunning(source Source, compiled bool) {
 	a.become(script.Running, CauseReady)
 	a.her.readyAt, a.resting = a.since, false
 	a.armKeepalive(a.keepalive())
+	a.awaitHealth()
 	a.warming.moveTo(&a.next)
 	a.readNext()
 }

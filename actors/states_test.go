@@ -77,6 +77,7 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"ReadExpired":      func(w *world) any { return ReadExpired{w.her.reads} },
 		"ReadDue":          func(w *world) any { return ReadDue{w.her.reads} },
 		"KeepaliveExpired": func(w *world) any { return KeepaliveExpired{w.actor.timer} },
+		"RunProvedHealthy": func(w *world) any { return RunProvedHealthy{w.her.run} },
 		"HoldOffExpired":   func(w *world) any { return HoldOffExpired{w.actor.timer} },
 		"old timers":       func(w *world) any { return HoldOffExpired{w.actor.timer - 1} },
 		"Shutdown":         func(*world) any { return Shutdown{} },

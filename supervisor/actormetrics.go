@@ -29,7 +29,7 @@ type actorMetrics struct {
 }
 
 // messageTypes are the values of the label type, in the order of typeOf.
-var messageTypes = [...]string{"ReadMetrics", "ReadFinished", "ReadExpired", "ProcessProgressed", "ProcessReady", "ProcessExited", "KeepaliveExpired", "HoldOffExpired", "Shutdown", "KillChild", "lifecycle", "ReadDue", "ReplaceScript", "TrialEnded", "StartNow", "StopNow", "RestartNow", "AskerLeft", "other"}
+var messageTypes = [...]string{"ReadMetrics", "ReadFinished", "ReadExpired", "ProcessProgressed", "ProcessReady", "ProcessExited", "KeepaliveExpired", "HoldOffExpired", "Shutdown", "KillChild", "lifecycle", "ReadDue", "ReplaceScript", "TrialEnded", "StartNow", "StopNow", "RestartNow", "AskerLeft", "RunProvedHealthy", "other"}
 
 func typeOf(m any) int {
 	switch m.(type) {
@@ -69,8 +69,10 @@ func typeOf(m any) int {
 		return 16
 	case actors.AskerLeft:
 		return 17
-	default:
+	case actors.RunProvedHealthy:
 		return 18
+	default:
+		return 19
 	}
 }
 

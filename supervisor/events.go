@@ -14,7 +14,7 @@ const keptEvents = 1000
 type Event struct {
 	Time      time.Time `json:"time"`
 	Script    string    `json:"script"`
-	Kind      string    `json:"kind"` // state-changed, child-ended, script-replaced, version-refused, actor-failed
+	Kind      string    `json:"kind"` // state-changed, child-ended, script-replaced, version-refused, crash-loop-began, crash-loop-ended, actor-failed
 	From      string    `json:"from,omitempty"`
 	To        string    `json:"to,omitempty"`
 	Cause     string    `json:"cause,omitempty"` // of a change of state; of an end: stopped, ended, failed, signal, error
@@ -39,11 +39,17 @@ func (r *eventRing) listen(e actors.Event) {
 		out := Event{Time: e.Time, Script: e.Script, Kind: "state-changed", From: e.From.String(), To: e.To.String(), Cause: string(e.Cause), Run: e.Run, OSPID: e.OSPID}
 		r.add(out)
 	case actors.ChildEnded:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: "child-ended", Cause: causeOf(e.Exit), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: "child-ended", Cause: e.Exit.Cause().String(), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
 	case actors.ScriptReplaced:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "script-replaced"})
 	case actors.VersionRefused:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "version-refused", Reason: e.Reason})
+	case actors.CrashLoopChanged:
+		kind := "crash-loop-ended"
+		if e.Looping {
+			kind = "crash-loop-began"
+		}
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: kind, Cause: e.Cause, Reason: e.Reason})
 	case actors.ActorFailed:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "actor-failed", Reason: e.Reason})
 	}

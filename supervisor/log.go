@@ -33,6 +33,12 @@ func (l *scriptLog) listen(e actors.Event) {
 		l.log.Info("script replaced by a new version of its file", zap.String("script", l.script))
 	case actors.VersionRefused:
 		l.log.Warn("new version of a script refused, the old one runs on", zap.String("script", l.script), zap.String("reason", e.Reason))
+	case actors.CrashLoopChanged:
+		if e.Looping {
+			l.log.Warn("script is in a crash loop", zap.String("script", l.script), zap.Int("quick_ends", e.QuickEnds), zap.Duration("retry_every", e.HoldOff), zap.String("reason", e.Reason))
+			return
+		}
+		l.log.Info("script is in a crash loop no more", zap.String("script", l.script), zap.Int("quick_ends", e.QuickEnds), zap.String("cause", e.Cause))
 	case actors.ActorFailed:
 		l.log.Error("script actor failed", zap.String("script", e.Script), zap.String("error", e.Reason), zap.String("stack", e.Stack))
 	}

@@ -63,33 +63,12 @@ func newMetrics(version string, statuses func() []*script.Status) *metrics {
 	return m
 }
 
-// causes of an end, as the exits metric has them.
-const (
-	causeStopped = "stopped"
-	causeEnded   = "ended"
-	causeFailed  = "failed"
-	causeSignal  = "signal"
-	causeError   = "error"
-)
-
-// ExitCauses returns all of them.
-func ExitCauses() []string {
-	return []string{causeStopped, causeEnded, causeFailed, causeSignal, causeError}
-}
-
-func causeOf(e stap.Exit) string {
-	switch {
-	case e.Stopped:
-		return causeStopped
-	case e.Err != nil:
-		return causeError
-	case e.Signal != 0:
-		return causeSignal
-	case e.Code == 0:
-		return causeEnded
-	default:
-		return causeFailed
+// ExitCauses returns the causes of an end, as the exits metric has them.
+func ExitCauses() (causes []string) {
+	for c := range script.EndCauses {
+		causes = append(causes, c.String())
 	}
+	return causes
 }
 
 // scriptMetrics are one script's, looked up once.
@@ -98,6 +77,7 @@ type scriptMetrics struct {
 	name                                        string
 	autostart                                   bool
 	starts, restarts, shared, empty, readErrors prometheus.Counter
+	exits                                       [script.EndCauses]prometheus.Counter
 	readSeconds                                 prometheus.Observer
 	bytes, samples, room                        prometheus.Gauge
 }
@@ -110,8 +90,8 @@ func (m *metrics) listener(s script.Script) func(actors.Event) {
 		empty: m.empty.WithLabelValues(s.Name), readErrors: m.readErrors.WithLabelValues(s.Name), readSeconds: m.readSeconds.WithLabelValues(s.Name),
 		bytes: m.bytes.WithLabelValues(s.Name), samples: m.samples.WithLabelValues(s.Name), room: m.room.WithLabelValues(s.Name),
 	}
-	for _, cause := range ExitCauses() {
-		m.exits.WithLabelValues(s.Name, cause)
+	for cause := range script.EndCauses {
+		sm.exits[cause] = m.exits.WithLabelValues(s.Name, cause.String())
 	}
 	return sm.listen
 }
@@ -147,7 +127,7 @@ func (sm *scriptMetrics) listen(e actors.Event) {
 			sm.m.startSeconds.WithLabelValues(sm.name, how).Observe(e.Took.Seconds())
 		}
 	case actors.ChildEnded:
-		sm.m.exits.WithLabelValues(sm.name, causeOf(e.Exit)).Inc()
+		sm.exits[e.Exit.Cause()].Inc()
 	case actors.ReadEnded:
 		sm.read(e)
 	}
@@ -186,6 +166,7 @@ func (sm *scriptMetrics) read(e actors.ReadEnded) {
 type statusCollector struct {
 	statuses                                                        func() []*script.Status
 	state, up, requests, lastRequest, lastStart, cpu, memory, count *prometheus.Desc
+	crashLoop, quickEnds, holdOff                                   *prometheus.Desc
 }
 
 func newStatusCollector(statuses func() []*script.Status) *statusCollector {
@@ -199,6 +180,9 @@ func newStatusCollector(statuses func() []*script.Status) *statusCollector {
 		requests:    desc("requests_total", "Requests for the script, by the HTTP code of the answer.", "code"),
 		lastRequest: desc("since_last_request_seconds", "Time since the last request for the script; not there before the first."),
 		lastStart:   desc("last_start_duration_seconds", "Time that the script's latest start took; not there before the first."),
+		crashLoop:   desc("crash_loop", "1 while the script is in a crash loop: at least five quick ends in a row; 0 otherwise."),
+		quickEnds:   desc("quick_ends", "Ends of the script in a row, each before it was healthy for ten minutes."),
+		holdOff:     desc("hold_off_seconds", "How long the script is held off in all, while it is; 0 otherwise."),
 		cpu:         desc("cpu_seconds_total", "CPU time of the script's running processes; begins anew when the script is started."),
 		memory:      desc("resident_memory_bytes", "Resident memory of the script's running processes."),
 		count:       prometheus.NewDesc("stap_exporter_scripts", "Scripts in the folder.", nil, nil),
@@ -207,7 +191,7 @@ func newStatusCollector(statuses func() []*script.Status) *statusCollector {
 
 // Describe says which metrics there are.
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.state, c.up, c.requests, c.lastRequest, c.lastStart, c.cpu, c.memory, c.count} {
+	for _, d := range []*prometheus.Desc{c.state, c.up, c.requests, c.lastRequest, c.lastStart, c.cpu, c.memory, c.count, c.crashLoop, c.quickEnds, c.holdOff} {
 		out <- d
 	}
 }
@@ -227,6 +211,9 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 			gauge(c.state, oneIf(st.State == state), name, state.String())
 		}
 		gauge(c.up, oneIf(st.State == script.Running), name)
+		gauge(c.crashLoop, oneIf(st.CrashLoop), name)
+		gauge(c.quickEnds, float64(st.QuickEnds), name)
+		gauge(c.holdOff, st.HoldOff.Seconds(), name)
 		for i, code := range script.RequestCodes {
 			out <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(st.Requests.Counted(i)), name, codeName(code))
 		}

@@ -60,6 +60,10 @@ type Status struct {
 	Requests  *Requests     // counts the requests for the script, shared by all its statuses; never nil in a published one
 	Held      bool          // an operator stopped it: nothing starts it but an operator, or a new version of its file
 	OSPID     int           // process id of the child while there is one, else 0
+	HoldOff   time.Duration // BackingOff: how long it is held off in all; zero otherwise
+	QuickEnds int           // ends in a row, each before the run was healthy for long
+	CrashLoop bool          // there were so many of them that it is held off for as long as can be each time, until a run is healthy for long, the file changes, or an operator starts it
+	History   *History      // how its runs ended; nil before the first end
 	// NewVersion says, while an older version of the file runs, why the new one does not: "being tried", or why it was refused, several lines; else empty.
 	NewVersion string
 }

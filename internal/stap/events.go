@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/script"
 )
 
 // Event is what a Run reports: Progress, Ready or Exited.
@@ -80,6 +81,22 @@ func (e Exit) String() string {
 		return "stopped, " + how
 	}
 	return how + " while " + gerunds[e.Stage]
+}
+
+// Cause is how the run ended, in one word.
+func (e Exit) Cause() script.EndCause {
+	switch {
+	case e.Stopped:
+		return script.EndStopped
+	case e.Err != nil:
+		return script.EndError
+	case e.Signal != 0:
+		return script.EndSignal
+	case e.Code == 0:
+		return script.EndDone
+	default:
+		return script.EndFailed
+	}
 }
 
 // Reason is String, then what to do about it, what was left behind, and the useful tail of the output, a line each.
