@@ -13,17 +13,18 @@ type Event interface{ event() }
 
 // StateChanged is published at every change of a script's state.
 type StateChanged struct {
-	Time     time.Time
-	Script   string
-	From     script.State
-	To       script.State
-	Cause    Cause
-	Run      uint64        // the run that it is about
-	Took     time.Duration // with To Running: from the start; with Compiled true it had to compile
-	Compiled bool
-	OSPID    int       // of the child, 0 when there is none
-	RetryAt  time.Time // with To BackingOff
-	Reason   string    // why the last run ended, several lines
+	Time      time.Time
+	Script    string
+	From      script.State
+	To        script.State
+	Autostart bool // the script is one
+	Cause     Cause
+	Run       uint64        // the run that it is about
+	Took      time.Duration // with To Running: from the start; with Compiled true it had to compile
+	Compiled  bool
+	OSPID     int       // of the child, 0 when there is none
+	RetryAt   time.Time // with To BackingOff
+	Reason    string    // why the last run ended, several lines
 }
 
 // ChildEnded is published when a run is over: its processes are reaped and what they left is removed.
@@ -62,6 +63,13 @@ type ScriptReplaced struct {
 	Script string
 }
 
+// ScriptRefused is published when the script is a version of its file that must not be started.
+type ScriptRefused struct {
+	Time   time.Time
+	Script string
+	Reason string
+}
+
 // VersionRefused is published when a new version of the file does not take over, since stap or the exporter refuses it. The old one runs on.
 type VersionRefused struct {
 	Time   time.Time
@@ -80,7 +88,35 @@ type CrashLoopChanged struct {
 	Reason    string        // of the last end, several lines
 }
 
+// countReads counts a script's reads for its status, and hands all events on.
+func countReads(reads *script.Reads, next func(Event)) func(Event) {
+	return func(e Event) {
+		if r, ok := e.(ReadEnded); ok {
+			r.count(reads)
+		}
+		next(e)
+	}
+}
+
+func (e *ReadEnded) count(reads *script.Reads) {
+	reads.Done.Add(1)
+	reads.Nanos.Store(int64(e.Duration))
+	if e.Replies > 1 {
+		reads.Shared.Add(uint64(e.Replies - 1))
+	}
+	if e.Err != nil || e.Expired {
+		reads.Failed.Add(1)
+		return
+	}
+	reads.Bytes.Store(uint64(e.Page.Size))
+	reads.Samples.Store(uint64(e.Page.Samples))
+	if e.Page.Size == 0 {
+		reads.Empty.Add(1)
+	}
+}
+
 func (CrashLoopChanged) event() {}
+func (ScriptRefused) event()    {}
 func (ScriptReplaced) event()   {}
 func (VersionRefused) event()   {}
 func (StateChanged) event()     {}

@@ -15,6 +15,7 @@ type heritage struct {
 	board   *atomic.Pointer[script.Status] // the published status; read by anybody, written by the actor
 
 	requests *script.Requests
+	counted  *script.Reads
 	listen   func(Event) // gets the script's events
 
 	run       uint64        // number of the latest run: never starts again at 1, or an old report would match a new run
@@ -24,6 +25,7 @@ type heritage struct {
 	served    bool          // the latest run answered a read
 	lastStart time.Duration // that the latest run which became ready needed
 	compiled  bool          // that run had to compile
+	lastBuild time.Duration // lastStart of the latest run that had to compile
 
 	reads     uint64    // number of the latest read
 	restUntil time.Time // no read begins before

@@ -64,9 +64,13 @@ type KillChild struct{}
 
 // ProcessProgressed says what a starting child is doing. From: the run's goroutine. Handled in Starting.
 type ProcessProgressed struct {
-	Run      uint64
-	OSPID    int
-	Activity string
+	Run       uint64
+	OSPID     int
+	Activity  string
+	Place     int // while it waits for its turn to start: where it stands, from 1; else 0
+	Of        int // and how many wait
+	Compiling bool
+	Output    func() []string // see script.Status
 }
 
 // ProcessReady says that the script's procfs file is there. From: the run's goroutine. Handled in Starting.
@@ -75,6 +79,8 @@ type ProcessReady struct {
 	OSPID    int
 	Compiled bool // the start had to compile
 	Source   Source
+	Queued   time.Duration   // that it waited for its turn before
+	Output   func() []string // see script.Status
 }
 
 // ProcessExited says that the child was reaped and what it left was removed: the last report of a run.
@@ -121,6 +127,8 @@ type Source interface {
 type Process interface {
 	// Stop ends the run once after is closed (nil: at once): TERM, then KILL. It may be called again.
 	Stop(after <-chan struct{})
+	// Hurry says that somebody waits for the run: its turn to start comes before that of those that nobody waits for.
+	Hurry()
 	// Kill ends the run at once.
 	Kill()
 }

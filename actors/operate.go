@@ -34,7 +34,11 @@ func (a *scriptActor) startOver(cause Cause) {
 }
 
 func (a *scriptActor) startNow() {
-	if a.release() && a.state != script.Starting && a.state != script.Running {
+	switch {
+	case !a.release() || a.state == script.Running:
+	case a.state == script.Starting:
+		a.her.process.Hurry()
+	default:
 		a.startOver(CauseStartAsked)
 	}
 }

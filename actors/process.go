@@ -22,9 +22,9 @@ func (s hostStarter) Start(sc script.Script, run uint64, report func(message any
 	return s.host.Start(sc, run, func(e stap.Event) {
 		switch e := e.(type) {
 		case stap.Progress:
-			report(ProcessProgressed{e.Run, e.OSPID, e.Activity})
+			report(ProcessProgressed{e.Run, e.OSPID, e.Activity, e.Place, e.Of, e.Compiling, e.Output})
 		case stap.Ready:
-			report(ProcessReady{e.Run, e.OSPID, e.Compiled, &fileSource{name: sc.Name, file: e.File, alive: e.Alive, directives: metadata(sc)}})
+			report(ProcessReady{e.Run, e.OSPID, e.Compiled, &fileSource{name: sc.Name, file: e.File, alive: e.Alive, directives: metadata(sc)}, e.Queued, e.Output})
 		case stap.Exited:
 			report(ProcessExited{e.Run, e.Exit})
 		}

@@ -155,6 +155,8 @@ func (a *scriptActor) adopt(s script.Script, version string) {
 	}
 	if s.Refused != nil {
 		a.her.reason = s.Refused.Error()
+		a.her.listen(ScriptRefused{a.cfg.Clock.Now(), s.Name, a.her.reason})
+		return
 	}
 	if changed {
 		a.her.listen(ScriptReplaced{a.cfg.Clock.Now(), s.Name})

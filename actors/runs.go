@@ -15,7 +15,7 @@ func (a *scriptActor) processProgressed(m ProcessProgressed) {
 	if m.Run != a.her.run || a.state != script.Starting {
 		return
 	}
-	a.osPID, a.activity = m.OSPID, m.Activity
+	a.osPID, a.activity, a.place, a.of, a.compiling, a.output = m.OSPID, m.Activity, m.Place, m.Of, m.Compiling, m.Output
 	a.publish()
 }
 
@@ -23,8 +23,8 @@ func (a *scriptActor) processReady(m ProcessReady) {
 	if m.Run != a.her.run || a.state != script.Starting {
 		return
 	}
-	a.osPID = m.OSPID
-	a.becomeRunning(m.Source, m.Compiled)
+	a.osPID, a.output = m.OSPID, m.Output
+	a.becomeRunning(m)
 }
 
 func (a *scriptActor) processExited(m ProcessExited) {
@@ -33,7 +33,7 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	}
 	now := a.cfg.Clock.Now()
 	lasted := now.Sub(a.her.startedAt)
-	a.her.process, a.osPID, a.her.leftovers = nil, 0, m.Exit.Leftovers
+	a.her.process, a.osPID, a.output, a.her.leftovers = nil, 0, nil, m.Exit.Leftovers
 	a.endRead()
 	a.disarm()
 	reason := m.Exit.Reason()
@@ -165,7 +165,7 @@ func (a *scriptActor) health() time.Duration {
 // endOf is a run's end for the history.
 func endOf(m ProcessExited, now time.Time, lasted time.Duration, reason string) script.End {
 	e := m.Exit
-	end := script.End{Time: now, Run: m.Run, Cause: e.Cause(), Code: e.Code, Lasted: lasted, Ready: e.Ready, Output: e.Tail, Reason: reason}
+	end := script.End{Time: now, Run: m.Run, Cause: e.EndCause(), Code: e.Code, Lasted: lasted, Ready: e.Ready, Output: e.Tail, Reason: reason}
 	if e.Signal != 0 {
 		end.Signal = unix.SignalName(e.Signal)
 	}

@@ -126,6 +126,8 @@ func (p *fakeProcess) Stop(after <-chan struct{}) {
 	p.w.printf("stop run %d once its read is closed", p.run)
 }
 
+func (p *fakeProcess) Hurry() { p.w.printf("hurry %s %d", p.what, p.run) }
+
 func (p *fakeProcess) Kill() { p.w.printf("kill %s %d", p.what, p.run) }
 
 func (w *world) listen(e Event) {
@@ -140,6 +142,8 @@ func (w *world) listen(e Event) {
 		w.printf("child of run %d ended: asked=%v %s", e.Run, e.Asked, e.Reason)
 	case ScriptReplaced:
 		w.printf("script replaced")
+	case ScriptRefused:
+		w.printf("script refused: %s", e.Reason)
 	case VersionRefused:
 		w.printf("new version refused: %s", e.Reason)
 	case CrashLoopChanged:

@@ -30,9 +30,9 @@ type Config struct {
 func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script, version string, generation uint64) (*Handle, error) {
 	root := parent.ActorSystem().Root
 	board := new(atomic.Pointer[script.Status])
-	requests := new(script.Requests)
-	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now(), Requests: requests})
-	her := &heritage{script: s, version: version, ending: &ending{done: make(chan struct{})}, board: board, requests: requests, listen: cfg.Listener(s)}
+	requests, reads := new(script.Requests), new(script.Reads)
+	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now(), Requests: requests, Reads: reads})
+	her := &heritage{script: s, version: version, ending: &ending{done: make(chan struct{})}, board: board, requests: requests, counted: reads, listen: countReads(reads, cfg.Listener(s))}
 	if s.Refused != nil {
 		her.reason = s.Refused.Error()
 	}
@@ -62,11 +62,15 @@ type scriptActor struct {
 	tell   func(message any) // sends to the actor itself, from any goroutine
 	retire func()            // stops the actor
 
-	state    script.State // assigned by become alone
-	born     bool         // the first become has happened
-	since    time.Time
-	activity string
-	osPID    int
+	state     script.State // assigned by become alone
+	born      bool         // the first become has happened
+	since     time.Time
+	activity  string
+	osPID     int
+	place     int // in the queue of starts, else 0
+	of        int // how many are in it
+	compiling bool
+	output    func() []string // of the child, nil without
 
 	source  Source  // of the running script, else nil
 	warming waiters // wait for the script to run
@@ -253,6 +257,8 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		}
 		if a.state == script.Stopping {
 			a.wanted = cmp.Or(a.wanted, CauseRequest)
+		} else {
+			a.her.process.Hurry()
 		}
 		if !m.Query.Wait {
 			a.refuse(m, script.ErrWarming)

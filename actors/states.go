@@ -77,13 +77,13 @@ func (a *scriptActor) become(to script.State, cause Cause) {
 		panic(fmt.Sprintf("no way from %s to %s (%s)", from, to, cause))
 	}
 	a.state, a.since, a.born = to, a.cfg.Clock.Now(), true
-	a.activity = ""
+	a.activity, a.place, a.of, a.compiling = "", 0, 0, false
 	if to != script.Running {
 		a.source = nil
 	}
 	a.publish()
 	e := StateChanged{
-		Time: a.since, Script: a.her.script.Name, From: from, To: to, Cause: cause,
+		Time: a.since, Script: a.her.script.Name, Autostart: a.her.script.Autostart, From: from, To: to, Cause: cause,
 		Run: a.her.run, OSPID: a.osPID, RetryAt: a.retryAt(), Reason: a.her.reason,
 	}
 	if to == script.Running {
@@ -102,7 +102,8 @@ func (a *scriptActor) publish() {
 		Script: a.her.script, State: a.state, Since: a.since, Activity: a.activity,
 		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID, LastStart: a.her.lastStart, Requests: a.her.requests,
 		Held: a.her.held, NewVersion: a.her.pending.String(),
-		HoldOff: holdOff, QuickEnds: a.her.backoff.failures, CrashLoop: a.her.backoff.looping(), History: a.her.history,
+		Reads: a.her.counted, Output: a.output, Compiling: a.compiling, LastBuild: a.her.lastBuild,
+		Place: a.place, Of: a.of, HoldOff: holdOff, QuickEnds: a.her.backoff.failures, CrashLoop: a.her.backoff.looping(), History: a.her.history,
 	})
 }
 
@@ -128,12 +129,18 @@ func (a *scriptActor) becomeStarting(cause Cause) {
 	a.her.served, a.wanted = false, ""
 	a.become(script.Starting, cause)
 	a.her.process = a.cfg.Starter.Start(a.her.script, a.her.run, a.tell)
+	if cause != CauseAutostart && cause != CauseScriptChanged || len(a.warming.list) > 0 {
+		a.her.process.Hurry() // somebody waits, or has asked
+	}
 }
 
 // becomeRunning takes the run's file into use and lets those who waited for it read.
-func (a *scriptActor) becomeRunning(source Source, compiled bool) {
-	a.source = source
-	a.her.lastStart, a.her.compiled = a.cfg.Clock.Now().Sub(a.her.startedAt), compiled
+func (a *scriptActor) becomeRunning(m ProcessReady) {
+	a.source = m.Source
+	a.her.lastStart, a.her.compiled = a.cfg.Clock.Now().Sub(a.her.startedAt)-m.Queued, m.Compiled
+	if m.Compiled {
+		a.her.lastBuild = a.her.lastStart
+	}
 	a.become(script.Running, CauseReady)
 	a.her.readyAt, a.resting = a.since, false
 	a.armKeepalive(a.keepalive())

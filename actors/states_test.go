@@ -178,7 +178,7 @@ func newWorld(s script.Script, keepalive time.Duration) *world {
 		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, MaxWaiting: 1000, Clock: w,
 		Go: func(func()) { w.printf("read %d begins", w.her.reads) },
 	}
-	w.her = &heritage{script: s, ending: &ending{done: make(chan struct{})}, board: new(atomic.Pointer[script.Status]), listen: w.listen, requests: new(script.Requests)}
+	w.her = &heritage{script: s, ending: &ending{done: make(chan struct{})}, board: new(atomic.Pointer[script.Status]), listen: w.listen, requests: new(script.Requests), counted: new(script.Reads)}
 	w.her.board.Store(&script.Status{Script: s})
 	return w
 }

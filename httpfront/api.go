@@ -53,13 +53,21 @@ type apiScript struct {
 	Run              uint64        `json:"run"`                // number of the current or last run, 0 before the first
 	Starts           uint64        `json:"starts"`             // how often it was started since the server began
 	OSPID            *int          `json:"os_pid"`             // process id of the child; null without one
+	QueuePlace       *int          `json:"queue_place"`        // while it waits for its turn to start: where it stands, from 1; else null
+	QueueLength      *int          `json:"queue_length"`       // and how many wait; else null
 	RetryAt          *time.Time    `json:"retry_at"`           // backing-off: when it can start again; else null
+	HoldOffSeconds   *float64      `json:"hold_off_seconds"`   // backing-off: how long it is held off in all; else null
+	QuickEnds        int           `json:"quick_ends"`         // ends in a row, each before it was healthy for ten minutes
+	CrashLoop        bool          `json:"crash_loop"`         // at least five of them: it is started every five minutes only
 	Reason           []string      `json:"reason"`             // why the last run ended and the tail of its output, by lines; empty while nothing went wrong
 	LastStartSeconds *float64      `json:"last_start_seconds"` // how long the latest start took that came to running; null before
-	Held             bool          `json:"held"`               // an operator stopped it: nothing starts it but an operator, or a new version of its file
-	NewVersion       []string      `json:"new_version"`        // while an older version of the file runs: why the new one does not, by lines, or "being tried"; else empty
-	Refused          *string       `json:"refused"`            // why it is not run at all; null for a good script
-	Insecure         *string       `json:"insecure"`           // why it would be refused without --scripts.allow-insecure; null otherwise
+	Exits            apiExits      `json:"exits"`
+	LastExit         *apiExit      `json:"last_exit"` // null before the first
+	Reads            apiReads      `json:"reads"`
+	Held             bool          `json:"held"`        // an operator stopped it: nothing starts it but an operator, or a new version of its file
+	NewVersion       []string      `json:"new_version"` // while an older version of the file runs: why the new one does not, by lines, or "being tried"; else empty
+	Refused          *string       `json:"refused"`     // why it is not run at all; null for a good script
+	Insecure         *string       `json:"insecure"`    // why it would be refused without --scripts.allow-insecure; null otherwise
 	Directives       apiDirectives `json:"directives"`
 }
 
@@ -96,7 +104,11 @@ func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 func (s *Server) apiScript(ctx *fasthttp.RequestCtx, name []byte) {
 	for _, st := range s.cfg.Scripts.Statuses() {
 		if st.Script.Name == string(name) {
-			writeJSON(ctx, fasthttp.StatusOK, s.apiScriptOf(st))
+			detail := apiScriptDetail{apiScript: s.apiScriptOf(st), Output: []string{}, History: historyOf(st.History)}
+			if st.Output != nil {
+				detail.Output = append(detail.Output, st.Output()...)
+			}
+			writeJSON(ctx, fasthttp.StatusOK, detail)
 			return
 		}
 	}
@@ -114,6 +126,8 @@ func (s *Server) apiScriptOf(st *script.Status) apiScript {
 		Runtime: s.runtimeOf(sc), Executable: sc.Executable, Autostart: sc.Autostart,
 		State: st.State.String(), Since: moment(st.Since), Activity: st.Activity,
 		Run: st.Run, Starts: st.Run, OSPID: orNull(st.OSPID), RetryAt: moment(st.RetryAt),
+		QueuePlace: orNull(st.Place), QueueLength: orNull(st.Of), HoldOffSeconds: seconds(st.HoldOff), QuickEnds: st.QuickEnds, CrashLoop: st.CrashLoop,
+		Exits: exitsOf(st.History), LastExit: lastExit(st.History), Reads: readsOf(st.Reads),
 		Reason: textLines(st.Reason), Held: st.Held, NewVersion: textLines(st.NewVersion), LastStartSeconds: seconds(st.LastStart),
 		Refused: message(sc.Refused), Insecure: message(sc.Insecure),
 		Directives: directivesOf(&sc.Directives),

@@ -27,12 +27,49 @@ const wantScript = `{
   "run": 3,
   "starts": 3,
   "os_pid": 4711,
+  "queue_place": 3,
+  "queue_length": 7,
   "retry_at": "2026-03-01T12:00:30.5Z",
+  "hold_off_seconds": 300,
+  "quick_ends": 6,
+  "crash_loop": true,
   "reason": [
     "exit code 1",
     "Pass 2: analysis failed."
   ],
   "last_start_seconds": 0.25,
+  "exits": {
+    "stopped": 0,
+    "ended": 0,
+    "failed": 1,
+    "signal": 1,
+    "error": 0
+  },
+  "last_exit": {
+    "time": "2026-03-01T12:00:00Z",
+    "run": 3,
+    "cause": "failed",
+    "code": 1,
+    "signal": null,
+    "lasted_seconds": 1.5,
+    "ready": true,
+    "output": [
+      "Pass 2: analysis failed."
+    ],
+    "reason": [
+      "exit code 1",
+      "Pass 2: analysis failed."
+    ]
+  },
+  "reads": {
+    "total": 9,
+    "failed": 2,
+    "empty": 1,
+    "shared_requests": 4,
+    "last_seconds": 0.002,
+    "last_text_bytes": 100,
+    "last_text_samples": 5
+  },
   "held": false,
   "new_version": [],
   "refused": null,
@@ -57,7 +94,39 @@ const wantScript = `{
     "late_lines": [
       12
     ]
-  }
+  },
+  "output": [
+    "WARNING: x"
+  ],
+  "history": [
+    {
+      "time": "2026-03-01T11:59:00Z",
+      "run": 2,
+      "cause": "signal",
+      "code": null,
+      "signal": "SIGKILL",
+      "lasted_seconds": 0,
+      "ready": false,
+      "output": [],
+      "reason": []
+    },
+    {
+      "time": "2026-03-01T12:00:00Z",
+      "run": 3,
+      "cause": "failed",
+      "code": 1,
+      "signal": null,
+      "lasted_seconds": 1.5,
+      "ready": true,
+      "output": [
+        "Pass 2: analysis failed."
+      ],
+      "reason": [
+        "exit code 1",
+        "Pass 2: analysis failed."
+      ]
+    }
+  ]
 }
 `
 
@@ -77,9 +146,31 @@ const wantPlain = `{
       "run": 0,
       "starts": 0,
       "os_pid": null,
+      "queue_place": null,
+      "queue_length": null,
       "retry_at": null,
+      "hold_off_seconds": null,
+      "quick_ends": 0,
+      "crash_loop": false,
       "reason": [],
       "last_start_seconds": null,
+      "exits": {
+        "stopped": 0,
+        "ended": 0,
+        "failed": 0,
+        "signal": 0,
+        "error": 0
+      },
+      "last_exit": null,
+      "reads": {
+        "total": 0,
+        "failed": 0,
+        "empty": 0,
+        "shared_requests": 0,
+        "last_seconds": null,
+        "last_text_bytes": 0,
+        "last_text_samples": 0
+      },
       "held": false,
       "new_version": [],
       "refused": "not safe to run",
@@ -101,6 +192,17 @@ const wantPlain = `{
 `
 
 func TestStatusAPI(t *testing.T) {
+	var history *script.History
+	history = history.With(script.End{Time: testTime.Add(-time.Minute), Run: 2, Cause: script.EndSignal, Code: -1, Signal: "SIGKILL"})
+	history = history.With(script.End{Time: testTime, Run: 3, Cause: script.EndFailed, Code: 1, Lasted: 1500 * time.Millisecond, Ready: true, Output: []string{"Pass 2: analysis failed."}, Reason: "exit code 1\nPass 2: analysis failed.\n"})
+	reads := new(script.Reads)
+	reads.Done.Store(9)
+	reads.Failed.Store(2)
+	reads.Empty.Store(1)
+	reads.Shared.Store(4)
+	reads.Nanos.Store(2e6)
+	reads.Bytes.Store(100)
+	reads.Samples.Store(5)
 	scripts := &fakeScripts{statuses: []*script.Status{{
 		Script: script.Script{
 			Name: "100% <ü>.stp", Path: "/etc/stap-exporter/100% <ü>.stp", Module: "stap_exporter_x", Runtime: "bpf", Autostart: true,
@@ -113,6 +215,7 @@ func TestStatusAPI(t *testing.T) {
 		},
 		State: script.BackingOff, Since: testTime.Add(-65 * time.Second).In(time.FixedZone("elsewhere", 3600)), RetryAt: testTime.Add(30500 * time.Millisecond),
 		Reason: "exit code 1\nPass 2: analysis failed.\n", LastStart: 250 * time.Millisecond, Run: 3, OSPID: 4711,
+		Place: 3, Of: 7, HoldOff: 5 * time.Minute, QuickEnds: 6, CrashLoop: true, History: history, Reads: reads, Output: func() []string { return []string{"WARNING: x"} },
 	}}}
 	_, addr := start(t, scripts, nil)
 	check := func(target string, code int, body string) {

@@ -79,6 +79,9 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 			retry = max(st.RetryAt.Sub(now), 1)
 			text += ", it can start again in " + spell(time.Duration(wholeSeconds(retry))*time.Second)
 		}
+		if st.CrashLoop {
+			text += fmt.Sprintf("\nIt is in a crash loop: %d ends in a row, none after ten minutes of health", st.QuickEnds)
+		}
 		if st.Reason != "" {
 			text += "\n\n" + printableLines(st.Reason)
 		}
@@ -104,13 +107,17 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 
 // startRetry says when a starting script is likely to be up: as its last start took, or as usual where there was none.
 func startRetry(st *script.Status, now time.Time) time.Duration {
+	last := st.LastStart
+	if st.Compiling {
+		last = st.LastBuild // the latest may have taken the module out of the cache
+	}
 	switch {
-	case st.LastStart == 0:
+	case last == 0 || st.Place > 0:
 		return usualRetry
 	case st.State == script.Starting:
-		return max(st.LastStart-now.Sub(st.Since), 1)
+		return max(last-now.Sub(st.Since), 1)
 	default:
-		return st.LastStart
+		return last
 	}
 }
 

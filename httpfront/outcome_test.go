@@ -68,6 +68,22 @@ var outcomes = map[string]struct {
 		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Idle, func(st *script.Status) { st.LastStart = 300 * time.Millisecond })},
 		code:   503, retryAfter: "1", begin: "Refresh page to access metrics.", page: true,
 	},
+	"in the queue, started before": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
+			st.Activity, st.Place, st.Of, st.LastStart = "place 3 of 7 in the queue", 3, 7, 300*time.Millisecond
+		})},
+		code: 503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been starting for 1 min 5 s: place 3 of 7 in the queue\n"}, page: true,
+	},
+	"compiling, after a start from the cache": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
+			st.Compiling, st.LastStart, st.LastBuild = true, 300*time.Millisecond, 95*time.Second
+		})},
+		code: 503, retryAfter: "30", begin: "Refresh page to access metrics.", page: true,
+	},
+	"compiling for the first time": {
+		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) { st.Compiling, st.LastStart = true, 300*time.Millisecond })},
+		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", page: true,
+	},
 	"stopping": {
 		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Stopping, nil)},
 		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been stopping for 1 min 5 s and starts again after that\n"}, page: true,
@@ -86,6 +102,12 @@ var outcomes = map[string]struct {
 			st.Reason = "exit code 1 while compiling\nsemantic error: no match\n"
 		})},
 		code: 503, retryAfter: "40", begin: "a.stp failed and is held off, it can start again in 40 s\n", hold: []string{"exit code 1 while compiling\nsemantic error: no match\n"},
+	},
+	"crash loop": {
+		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
+			st.RetryAt, st.CrashLoop, st.QuickEnds = testTime.Add(5*time.Minute), true, 7
+		})},
+		code: 503, retryAfter: "300", begin: "a.stp failed and is held off, it can start again in 5 min\nIt is in a crash loop: 7 ends in a row, none after ten minutes of health\n",
 	},
 	"back-off over": {
 		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {

@@ -64,6 +64,13 @@ func rowOf(st *script.Status, now time.Time) row {
 			r.Note = "can start again now"
 		}
 	}
+	if st.CrashLoop {
+		loop := fmt.Sprintf("crash loop, ended %d times in a row", st.QuickEnds)
+		if r.Note != "" {
+			loop += ", "
+		}
+		r.Note = loop + r.Note
+	}
 	return r
 }
 

@@ -14,7 +14,7 @@ const keptEvents = 1000
 type Event struct {
 	Time      time.Time `json:"time"`
 	Script    string    `json:"script"`
-	Kind      string    `json:"kind"` // state-changed, child-ended, script-replaced, version-refused, crash-loop-began, crash-loop-ended, actor-failed
+	Kind      string    `json:"kind"` // state-changed, child-ended, script-replaced, script-refused, version-refused, crash-loop-began, crash-loop-ended, actor-failed
 	From      string    `json:"from,omitempty"`
 	To        string    `json:"to,omitempty"`
 	Cause     string    `json:"cause,omitempty"` // of a change of state; of an end: stopped, ended, failed, signal, error
@@ -39,9 +39,11 @@ func (r *eventRing) listen(e actors.Event) {
 		out := Event{Time: e.Time, Script: e.Script, Kind: "state-changed", From: e.From.String(), To: e.To.String(), Cause: string(e.Cause), Run: e.Run, OSPID: e.OSPID}
 		r.add(out)
 	case actors.ChildEnded:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: "child-ended", Cause: e.Exit.Cause().String(), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: "child-ended", Cause: e.Exit.EndCause().String(), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
 	case actors.ScriptReplaced:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "script-replaced"})
+	case actors.ScriptRefused:
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: "script-refused", Reason: e.Reason})
 	case actors.VersionRefused:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: "version-refused", Reason: e.Reason})
 	case actors.CrashLoopChanged:

@@ -31,6 +31,8 @@ func (l *scriptLog) listen(e actors.Event) {
 		l.readEnded(e)
 	case actors.ScriptReplaced:
 		l.log.Info("script replaced by a new version of its file", zap.String("script", l.script))
+	case actors.ScriptRefused:
+		l.log.Warn("script refused", zap.String("script", l.script), zap.String("error", e.Reason))
 	case actors.VersionRefused:
 		l.log.Warn("new version of a script refused, the old one runs on", zap.String("script", l.script), zap.String("reason", e.Reason))
 	case actors.CrashLoopChanged:

@@ -75,7 +75,6 @@ func ExitCauses() (causes []string) {
 type scriptMetrics struct {
 	m                                           *metrics
 	name                                        string
-	autostart                                   bool
 	starts, restarts, shared, empty, readErrors prometheus.Counter
 	exits                                       [script.EndCauses]prometheus.Counter
 	readSeconds                                 prometheus.Observer
@@ -85,7 +84,7 @@ type scriptMetrics struct {
 // listener returns what counts the script's events. All its series are there from the beginning, so that a rate sees the first event.
 func (m *metrics) listener(s script.Script) func(actors.Event) {
 	sm := &scriptMetrics{
-		m: m, name: s.Name, autostart: s.Autostart,
+		m: m, name: s.Name,
 		starts: m.starts.WithLabelValues(s.Name), restarts: m.restarts.WithLabelValues(s.Name), shared: m.shared.WithLabelValues(s.Name),
 		empty: m.empty.WithLabelValues(s.Name), readErrors: m.readErrors.WithLabelValues(s.Name), readSeconds: m.readSeconds.WithLabelValues(s.Name),
 		bytes: m.bytes.WithLabelValues(s.Name), samples: m.samples.WithLabelValues(s.Name), room: m.room.WithLabelValues(s.Name),
@@ -116,7 +115,7 @@ func (sm *scriptMetrics) listen(e actors.Event) {
 		switch {
 		case e.To == script.Starting:
 			sm.starts.Inc()
-			if sm.autostart && e.Run > 1 {
+			if e.Autostart && e.Run > 1 {
 				sm.restarts.Inc()
 			}
 		case e.To == script.Running && e.From != e.To:
@@ -127,7 +126,7 @@ func (sm *scriptMetrics) listen(e actors.Event) {
 			sm.m.startSeconds.WithLabelValues(sm.name, how).Observe(e.Took.Seconds())
 		}
 	case actors.ChildEnded:
-		sm.exits[e.Exit.Cause()].Inc()
+		sm.exits[e.Exit.EndCause()].Inc()
 	case actors.ReadEnded:
 		sm.read(e)
 	}
@@ -166,7 +165,7 @@ func (sm *scriptMetrics) read(e actors.ReadEnded) {
 type statusCollector struct {
 	statuses                                                        func() []*script.Status
 	state, up, requests, lastRequest, lastStart, cpu, memory, count *prometheus.Desc
-	crashLoop, quickEnds, holdOff                                   *prometheus.Desc
+	queued, crashLoop, quickEnds, holdOff                           *prometheus.Desc
 }
 
 func newStatusCollector(statuses func() []*script.Status) *statusCollector {
@@ -185,13 +184,14 @@ func newStatusCollector(statuses func() []*script.Status) *statusCollector {
 		holdOff:     desc("hold_off_seconds", "How long the script is held off in all, while it is; 0 otherwise."),
 		cpu:         desc("cpu_seconds_total", "CPU time of the script's running processes; begins anew when the script is started."),
 		memory:      desc("resident_memory_bytes", "Resident memory of the script's running processes."),
+		queued:      prometheus.NewDesc("stap_exporter_starts_queued", "Scripts that wait for their turn to start, see --start.max-parallel.", nil, nil),
 		count:       prometheus.NewDesc("stap_exporter_scripts", "Scripts in the folder.", nil, nil),
 	}
 }
 
 // Describe says which metrics there are.
 func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.state, c.up, c.requests, c.lastRequest, c.lastStart, c.cpu, c.memory, c.count, c.crashLoop, c.quickEnds, c.holdOff} {
+	for _, d := range []*prometheus.Desc{c.state, c.up, c.requests, c.lastRequest, c.lastStart, c.cpu, c.memory, c.count, c.queued, c.crashLoop, c.quickEnds, c.holdOff} {
 		out <- d
 	}
 }
@@ -205,6 +205,13 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(c.count, float64(len(statuses)))
+	queued := 0
+	for _, st := range statuses {
+		if st.Place > 0 {
+			queued++
+		}
+	}
+	gauge(c.queued, float64(queued))
 	for _, st := range statuses {
 		name := st.Script.Name
 		for state := script.Idle; state <= script.Stopped; state++ {

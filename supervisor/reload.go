@@ -97,7 +97,8 @@ func (r *rootActor) scanned(ctx actor.Context, m catalogueScanned) {
 		case e.version != f.version || e.stamp != f.stamp:
 			changed = append(changed, f.Name)
 			e.found = f
-			e.handle.Tell(actors.ReplaceScript{Script: f.Script, Version: f.version})
+			e.handle.Tell(actors.ReplaceScript{Script: f.Script, Version: f.version}) // its events say so if it is refused
+			continue
 		default:
 			continue
 		}

@@ -81,6 +81,7 @@ type idler struct{}
 
 func (idler) Stop(<-chan struct{}) {}
 func (idler) Kill()                {}
+func (idler) Hurry()               {}
 
 func (h *host) count(name string) int {
 	h.mu.Lock()
@@ -113,6 +114,8 @@ func (p *process) Stop(after <-chan struct{}) {
 		p.exit(stap.Exit{Stopped: true})
 	}()
 }
+
+func (p *process) Hurry() {}
 
 func (p *process) Kill() { go p.exit(stap.Exit{Stopped: true}) }
 

@@ -29,6 +29,7 @@ type options struct {
 	runtime       stap.Runtime
 	cacheDir      string
 	startTimeout  time.Duration
+	maxParallel   int // 0: by the number of processors
 	readTimeout   time.Duration
 	logLevel      zapcore.Level
 	logFormat     string
@@ -135,6 +136,12 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 	flag("start-timeout", 0, "DURATION", "How long a script may take to compile and load (5m).", func(s string) (err error) {
 		opts.startTimeout, err = parseDuration(s)
 		return err
+	})
+	flag("start.max-parallel", 0, "N", "How many scripts compile and load at a time; others wait for their turn (the number of processors, at least 2).", func(s string) (err error) {
+		if opts.maxParallel, err = strconv.Atoi(s); err != nil || opts.maxParallel < 1 {
+			return fmt.Errorf("is to be a whole number, at least 1")
+		}
+		return nil
 	})
 	flag("read-timeout", 0, "DURATION", "How long one read of a running script's metrics may take (10s).", func(s string) (err error) {
 		opts.readTimeout, err = parseDuration(s)

@@ -286,6 +286,7 @@ func TestWrongStarts(t *testing.T) {
 		{"keepalive 0", []string{"-k", "0"}, 2, []string{"--keepalive", `"0"`}},
 		{"keepalive below 0", []string{"--keepalive=-5"}, 2, []string{"--keepalive", `"-5"`}},
 		{"runtime", []string{"--runtime=foo"}, 2, []string{"--runtime", "foo"}},
+		{"start places", []string{"--start.max-parallel=0"}, 2, []string{"--start.max-parallel", `"0"`}},
 		{"start timeout", []string{"--start-timeout=5"}, 2, []string{"--start-timeout", `"5"`}},
 		{"read timeout", []string{"--read-timeout=0s"}, 2, []string{"--read-timeout", "0s"}},
 		{"log level", []string{"--log.level=loud"}, 2, []string{"--log.level", "loud"}},

@@ -105,7 +105,7 @@ func serve(opts options, stderr io.Writer) error {
 		Guardian:     []string{self, guardArg, "--log.format=" + opts.logFormat, "--log.level=" + opts.logLevel.String()},
 		ModulePrefix: "stap_exporter_" + instance.ID + "_", Subreaper: true,
 		CacheDir: cacheDir, AllowInsecure: opts.allowInsecure, StapRuntime: opts.stapRuntime, Precompile: opts.precompile,
-		StartTimeout: opts.startTimeout, Logger: log,
+		MaxParallel: opts.maxParallel, StartTimeout: opts.startTimeout, Logger: log,
 	})
 	if err != nil {
 		return explainNoStap(err)

@@ -51,19 +51,25 @@ func (s State) String() string {
 type Status struct {
 	Script    Script
 	State     State
-	Since     time.Time     // when State was entered
-	Activity  string        // what a starting script is doing, in a few words ("pass 4: compile the module"); empty otherwise
-	RetryAt   time.Time     // BackingOff: the earliest moment of the next start; zero otherwise
-	Reason    string        // why the last run ended, with the useful tail of its output, several lines; empty while nothing went wrong
-	LastStart time.Duration // how long the latest start took that came to Running; 0 while there was none
-	Run       uint64        // counts the starts of this script, from 1; 0 before the first
-	Requests  *Requests     // counts the requests for the script, shared by all its statuses; never nil in a published one
-	Held      bool          // an operator stopped it: nothing starts it but an operator, or a new version of its file
-	OSPID     int           // process id of the child while there is one, else 0
-	HoldOff   time.Duration // BackingOff: how long it is held off in all; zero otherwise
-	QuickEnds int           // ends in a row, each before the run was healthy for long
-	CrashLoop bool          // there were so many of them that it is held off for as long as can be each time, until a run is healthy for long, the file changes, or an operator starts it
-	History   *History      // how its runs ended; nil before the first end
+	Since     time.Time       // when State was entered
+	Activity  string          // what a starting script is doing, in a few words ("pass 4: compile the module"); empty otherwise
+	Place     int             // Starting, while it waits for its turn: where it stands in the queue of starts, from 1; else 0
+	Of        int             // and how many wait in it
+	RetryAt   time.Time       // BackingOff: the earliest moment of the next start; zero otherwise
+	Reason    string          // why the last run ended, with the useful tail of its output, several lines; empty while nothing went wrong
+	LastStart time.Duration   // how long the latest start took that came to Running; 0 while there was none
+	Compiling bool            // Starting: it compiles
+	LastBuild time.Duration   // LastStart of the latest start that had to compile; 0 while there was none
+	Run       uint64          // counts the starts of this script, from 1; 0 before the first
+	Reads     *Reads          // counts the reads of the script's metrics, shared by all its statuses; never nil in a published one
+	Requests  *Requests       // counts the requests for the script, shared by all its statuses; never nil in a published one
+	Held      bool            // an operator stopped it: nothing starts it but an operator, or a new version of its file
+	OSPID     int             // process id of the child while there is one, else 0
+	Output    func() []string // the useful tail of what that has written so far, may be called by anybody; nil without a child
+	HoldOff   time.Duration   // BackingOff: how long it is held off in all; zero otherwise
+	QuickEnds int             // ends in a row, each before the run was healthy for long
+	CrashLoop bool            // there were so many of them that it is held off for as long as can be each time, until a run is healthy for long, the file changes, or an operator starts it
+	History   *History        // how its runs ended; nil before the first end
 	// NewVersion says, while an older version of the file runs, why the new one does not: "being tried", or why it was refused, several lines; else empty.
 	NewVersion string
 }

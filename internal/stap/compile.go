@@ -198,7 +198,7 @@ func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) 
 			f.mu.Lock()
 			activity := f.activity
 			f.mu.Unlock()
-			r.report(Progress{Run: r.number, Activity: activity})
+			r.report(Progress{Run: r.number, Activity: activity, Compiling: true})
 		case <-r.stop:
 			return exit, true
 		case <-r.kill:

@@ -3,6 +3,7 @@ package stap
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"go.uber.org/zap"
@@ -70,7 +71,8 @@ type Config struct {
 
 	AllowInsecure bool // start scripts that others than root and this user can change, too
 
-	StartTimeout time.Duration // from Start to the procfs file being there; default 5 min
+	MaxParallel  int           // at most so many runs compile and load at a time; default the number of processors, at least 2
+	StartTimeout time.Duration // from a run's turn to the procfs file being there; default 5 min
 	AfterWait    time.Duration // at most this long a stop waits for the reader to let go; default 2 s
 	LoadWait     time.Duration // at most this long a stop waits for a loading script to be up; default 5 s
 	TermGrace    time.Duration // between TERM and KILL; default 5 s
@@ -90,6 +92,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Stap, "stap")
 	setDefault(&c.Roots, procfs.DefaultRoots())
+	setDefault(&c.MaxParallel, max(2, runtime.GOMAXPROCS(0))) // which knows a container's share
 	setDefault(&c.StartTimeout, 5*time.Minute)
 	setDefault(&c.AfterWait, 2*time.Second)
 	setDefault(&c.LoadWait, 5*time.Second)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,9 +20,13 @@ type Event interface {
 
 // Progress tells what a starting script is doing. Several in quick succession may be reported as the last of them.
 type Progress struct {
-	Run      uint64
-	OSPID    int
-	Activity string // a few words: "pass 4: compile the module"
+	Run       uint64
+	OSPID     int
+	Activity  string // a few words: "pass 4: compile the module"
+	Place     int    // while it waits for its turn to start: where it stands, from 1; else 0
+	Of        int    // and how many wait
+	Compiling bool
+	Output    func() []string // the useful tail of what the child has written so far; any goroutine may call it; nil without a child
 }
 
 // Ready tells that the script's procfs file is there.
@@ -29,8 +34,10 @@ type Ready struct {
 	Run      uint64
 	OSPID    int
 	File     procfs.File
-	Alive    func() bool // tells whether who writes the file is still there and not about to end; any goroutine may call it
-	Compiled bool        // the start had to compile; false: it loaded a module out of the cache, which takes a fraction of the time
+	Alive    func() bool     // tells whether who writes the file is still there and not about to end; any goroutine may call it
+	Compiled bool            // the start had to compile; false: it loaded a module out of the cache, which takes a fraction of the time
+	Output   func() []string // as in Progress
+	Queued   time.Duration   // how long it waited for its turn before that
 }
 
 // Exited is a run's last event.
@@ -83,8 +90,8 @@ func (e Exit) String() string {
 	return how + " while " + gerunds[e.Stage]
 }
 
-// Cause is how the run ended, in one word.
-func (e Exit) Cause() script.EndCause {
+// EndCause is how the run ended, in one word.
+func (e Exit) EndCause() script.EndCause {
 	switch {
 	case e.Stopped:
 		return script.EndStopped

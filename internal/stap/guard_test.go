@@ -29,7 +29,7 @@ func exporterMain(modules []string) {
 		Stap: filepath.Join(bin, "stap"), Runtime: BPF, Dir: filepath.Join(dir, "private"),
 		Roots:    procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
 		Launcher: []string{mustExecutable(), "as-launcher"}, Guardian: []string{mustExecutable(), "as-guardian"},
-		Modules: filepath.Join(dir, "modules"), Subreaper: true, Logger: zap.NewExample(),
+		Modules: filepath.Join(dir, "modules"), Subreaper: true, MaxParallel: 100, Logger: zap.NewExample(),
 	}, system{release: "1.2.3-lab", libModules: sys, tracing: sys})
 	if err != nil {
 		panic(err)

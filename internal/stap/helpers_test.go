@@ -49,7 +49,7 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 		Launcher: []string{mustExecutable(), "as-launcher"},
 		Modules:  filepath.Join(dir, "modules"),
 		// Long, so that only tests that are about a bound reach it.
-		StartTimeout: patience, AfterWait: patience, LoadWait: patience, TermGrace: patience, KillGrace: patience, SweepWait: patience,
+		MaxParallel: 100, StartTimeout: patience, AfterWait: patience, LoadWait: patience, TermGrace: patience, KillGrace: patience, SweepWait: patience,
 	}
 	if change != nil {
 		change(&cfg)
@@ -61,6 +61,7 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	l := &lab{t: t, dir: dir, host: host}
 	t.Cleanup(func() {
 		host.Close()
+		l.free()
 		if left := l.processes(); len(left) > 0 {
 			t.Errorf("processes are left: %q", left)
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"stap-exporter/internal/script"
 )
@@ -22,6 +23,9 @@ type Host struct {
 	trial   *Run          // the trial of kernel modules, nil when there was none
 	guard   *guard        // nil without Config.Guardian
 	reaper  *reaper       // nil without Config.Subreaper
+
+	queue     *startQueue
+	idleStart time.Duration // idleStart, shorter in a test
 
 	cache    *moduleCache
 	contents contents
@@ -67,7 +71,7 @@ func newHost(cfg Config, sys system) (*Host, error) {
 			return nil, fmt.Errorf("find SystemTap's runtime folder: %w", err)
 		}
 	}
-	h := &Host{cfg: cfg, system: sys, tools: t, cache: cache}
+	h := &Host{cfg: cfg, system: sys, tools: t, cache: cache, queue: newStartQueue(cfg.MaxParallel), idleStart: idleStart}
 	if err := h.protect(); err != nil {
 		return nil, err
 	}
@@ -97,12 +101,13 @@ func (h *Host) runtimeOf(s script.Script) Runtime {
 	return h.Runtime()
 }
 
-// Start starts s and returns at once. report gets the run's events, one at a time, from the run's own goroutine; number is handed back in each.
+// Start starts s and returns at once; its processes wait for their turn, see Config.MaxParallel and Run.Hurry. report gets the run's events, one at a time, from the run's own goroutine; number is handed back in each.
 func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 	var tree string
 	return h.start(job{
 		name:    s.Name,
 		module:  s.Module,
+		class:   byItself,
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
 		plan: func() (plan, error) {
 			if !h.cfg.AllowInsecure { // Scan has looked, but that was some time ago

@@ -137,6 +137,9 @@ func (o *output) text() (text string, before int) {
 	return text, before
 }
 
+// tail is the useful tail of what was written so far.
+func (o *output) tail() []string { return usefulTail(o.text()) }
+
 // tellsWhy is a cheap look, made at each line: does stap, or a part of it, say what is wrong?
 func tellsWhy(line []byte) bool {
 	return bytes.Contains(line, []byte("ERROR")) || bytes.HasPrefix(line, []byte("WARNING: ")) || bytes.Contains(line, []byte(" error:"))

@@ -62,6 +62,7 @@ func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
 		module:  s.Module + ".ahead",
 		timeout: precompileTimeout,
 		ahead:   true,
+		class:   ahead,
 		plan: func() (plan, error) {
 			p, err := commands(h.tools, s, Kernel, "")
 			if p.build != nil {

@@ -19,6 +19,7 @@ type job struct {
 	name    string // the script's, for the log
 	module  string
 	ahead   bool                 // a compile ahead: lowest priority, until hurryUp
+	class   class                // whom it waits for before it may start
 	timeout time.Duration        // until the procfs file is there; for a run that offers none, until its end
 	plan    func() (plan, error) // called in the run's goroutine, once
 	env     func(tmp string) []string
@@ -30,8 +31,10 @@ type Run struct {
 	job    job
 	number uint64
 	report func(Event)
-	dir    string   // work folder, only while it runs
-	log    *lineLog // its children's output
+	dir    string        // work folder, only while it runs
+	log    *lineLog      // its children's output
+	turn   *turn         // its place among the starts
+	queued time.Duration // how long it waited for that; for the run's goroutine only
 
 	stopOnce, killOnce sync.Once
 	after              <-chan struct{} // set before stop is closed
@@ -53,6 +56,7 @@ func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 		dir:  filepath.Join(h.cfg.Dir, "run", j.module),
 		log:  newLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
 		stop: make(chan struct{}), kill: make(chan struct{}), done: make(chan struct{}),
+		turn: h.queue.join(j.class),
 	}
 	if j.ahead {
 		r.hurry = make(chan struct{})
@@ -81,7 +85,8 @@ func (r *Run) asked() bool { return isClosed(r.stop) || isClosed(r.kill) }
 
 // life is the run from before its first process to after its last.
 func (r *Run) life() Exit {
-	if r.asked() {
+	defer r.turn.leave()
+	if !r.takeTurn() || r.asked() {
 		return Exit{Stopped: true, Code: -1, Stage: StageStart}
 	}
 	if left := r.sweep(); len(left) > 0 {
@@ -92,6 +97,7 @@ func (r *Run) life() Exit {
 	}
 	r.host.guard.begin(r.job.module, r.dir)
 	exit := r.stages()
+	r.turn.leave()
 	exit.Leftovers = append(exit.Leftovers, r.sweep()...)
 	r.host.guard.end(r.job.module)
 	exit.Stopped = r.asked()
@@ -192,6 +198,9 @@ func (w *watch) follow(timeout <-chan time.Time) error {
 	if w.stage.offers {
 		look = time.After(pause.next())
 	}
+	hangs := time.NewTicker(w.run.host.idleStart)
+	defer hangs.Stop()
+	idle := idleWatch{group: w.child.pid}
 	for {
 		select {
 		case <-w.child.ended:
@@ -219,6 +228,13 @@ func (w *watch) follow(timeout <-chan time.Time) error {
 				return w.seen // somebody else sits where our stapbpf writes
 			}
 			look = time.After(pause.next())
+		case <-hangs.C:
+			if w.ready {
+				hangs.Stop()
+			} else if w.run.host.queue.crowded() && idle.idle() {
+				w.run.turn.leave()
+				hangs.Stop()
+			}
 		case <-timeout:
 			return w.late()
 		}
@@ -230,6 +246,7 @@ func (w *watch) look() bool {
 	file, ok := w.find()
 	if ok {
 		w.ready = true
+		w.run.turn.leave()
 		if !w.direct {
 			for _, m := range w.child.members() {
 				w.pids = append(w.pids, m.pid)
@@ -237,7 +254,7 @@ func (w *watch) look() bool {
 			keepPIDs(w.run.dir, w.pids...)
 		}
 		writer := w.writer()
-		w.run.report(Ready{Run: w.run.number, OSPID: w.child.pid, File: file, Alive: func() bool { return alive(writer) }, Compiled: w.run.compiled})
+		w.run.report(Ready{Run: w.run.number, OSPID: w.child.pid, File: file, Alive: func() bool { return alive(writer) }, Compiled: w.run.compiled, Output: w.child.out.tail, Queued: w.run.queued})
 	}
 	return ok
 }
@@ -306,7 +323,7 @@ func (w *watch) at() Stage {
 
 func (w *watch) progress() {
 	activity := w.activity()
-	w.run.report(Progress{Run: w.run.number, OSPID: w.child.pid, Activity: activity})
+	w.run.report(Progress{Run: w.run.number, OSPID: w.child.pid, Activity: activity, Compiling: w.stage.name == StageCompile, Output: w.child.out.tail})
 	w.run.flight.say(activity)
 }
 

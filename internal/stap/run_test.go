@@ -100,7 +100,7 @@ func TestStopBeforeAnything(t *testing.T) {
 	l := newLab(t, "", nil)
 	stopped := make(chan struct{})
 	close(stopped)
-	r := &Run{host: l.host, stop: stopped, kill: make(chan struct{})}
+	r := &Run{host: l.host, stop: stopped, kill: make(chan struct{}), turn: l.host.queue.join(asked)}
 	if e := r.life(); !e.Stopped || e.String() != "stopped before it started" {
 		t.Errorf("exit is %s", e.Reason())
 	}

@@ -24,6 +24,7 @@ func (h *Host) startTrial(done func(Exit)) *Run {
 	return h.start(job{
 		name:    "trial of kernel modules",
 		module:  module,
+		class:   ahead,
 		timeout: trialTimeout,
 		plan: func() (plan, error) {
 			p := h.tools.kernelModule(module, script.Options{}, "-e", trialScript)

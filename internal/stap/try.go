@@ -17,6 +17,7 @@ func (h *Host) Try(s script.Script, number uint64, report func(Event)) *Run {
 	return h.start(job{
 		name:    s.Name,
 		module:  s.Module + ".try", // not the module's name: that is running, and must not be taken for what this run leaves
+		class:   ahead,
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
 		plan: func() (p plan, err error) {
 			runtime := h.runtimeOf(s)

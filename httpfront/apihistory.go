@@ -1,0 +1,94 @@
+package httpfront
+
+import (
+	"time"
+
+	"stap-exporter/internal/script"
+)
+
+// apiScriptDetail is what /api/v1/scripts/NAME has beside what the list has.
+type apiScriptDetail struct {
+	apiScript
+	Output  []string  `json:"output"`  // the useful tail of what the living child wrote, its standard error among it; [] without one
+	History []apiExit `json:"history"` // the last ends, the oldest first, at most 10
+}
+
+// apiExits counts ends by cause, since the exporter began.
+type apiExits struct {
+	Stopped uint64 `json:"stopped"` // by the exporter
+	Ended   uint64 `json:"ended"`   // with exit code 0
+	Failed  uint64 `json:"failed"`  // with another exit code
+	Signal  uint64 `json:"signal"`  // by a signal
+	Error   uint64 `json:"error"`   // not started, or not up in time
+}
+
+// apiExit is how one run ended.
+type apiExit struct {
+	Time          *time.Time `json:"time"`
+	Run           uint64     `json:"run"`
+	Cause         string     `json:"cause"`  // stopped, ended, failed, signal or error
+	Code          *int       `json:"code"`   // exit code; null when it has none
+	Signal        *string    `json:"signal"` // for example SIGKILL; null when none ended it
+	LastedSeconds float64    `json:"lasted_seconds"`
+	Ready         bool       `json:"ready"`  // its metrics were there
+	Output        []string   `json:"output"` // the useful tail of what it wrote, its standard error among it
+	Reason        []string   `json:"reason"` // all there is to say, by lines
+}
+
+// apiReads counts the reads of the script's metrics since the exporter began.
+type apiReads struct {
+	Total           uint64   `json:"total"`
+	Failed          uint64   `json:"failed"`            // or took too long
+	Empty           uint64   `json:"empty"`             // stayed empty
+	SharedRequests  uint64   `json:"shared_requests"`   // answered with the read of another request
+	LastSeconds     *float64 `json:"last_seconds"`      // how long the last one took; null before
+	LastTextBytes   uint64   `json:"last_text_bytes"`   // of the last one that brought a text
+	LastTextSamples uint64   `json:"last_text_samples"` // in it
+}
+
+func exitsOf(h *script.History) apiExits {
+	if h == nil {
+		return apiExits{}
+	}
+	c := &h.Counts
+	return apiExits{Stopped: c[script.EndStopped], Ended: c[script.EndDone], Failed: c[script.EndFailed], Signal: c[script.EndSignal], Error: c[script.EndError]}
+}
+
+func historyOf(h *script.History) []apiExit {
+	list := []apiExit{}
+	if h == nil {
+		return list
+	}
+	for i := range h.Last {
+		list = append(list, exitOf(&h.Last[i]))
+	}
+	return list
+}
+
+func lastExit(h *script.History) *apiExit {
+	if h == nil || len(h.Last) == 0 {
+		return nil
+	}
+	return new(exitOf(&h.Last[len(h.Last)-1]))
+}
+
+func exitOf(e *script.End) apiExit {
+	a := apiExit{
+		Time: moment(e.Time), Run: e.Run, Cause: e.Cause.String(), Signal: orNull(e.Signal), LastedSeconds: e.Lasted.Seconds(),
+		Ready: e.Ready, Output: append([]string{}, e.Output...), Reason: textLines(e.Reason),
+	}
+	if e.Code >= 0 {
+		a.Code = &e.Code
+	}
+	return a
+}
+
+func readsOf(r *script.Reads) apiReads {
+	if r == nil {
+		return apiReads{}
+	}
+	return apiReads{
+		Total: r.Done.Load(), Failed: r.Failed.Load(), Empty: r.Empty.Load(), SharedRequests: r.Shared.Load(),
+		LastSeconds: seconds(time.Duration(r.Nanos.Load())), LastTextBytes: r.Bytes.Load(), LastTextSamples: r.Samples.Load(),
+	}
+}

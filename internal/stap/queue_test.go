@@ -1,0 +1,220 @@
+package stap
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// order lists the names of the turns as they are served, each leaving before the next.
+func order(q *startQueue, turns map[string]*turn) (served []string) {
+	for len(turns) > 0 {
+		before := len(turns)
+		for name, t := range turns {
+			if isClosed(t.granted) {
+				served = append(served, name)
+				delete(turns, name)
+				t.leave()
+				t.leave()
+				break
+			}
+		}
+		if len(turns) == before {
+			return append(served, "nobody is served")
+		}
+	}
+	if q.holding != 0 || len(q.waiting) != 0 {
+		served = append(served, "leaked")
+	}
+	return served
+}
+
+func TestQueueServesByClassThenByOrder(t *testing.T) {
+	q := newStartQueue(1)
+	first := q.join(ahead)
+	turns := map[string]*turn{}
+	for _, j := range []struct {
+		name  string
+		class class
+	}{{"later1", ahead}, {"auto1", byItself}, {"asked1", asked}, {"auto2", byItself}, {"later2", ahead}, {"asked2", asked}, {"gone", asked}} {
+		turns[j.name] = q.join(j.class)
+	}
+	turns["auto2"].hurry()
+	turns["auto2"].hurry()
+	turns["gone"].leave()
+	delete(turns, "gone")
+	if place, of := turns["auto2"].place(); place != 3 || of != 6 {
+		t.Errorf("auto2 is at %d of %d", place, of)
+	}
+	if place, _ := first.place(); place != 0 {
+		t.Errorf("who is served is at place %d", place)
+	}
+	first.leave()
+	if got := strings.Join(order(q, turns), " "); got != "asked1 asked2 auto2 auto1 later1 later2" {
+		t.Errorf("served: %s", got)
+	}
+}
+
+// What is ahead must leave a place for what is not, where there are two.
+func TestQueueKeepsAPlaceFree(t *testing.T) {
+	q := newStartQueue(2)
+	first, second := q.join(ahead), q.join(ahead)
+	if !isClosed(first.granted) || isClosed(second.granted) {
+		t.Error("what is ahead has all places, or none")
+	}
+	start := q.join(byItself)
+	if !isClosed(start.granted) {
+		t.Error("a start waits for what is ahead")
+	}
+	first.leave()
+	if isClosed(second.granted) {
+		t.Error("what is ahead has the last place")
+	}
+	start.leave()
+	if !isClosed(second.granted) {
+		t.Error("what is ahead is never served")
+	}
+	second.leave()
+}
+
+// free fails the test when somebody has, or waits for, a turn.
+func (l *lab) free() {
+	l.t.Helper()
+	q := l.host.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.holding != 0 || len(q.waiting) != 0 {
+		l.t.Errorf("%d turns are held, %d waited for", q.holding, len(q.waiting))
+	}
+}
+
+// atPlace waits until the run reports this place in the queue.
+func (r *started) atPlace(place, of int) {
+	r.t.Helper()
+	for {
+		select {
+		case e := <-r.events:
+			switch p := e.(type) {
+			case Progress:
+				if p.Place == place && p.Of == of {
+					return
+				}
+			default:
+				r.t.Fatalf("%T while it waits for place %d", e, place)
+			}
+		case <-time.After(patience):
+			r.t.Fatalf("never at place %d of %d", place, of)
+		}
+	}
+}
+
+// One at a time, who is asked for first, and the start timeout counts from the turn on.
+func TestStartsWaitForTheirTurn(t *testing.T) {
+	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
+	one := l.start(l.script("m1"))
+	waitFor(t, "m1 compiles", func() bool { return logBegins(l.dir, "compiling m1 ") })
+	hasty := l.script("m2")
+	hasty.Directives.StartTimeout = time.Millisecond
+	two := l.start(hasty)
+	two.atPlace(1, 1)
+	three := l.start(l.script("m3"))
+	three.atPlace(2, 2)
+	three.Hurry()
+	three.atPlace(1, 2)
+	two.atPlace(2, 2)
+	if logBegins(l.dir, "compiling m2 ") || logBegins(l.dir, "compiling m3 ") {
+		t.Error("two compile at a time")
+	}
+	writeFile(t, l.dir+"/go-m1", "")
+	one.ready()
+	two.atPlace(1, 1)
+	writeFile(t, l.dir+"/go-m3", "")
+	if ready := three.ready(); ready.Queued <= 0 {
+		t.Error("m3 did not wait")
+	}
+	if e := two.exited(); e.Err == nil || !strings.HasPrefix(e.Err.Error(), "start timeout") {
+		t.Errorf("m2: %s", e)
+	}
+	for _, r := range []*started{one, three} {
+		r.Stop(nil)
+		if e := r.exited(); !e.Stopped || len(e.Leftovers) > 0 {
+			t.Errorf("%s", e.Reason())
+		}
+	}
+	l.free()
+}
+
+// A start that is ended while it waits starts nothing, and its place is gone: each by a Stop, by a Kill, and all at once as at a shutdown.
+func TestQueuedStartsAreStopped(t *testing.T) {
+	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
+	holder := l.start(l.script("m1"))
+	waitFor(t, "m1 compiles", func() bool { return logBegins(l.dir, "compiling m1 ") })
+	var queued []*started
+	for i, module := range []string{"m2", "m3", "m4", "m5"} {
+		r := l.start(l.script(module))
+		r.atPlace(i+1, i+1)
+		queued = append(queued, r)
+	}
+	queued[1].Stop(nil)
+	queued[0].Kill()
+	for _, r := range queued[:2] {
+		if e := r.exited(); !e.Stopped || e.String() != "stopped before it started" {
+			t.Errorf("%s", e)
+		}
+	}
+	queued[3].atPlace(2, 2)
+	for _, r := range append(queued[2:], holder) {
+		r.Stop(nil)
+	}
+	for _, r := range append(queued[2:], holder) {
+		if e := r.exited(); !e.Stopped || len(e.Leftovers) > 0 {
+			t.Errorf("%s", e.Reason())
+		}
+	}
+	l.free()
+	for _, module := range []string{"m2", "m3", "m4", "m5"} {
+		if logBegins(l.dir, "compiling "+module+" ") {
+			t.Errorf("%s was started", module)
+		}
+	}
+	l.clean("m1")
+}
+
+// A start that fails gives its place on.
+func TestFailedStartsGiveTheirTurnOn(t *testing.T) {
+	l := newLab(t, "m1:stap-fails m2:stap-fails", func(c *Config) { c.MaxParallel = 1 })
+	one, two, three := l.start(l.script("m1")), l.start(l.script("m2")), l.start(l.script("m3"))
+	for _, r := range []*started{one, two} {
+		if e := r.exited(); e.Code != 1 {
+			t.Errorf("%s", e)
+		}
+	}
+	three.ready()
+	l.free()
+	three.Stop(nil)
+	three.exited()
+}
+
+// A stap that hangs does not keep the others from starting until its start timeout.
+func TestHangingStartLosesItsTurn(t *testing.T) {
+	l := newLab(t, "m1:compile-hangs", func(c *Config) { c.MaxParallel = 1 })
+	l.host.idleStart = 50 * time.Millisecond
+	one := l.start(l.script("m1"))
+	l.waitForLog("compiling")
+	two := l.start(l.script("m2"))
+	two.ready()
+	two.Stop(nil)
+	two.exited()
+	one.Stop(nil)
+	if e := one.exited(); !e.Stopped || e.Stage != StageCompile {
+		t.Errorf("%s", e)
+	}
+	l.free()
+}
+
+func logBegins(dir, prefix string) bool {
+	text, _ := os.ReadFile(filepath.Join(dir, "log"))
+	return strings.Contains("\n"+string(text), "\n"+prefix)
+}
