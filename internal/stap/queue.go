@@ -38,7 +38,7 @@ type turn struct {
 	moved   chan struct{} // has one element when its place changed
 }
 
-func newStartQueue(max int) *startQueue { return &startQueue{max: max} }
+func newStartQueue(places int) *startQueue { return &startQueue{max: places} }
 
 // join takes a place, for which leave must be called.
 func (q *startQueue) join(c class) *turn {
