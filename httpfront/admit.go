@@ -34,8 +34,11 @@ func (s *Server) TLS() bool {
 	return w != nil && w.tls != nil
 }
 
-// admit applies rate limit and login. When it returns false the request is answered.
+// admit applies the limit of connections, rate limit and login. When it returns false the request is answered.
 func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
+	if turnedAway(ctx) {
+		return false
+	}
 	w := s.web.Load()
 	if w == nil {
 		return true

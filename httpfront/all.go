@@ -2,7 +2,9 @@ package httpfront
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +23,7 @@ type part struct {
 	name string
 	page *exposition.Page // nil: none came in time
 	took time.Duration
+	left bool // the client has left while it waited for it
 }
 
 // all answers with the scripts that run now, in one page: each sample has the script's name as the label script. It starts nothing and renews no keepalive, unless scripts are picked by ?name[]=…: then it counts as a request for each of them.
@@ -42,6 +45,10 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	// One read that takes too long is not to cost the others their place in the reply.
 	q.Deadline = s.now().Add(min(q.Deadline.Sub(s.now()), s.cfg.ReadTimeout+readSlack))
 	parts := s.readAll(names, q)
+	if slices.ContainsFunc(parts, func(p part) bool { return p.left }) {
+		s.clientLeft(ctx)
+		return
+	}
 	if unknown := s.unknown(parts); unknown != "" {
 		plainError(ctx, fasthttp.StatusNotFound, fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown)))
 		return
@@ -60,15 +67,26 @@ func (s *Server) readAll(names []string, q script.Query) []part {
 	for i, name := range names {
 		asked.Go(func() {
 			begun := time.Now()
-			answer := s.cfg.Scripts.Scrape([]byte(name), q)
-			parts[i] = part{name: name, page: answer.Page, took: time.Since(begun)}
-			if !q.Passive && answer.Status != nil {
+			answer := s.scrapePart(name, q)
+			parts[i] = part{name: name, page: answer.Page, took: time.Since(begun), left: errors.Is(answer.Err, script.ErrClientLeft)}
+			if !q.Passive && answer.Status != nil && !parts[i].left {
 				answer.Status.Count(codeOf(answer, s.now()))
 			}
 		})
 	}
 	asked.Wait()
 	return parts
+}
+
+// scrapePart asks one script. It runs in a goroutine of its own, where a panic would end the process: it costs the script's samples.
+func (s *Server) scrapePart(name string, q script.Query) (answer script.Answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.logPanic(p, allPath)
+			answer = script.Answer{Err: script.ErrInternal}
+		}
+	}()
+	return s.cfg.Scripts.Scrape([]byte(name), q)
 }
 
 func codeOf(answer script.Answer, now time.Time) int {

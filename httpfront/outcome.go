@@ -31,6 +31,10 @@ type outcome struct {
 
 // explain answers a request that got no metrics.
 func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
+	if errors.Is(answer.Err, script.ErrClientLeft) {
+		s.clientLeft(ctx)
+		return
+	}
 	now := s.now()
 	o := outcomeOf(answer, now)
 	answer.Status.Count(o.code)
@@ -48,6 +52,13 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
 		}
 	}
 	plainError(ctx, o.code, o.text)
+}
+
+// clientLeft ends a request whose client has left while it was waiting. It is no answer of the script's; one who closed only the sending side of the connection reads it.
+func (s *Server) clientLeft(ctx *fasthttp.RequestCtx) {
+	s.left.Add(1)
+	ctx.SetConnectionClose()
+	plainError(ctx, fasthttp.StatusServiceUnavailable, "connection was closed by the client while the request was waiting\n")
 }
 
 // outcomeOf says what an answer without metrics is in HTTP.

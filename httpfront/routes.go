@@ -51,7 +51,7 @@ func (s *Server) newRoutes() map[string]route {
 		"/-/reload":  {post: s.reload},
 	}
 	if s.cfg.Telemetry != nil {
-		routes[s.cfg.TelemetryPath] = telemetry(s.cfg.Telemetry)
+		routes[s.cfg.TelemetryPath] = s.telemetry(s.cfg.Telemetry)
 	}
 	if s.cfg.Events != nil {
 		routes[apiEventsPath] = route{get: s.apiEvents}
@@ -63,6 +63,9 @@ func (s *Server) newRoutes() map[string]route {
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.answer(ctx)
 	s.setConfiguredHeaders(ctx)
+	if surplus(ctx) {
+		ctx.SetConnectionClose()
+	}
 }
 
 func (s *Server) answer(ctx *fasthttp.RequestCtx) {
@@ -111,10 +114,15 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	if p == nil {
 		return
 	}
-	s.log.Error("panic in an http handler", zap.Any("panic", p), zap.ByteString("path", ctx.Path()), zap.ByteString("stack", debug.Stack()))
+	s.logPanic(p, string(ctx.Path()))
 	ctx.Response.Reset()
 	setCommonHeaders(ctx)
 	plainError(ctx, fasthttp.StatusInternalServerError, internalErrorText)
+}
+
+// logPanic says where a panic came from. It must be called by the deferred function that recovered it.
+func (s *Server) logPanic(p any, path string) {
+	s.log.Error("panic in an http handler", zap.Any("panic", p), zap.String("path", path), zap.ByteString("stack", debug.Stack()))
 }
 
 // exactPath returns the request's path, decoded, or nil when decoding was not all it took: fasthttp also removes "//", "/./" and "/../", written out or percent encoded, so that one resource would have many names.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -133,7 +134,7 @@ func TestMalformedRequests(t *testing.T) {
 		"GET /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n":                         400,
 		"GET /x\x01.stp HTTP/1.1\r\nHost: x\r\n\r\n":                                           400,
 		"GET /x.stp HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("a", 20000) + "\r\n\r\n": 431,
-		"GET /" + strings.Repeat("a", 20000) + " HTTP/1.1\r\nHost: x\r\n\r\n":                  431,
+		"GET /" + strings.Repeat("a", 20000) + " HTTP/1.1\r\nHost: x\r\n\r\n":                  414,
 		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n":                                 400, // TLS to a plain port
 	} {
 		got := send(t, addr, "GET", raw)
@@ -230,5 +231,37 @@ func TestEmptyList(t *testing.T) {
 	}
 	if got := get(t, addr, "GET", "/", "Accept: text/html"); got.code != 200 || !strings.Contains(got.body, "There are no scripts") {
 		t.Errorf("%d %q", got.code, got.body)
+	}
+}
+
+// A panic in a goroutine of a handler is no more than one in the handler itself: in the page of all scripts it costs a script's samples, in /metrics it is a 500.
+func TestPanicElsewhere(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	scripts := &fakeScripts{
+		answer: func(name string, _ script.Query) script.Answer {
+			if name == "panic.stp" {
+				panic("boom")
+			}
+			return script.Answer{Page: pageOf("count 1\n")}
+		},
+		statuses: []*script.Status{status(script.Running, nil), status(script.Running, func(st *script.Status) { st.Script.Name = "panic.stp" })},
+	}
+	s := New(Config{Scripts: scripts, Logger: zap.New(core), TelemetryPath: "/metrics", Telemetry: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })})
+	addr := serve(t, s)
+	all := get(t, addr, "GET", "/all")
+	if all.code != 200 || !strings.Contains(all.body, `stap_exporter_script_up{script="panic.stp"} 0`) || !strings.Contains(all.body, `count{script="a.stp"} 1`) {
+		t.Errorf("/all: %d\n%s", all.code, all.body)
+	}
+	if got := get(t, addr, "GET", "/metrics"); got.code != 500 || strings.Contains(got.body, "boom") {
+		t.Errorf("/metrics: %d %q", got.code, got.body)
+	}
+	entries := logs.All()
+	if len(entries) != 2 {
+		t.Fatalf("logged %v", entries)
+	}
+	for _, e := range entries {
+		if !strings.Contains(e.ContextMap()["stack"].(string), "routes_test.go") {
+			t.Errorf("the log does not say where: %v", e.ContextMap())
+		}
 	}
 }

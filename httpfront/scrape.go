@@ -49,13 +49,13 @@ func (s *Server) query(ctx *fasthttp.RequestCtx) script.Query {
 	now := s.now()
 	timeout, ok := parseTimeout(ctx.Request.Header.PeekBytes(headerTimeout))
 	if !ok {
-		return script.Query{Deadline: now.Add(2*s.cfg.ReadTimeout + readSlack)}
+		return script.Query{Deadline: now.Add(2*s.cfg.ReadTimeout + readSlack), Client: clientOf(ctx)}
 	}
 	wait := timeout - replyMargin
 	if wait <= 0 {
 		wait = timeout / 2
 	}
-	return script.Query{Deadline: now.Add(min(wait, s.cfg.StartTimeout)), Wait: true}
+	return script.Query{Deadline: now.Add(min(wait, s.cfg.StartTimeout)), Wait: true, Client: clientOf(ctx)}
 }
 
 // parseTimeout reads a decimal number of seconds, such as "10" or "9.5", to the nanosecond. It is false for everything else: an empty value, zero, a sign, an exponent, Inf, NaN.

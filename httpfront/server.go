@@ -19,10 +19,10 @@ import (
 
 // Limits of a connection. A request to this server is a short header without a body.
 const (
-	requestTimeout   = 5 * time.Second  // to send a whole request
+	requestTimeout   = 5 * time.Second  // to send a whole request, and for a TLS handshake
 	replyTimeout     = 30 * time.Second // to take a whole reply
 	idleTimeout      = 3 * time.Minute  // between requests; longer than the usual scrape intervals, so that Prometheus keeps its connection
-	maxHeaderBytes   = 8 << 10          // room for a script name of 255 bytes in percent encoding, and for a browser's cookies
+	maxHeaderBytes   = 8 << 10          // of a request line and header; room for a script name of 255 bytes in percent encoding, and for a browser's cookies
 	maxBodyBytes     = 16 << 10         // bodies are read and ignored, so that the connection stays usable after a 405
 	silentGrace      = 500 * time.Millisecond
 	hangUpInterval   = 100 * time.Millisecond
@@ -48,6 +48,8 @@ type Config struct {
 	Version      string        // shown under the list of scripts
 	Logger       *zap.Logger   // silent when nil
 
+	MaxConnections int // open at a time; DefaultMaxConnections when 0
+
 	Web         *WebConfig    // TLS, logins, headers, rate limit; none of them when nil
 	Runtime     func() string // "kernel" or "bpf": what scripts run with that leave it to the exporter; may change; nil: not told
 	ExternalURL *url.URL      // how clients reach this server, see ParseExternalURL; nil: as each request says
@@ -70,9 +72,13 @@ type Server struct {
 	web    atomic.Pointer[WebConfig]
 
 	mu        sync.Mutex
-	closed    bool                   // Shutdown was called
-	listeners map[*listener]struct{} // being served
-	conns     map[net.Conn]struct{}  // open, for Shutdown
+	closed    bool                     // Shutdown was called
+	listeners map[*listener]struct{}   // being served
+	conns     map[*clientConn]struct{} // open
+	crowdedAt time.Time                // when the log was last told of refused connections
+
+	refused atomic.Uint64 // connections over the limit
+	left    atomic.Uint64 // clients that left while their request was waiting
 }
 
 // New returns a server that does not listen yet.
@@ -83,6 +89,9 @@ func New(cfg Config) *Server {
 	if cfg.StartTimeout <= 0 {
 		cfg.StartTimeout = defaultStart
 	}
+	if cfg.MaxConnections <= 0 {
+		cfg.MaxConnections = DefaultMaxConnections()
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
@@ -91,7 +100,7 @@ func New(cfg Config) *Server {
 		log:       cfg.Logger,
 		now:       time.Now,
 		listeners: make(map[*listener]struct{}),
-		conns:     make(map[net.Conn]struct{}),
+		conns:     make(map[*clientConn]struct{}),
 	}
 	s.web.Store(cfg.Web)
 	s.routes = s.newRoutes()
@@ -127,7 +136,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
 
-	err := s.http.Serve(secureListener{l, s})
+	err := s.http.Serve(doorListener{l, s})
 
 	s.mu.Lock()
 	delete(s.listeners, l)
@@ -165,7 +174,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	n := len(s.conns)
 	for c := range s.conns {
-		_ = c.Close()
+		_ = c.Conn.Close() // the socket itself: nothing is sent or waited for any more
 	}
 	s.mu.Unlock()
 	return fmt.Errorf("wait for %d connections: %w", n, err)
@@ -184,7 +193,7 @@ func (s *Server) hangUpSilent(drained <-chan struct{}) {
 		}
 		s.mu.Lock()
 		for c := range s.conns {
-			_ = c.SetReadDeadline(time.Unix(1, 0))
+			_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
 		}
 		s.mu.Unlock()
 		wait.Reset(hangUpInterval)
@@ -196,12 +205,16 @@ func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
 	if state != fasthttp.StateNew && state != fasthttp.StateClosed {
 		return
 	}
+	p, ok := c.(peer)
+	if !ok {
+		return // not one that Serve accepted
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state == fasthttp.StateNew {
-		s.conns[c] = struct{}{}
+		s.conns[p.socket()] = struct{}{}
 	} else {
-		delete(s.conns, c)
+		delete(s.conns, p.socket())
 	}
 }
 
@@ -214,10 +227,17 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 
 	_, tooBig := errors.AsType[*fasthttp.ErrSmallBuffer](err)
 	netErr, isNet := errors.AsType[net.Error](err)
+	late := isNet && netErr.Timeout()
+	p := peerOf(ctx)
+	if p != nil && !late {
+		p.socket().linger.Store(true)
+	}
 	switch {
+	case tooBig && p != nil && p.openLine() >= maxHeaderBytes: // not even the first line came to its end
+		plainError(ctx, fasthttp.StatusRequestURITooLong, "request target too long\n")
 	case tooBig:
 		plainError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large\n")
-	case isNet && netErr.Timeout():
+	case late:
 		plainError(ctx, fasthttp.StatusRequestTimeout, "request did not arrive in time\n")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge) && !readOnly(ctx):
 		refuseMethod(ctx, allowGet) // whatever the path: no endpoint takes a body of this size

@@ -3,14 +3,23 @@ package httpfront
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 )
 
 // telemetry makes a route of the handler that gives the exporter's own metrics. It is net/http's, as client_golang's is; it is not on the hot path.
-func telemetry(h http.Handler) route {
-	return route{get: fasthttpadaptor.NewFastHTTPHandler(h)}
+func (s *Server) telemetry(h http.Handler) route {
+	return route{get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { // here, since the adaptor runs it in a goroutine of its own
+			if p := recover(); p != nil {
+				s.logPanic(p, r.URL.Path)
+				http.Error(w, strings.TrimSpace(internalErrorText), http.StatusInternalServerError)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	}))}
 }
 
 const apiEventsPath = "/api/v1/events"

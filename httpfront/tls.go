@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -105,28 +104,6 @@ func stampsOf(from *web.TLSConfig) (stamps [3]stamp) {
 	}
 	return stamps
 }
-
-// secureListener wraps the connections of a listener in TLS while the web config says so.
-type secureListener struct {
-	net.Listener
-	server *Server
-}
-
-// Accept returns before the handshake, which is the business of the connection's own goroutine.
-func (l secureListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	w := l.server.web.Load()
-	if w == nil || w.tls == nil {
-		return conn, nil
-	}
-	return &secureConn{tls.Server(conn, w.tls.server)}, nil
-}
-
-// secureConn is what fasthttp takes for a TLS connection.
-type secureConn struct{ *tls.Conn }
 
 const httpToHTTPS = "HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Type: " + plainText + "\r\n\r\nthis port speaks https: use https:// in the address\n"
 

@@ -203,7 +203,7 @@ func TestNoWebConfig(t *testing.T) {
 
 func TestConfiguredHeaders(t *testing.T) {
 	_, addr := startWith(t, serveBody("count 1\n", "x.stp"), t.TempDir(), "http_server_config:\n  headers:\n    Content-Security-Policy: frame-ancestors https://grafana.example\n    X-Frame-Options: sameorigin\n    X-Content-Type-Options: nosniff\n", nil)
-	for target, code := range map[string]int{"/": 200, "/x.stp": 200, "/none": 404, "/-/healthy": 200, "/bad\x01": 400, "/" + strings.Repeat("a", 20000): 431} {
+	for target, code := range map[string]int{"/": 200, "/x.stp": 200, "/none": 404, "/-/healthy": 200, "/bad\x01": 400, "/" + strings.Repeat("a", 20000): 414} {
 		got := get(t, addr, "GET", target, "Accept: text/html")
 		if got.code != code || got.header.Get("X-Frame-Options") != "sameorigin" || len(got.header.Values("X-Content-Type-Options")) != 1 || got.header.Get("Content-Security-Policy") != "frame-ancestors https://grafana.example" {
 			t.Errorf("%.20s: %d %v", target, got.code, got.header)

@@ -168,7 +168,8 @@ func TestMetricsAreDocumentedAndLint(t *testing.T) {
 	}
 	conditional := []string{"stap_exporter_script_cpu_seconds_total", "stap_exporter_script_resident_memory_bytes", "stap_exporter_script_lines_mended_total", "stap_exporter_script_scrape_duration_seconds"}
 	for name := range documented {
-		if !slices.Contains(names, name) && !slices.Contains(conditional, name) {
+		ours := !strings.HasPrefix(name, "stap_exporter_http_") // those are httpfront's, which has a test of its own
+		if ours && !slices.Contains(names, name) && !slices.Contains(conditional, name) {
 			t.Errorf("METRICS.md names %s, which is not there", name)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	zaplogfmt "github.com/jsternberg/zap-logfmt"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -113,8 +114,10 @@ func serve(opts options, stderr io.Writer) error {
 	defer host.Close()
 
 	logScripts(log, dir, found)
+	maxConnections := httpfront.DefaultMaxConnections()
 	tree, err := supervisor.Start(supervisor.Config{
-		Scripts: found.Scripts, Refused: found.Refused, Scan: scan, Host: host,
+		MaxWaiting: maxConnections / 4 * 3, // one script leaves room for the others
+		Scripts:    found.Scripts, Refused: found.Refused, Scan: scan, Host: host,
 		Keepalive: opts.keepalive, ReadTimeout: opts.readTimeout, Logger: log,
 		Version: version, Protoactor: opts.protoactor,
 	})
@@ -124,12 +127,15 @@ func serve(opts options, stderr io.Writer) error {
 	host.Precompile(found.Scripts)
 	watcher := watchScripts(folder, tree, log)
 	defer watcher.Close()
+	own := prometheus.NewRegistry()
 	front := httpfront.New(httpfront.Config{
-		Scripts: tree, ReadTimeout: opts.readTimeout, StartTimeout: opts.startTimeout, Version: version, Logger: log,
+		MaxConnections: maxConnections,
+		Scripts:        tree, ReadTimeout: opts.readTimeout, StartTimeout: opts.startTimeout, Version: version, Logger: log,
 		Web: web, Runtime: func() string { return host.Runtime().String() }, ExternalURL: opts.externalURL,
-		Telemetry: promhttp.HandlerFor(tree.Gatherer(), promhttp.HandlerOpts{}), TelemetryPath: opts.telemetryPath,
+		Telemetry: promhttp.HandlerFor(prometheus.Gatherers{tree.Gatherer(), own}, promhttp.HandlerOpts{}), TelemetryPath: opts.telemetryPath,
 		Events: func() any { return tree.Events() }, Lifecycle: tree, EnableLifecycle: opts.lifecycle,
 	})
+	own.MustRegister(front)
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
 		log.Info("listening", zap.Stringer("address", l.Addr()), zap.Bool("tls", front.TLS()))

@@ -1,0 +1,227 @@
+package httpfront
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+const simpleGet = "GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// fill opens n connections that have had a reply and stay.
+func fill(t *testing.T, n int, connect func() net.Conn) (conns []net.Conn, readers []*bufio.Reader) {
+	t.Helper()
+	for range n {
+		c := connect()
+		_, _ = io.WriteString(c, simpleGet)
+		from := bufio.NewReader(c)
+		if got := receive(t, from, "GET"); got.code != 200 {
+			t.Fatalf("connection %d: %d", len(conns), got.code)
+		}
+		conns, readers = append(conns, c), append(readers, from)
+	}
+	return conns, readers
+}
+
+// Of thousands of connections over the limit each is told so or closed, those that are open go on, and a place that gets free is given away.
+func TestConnectionsOverTheLimit(t *testing.T) {
+	const limit, more, clients = 30, 3000, 50
+	core, logs := observer.New(zap.WarnLevel)
+	s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), MaxConnections: limit, Logger: zap.New(core)})
+	addr := serve(t, s)
+	open, readers := fill(t, limit, func() net.Conn { return dial(t, addr) })
+
+	var told, closed atomic.Int64
+	var flood sync.WaitGroup
+	for range clients {
+		flood.Go(func() {
+			for range more / clients {
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(c, simpleGet)
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				switch {
+				case err != nil:
+					closed.Add(1)
+				case resp.StatusCode == 503 && resp.Header.Get("Retry-After") == "1" && resp.Close:
+					told.Add(1)
+				default:
+					t.Errorf("over the limit: %v", resp)
+				}
+				_ = c.Close()
+			}
+		})
+	}
+	flood.Wait()
+	if told.Load() == 0 || told.Load()+closed.Load() != more {
+		t.Errorf("%d were told, %d closed, of %d", told.Load(), closed.Load(), more)
+	}
+	if n := s.refused.Load(); n != more {
+		t.Errorf("%d counted as refused", n)
+	}
+	if n := logs.Len(); n != 1 {
+		t.Errorf("%d lines in the log", n)
+	}
+
+	// Health is told to everybody who gets in.
+	eventually(t, "the flood is over", func() bool { return s.open() == limit })
+	if got := get(t, addr, "GET", "/-/healthy"); got.code != 200 {
+		t.Errorf("health: %d", got.code)
+	}
+	for i, c := range open {
+		_, _ = io.WriteString(c, simpleGet)
+		if got := receive(t, readers[i], "GET"); got.code != 200 {
+			t.Errorf("connection %d: %d", i, got.code)
+		}
+	}
+	_ = open[0].Close()
+	eventually(t, "there is a place again", func() bool { return s.open() < limit })
+	if got := get(t, addr, "GET", "/x.stp"); got.code != 200 {
+		t.Errorf("in a free place: %d", got.code)
+	}
+	if problems, err := testutil.CollectAndLint(s); err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v, %v", problems, err)
+	}
+	checkDocumented(t, s)
+}
+
+// checkDocumented looks for a collector's metrics in METRICS.md.
+func checkDocumented(t *testing.T, c prometheus.Collector) {
+	t.Helper()
+	reg := prometheus.NewPedanticRegistry()
+	if err := reg.Register(c); err != nil {
+		t.Fatal(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("../METRICS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if !strings.Contains(string(table), "| `"+f.GetName()+"` |") {
+			t.Errorf("METRICS.md does not name %s", f.GetName())
+		}
+	}
+}
+
+// The limit holds for TLS and for unix sockets, and a client over it that says nothing keeps its place for a moment only.
+func TestConnectionsOverTheLimitElsewhere(t *testing.T) {
+	t.Run("tls", func(t *testing.T) {
+		dir := t.TempDir()
+		newAuthority(t, dir, "ca").issue("server")
+		writeFile(t, filepath.Join(dir, "web.yml"), serverTLS)
+		w, err := LoadWebConfig(filepath.Join(dir, "web.yml"), zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), MaxConnections: 3, Web: w})
+		addr := serve(t, s)
+		overTheLimit(t, s, func() net.Conn { return tls.Client(dial(t, addr), &tls.Config{InsecureSkipVerify: true}) })
+	})
+	t.Run("unix", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "socket")
+		ln, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), MaxConnections: 3})
+		serveOn(t, s, ln)
+		overTheLimit(t, s, func() net.Conn {
+			c, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			return c
+		})
+	})
+}
+
+func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
+	t.Helper()
+	fill(t, 3, connect)
+	silent := make([]net.Conn, surplusPlaces)
+	for i := range silent {
+		silent[i] = connect()
+	}
+	eventually(t, "the silent ones are in", func() bool { return s.refused.Load() == surplusPlaces })
+	// One more than are told so is closed, until they are gone.
+	eventually(t, "they have gone", func() bool { return s.open() == 3 })
+	one := connect()
+	_, _ = io.WriteString(one, simpleGet)
+	from := bufio.NewReader(one)
+	if got := receive(t, from, "GET"); got.code != 503 || !strings.Contains(got.body, "connections") {
+		t.Errorf("over the limit: %d %q", got.code, got.body)
+	}
+	if rest, err := io.ReadAll(from); err != nil || len(rest) > 0 {
+		t.Errorf("after the reply: %q, %v", rest, err)
+	}
+}
+
+func TestDefaultMaxConnections(t *testing.T) {
+	if n := DefaultMaxConnections(); n < 100 || n > mostConnections {
+		t.Errorf("%d", n)
+	}
+	if n := New(Config{}).cfg.MaxConnections; n != DefaultMaxConnections() {
+		t.Errorf("without a setting: %d", n)
+	}
+}
+
+// A refusal reaches a client that goes on sending, and the connection ends.
+func TestRefusalsReachWhoStillSends(t *testing.T) {
+	_, addr := start(t, serveBody("x", "x.stp"), nil)
+	much := strings.Repeat("a", lingerBytes/2)
+	for name, c := range map[string]struct {
+		method, raw string
+		code        int
+	}{
+		"huge target":  {"GET", "GET /" + much + ".stp HTTP/1.1\r\nHost: x\r\n\r\n", 414},
+		"huge header":  {"GET", "GET /x.stp HTTP/1.1\r\nHost: x\r\nCookie: " + much + "\r\n\r\n", 431},
+		"many headers": {"GET", "GET /x.stp HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", lingerBytes/12) + "\r\n", 431},
+		"huge body":    {"POST", "POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 131072\r\n\r\n" + much, 405},
+		"second":       {"GET", "", 414},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := dial(t, addr)
+			from := bufio.NewReader(conn)
+			if c.raw == "" {
+				_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+				if got := receive(t, from, "GET"); got.code != 200 {
+					t.Fatal(got.code)
+				}
+				c.raw = "GET /" + much
+			}
+			if _, err := io.WriteString(conn, c.raw); err != nil {
+				t.Errorf("the server does not listen to the end: %v", err)
+			}
+			got := receive(t, from, c.method)
+			if got.code != c.code || got.header.Get("Content-Type") != plainText {
+				t.Errorf("%d %q, want %d", got.code, got.body, c.code)
+			}
+			if rest, err := io.ReadAll(from); len(rest) > 0 || err != nil && !errors.Is(err, io.EOF) {
+				t.Errorf("then %q, %v", rest, err)
+			}
+		})
+	}
+}
