@@ -1,13 +1,22 @@
 package httpfront
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
 
 	"stap-exporter/internal/script"
 )
@@ -64,8 +73,137 @@ func FuzzRequest(f *testing.F) {
 		}
 		line, _, _ := strings.Cut(conn.out.String(), "\r\n")
 		fields := strings.Fields(line)
-		if len(fields) < 2 || !slices.Contains([]string{"100", "200", "400", "404", "405", "413", "431", "503"}, fields[1]) {
+		if len(fields) < 2 || !slices.Contains([]string{"100", "200", "400", "404", "405", "413", "414", "431", "503"}, fields[1]) {
 			t.Errorf("status line %q", line)
+		}
+	})
+}
+
+// noted is a Lifecycle that takes everything.
+type noted struct{ names []string }
+
+func (n *noted) StartScript(name string) error   { n.names = append(n.names, name); return nil }
+func (n *noted) StopScript(name string) error    { n.names = append(n.names, name); return nil }
+func (n *noted) RestartScript(name string) error { n.names = append(n.names, name); return nil }
+func (n *noted) Reload() error                   { return nil }
+
+// FuzzConnection is a client that sends whatever it likes, to a server with everything turned on.
+// Whatever comes: no panic, only whole replies of our table with our headers, no write that was not a POST's, and no name with a slash reaches a script.
+func FuzzConnection(f *testing.F) {
+	f.Add([]byte("GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\nGET /w.stp HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))
+	f.Add([]byte("POST /api/v1/scripts/x.stp/restart HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nOrigin: http://x\r\nContent-Length: 2\r\n\r\n{}"))
+	f.Add([]byte("GET /all?name[]=x.stp&name[]=%77.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\nAccept-Encoding: gzip\r\n\r\n"))
+	f.Add([]byte("GET /sd?mode=all HTTP/1.1\r\nHost: [::1]:80\r\n\r\nGET /sd HTTP/1.1\r\nHost: a:b\r\n\r\n"))
+	f.Add([]byte("PUT /x.stp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n"))
+	f.Add([]byte("POST /-/reload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\nSec-Fetch-Site: cross-site\r\n\r\nx"))
+	f.Add([]byte("GET " + strings.Repeat("/a", maxHeaderBytes) + " HTTP/1.1\r\n"))
+	f.Add([]byte("GET http://u@h:1/x.stp?a=b#c HTTP/1.1\r\nHost: y\r\nAuthorization: Basic Og==\r\nCookie: a=b; c\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		scripts := &fakeScripts{statuses: []*script.Status{
+			status(script.Starting, func(st *script.Status) { st.Script.Name = "w.stp" }),
+			status(script.Running, func(st *script.Status) { st.Script.Name = "x.stp" }),
+		}}
+		scripts.answer = func(name string, _ script.Query) script.Answer {
+			switch {
+			case strings.Contains(name, "/") && !bytes.Contains(raw, []byte("name")): // those of /all are any
+				t.Errorf("asked for %q", name)
+			case name == "x.stp":
+				return script.Answer{Page: pageOf("count 1\n"), Status: scripts.statuses[1]}
+			case name == "w.stp":
+				return script.Answer{Err: script.ErrWarming, Status: scripts.statuses[0]}
+			}
+			return script.Answer{Err: script.ErrUnknown}
+		}
+		told := &noted{}
+		s := New(Config{
+			Scripts: scripts, Lifecycle: told, EnableLifecycle: true, Events: func() any { return nil },
+			TelemetryPath: "/metrics", Telemetry: http.NotFoundHandler(),
+		})
+		s.now = func() time.Time { return testTime }
+		conn := &memoryConn{in: bytes.NewReader(raw)}
+		_ = s.http.ServeConn(&clientConn{Conn: conn}) // its error says what was wrong with the request
+		if len(told.names) > 0 && !bytes.Contains(raw, []byte("POST")) {
+			t.Errorf("told of %q without a POST", told.names)
+		}
+		if bytes.Contains(raw, []byte("HEAD")) {
+			return // its replies cannot be told apart
+		}
+		from := bufio.NewReader(&conn.out)
+		for {
+			resp, err := http.ReadResponse(from, nil)
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && from.Buffered() == 0 {
+				return
+			}
+			if err != nil {
+				t.Fatalf("reply: %v", err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			if err != nil {
+				t.Fatalf("body: %v", err)
+			}
+			if resp.StatusCode == 100 {
+				continue
+			}
+			if !slices.Contains([]int{200, 202, 400, 403, 404, 405, 413, 414, 417, 431, 503}, resp.StatusCode) {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			if resp.StatusCode != 417 && (resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Content-Type") == "" || len(body) == 0) {
+				t.Errorf("%d: %v, %q", resp.StatusCode, resp.Header, body)
+			}
+		}
+	})
+}
+
+// FuzzWebConfig reads whatever file. A wrong one is refused with one line that names it; with any other the server answers, and its headers are as they stand in the file.
+func FuzzWebConfig(f *testing.F) {
+	dir := f.TempDir()
+	newAuthority(f, dir, "ca").issue("server")
+	good := goodConfig(f)
+	f.Add([]byte(good))
+	for _, part := range strings.Split(good, "\n") {
+		f.Add([]byte(part))
+	}
+	f.Add([]byte(serverTLS))
+	f.Add([]byte(clientsAllowed))
+	f.Add([]byte("rate_limit: {interval: 1ns, burst: 1}\nhttp_server_config: {headers: {X-Frame-Options: deny}}"))
+	f.Add([]byte("basic_auth_users: {a: x, \"b\\n\": y}\n# x"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if bytes.Contains(content, []byte("/dev/")) || bytes.Contains(content, []byte("/proc/")) {
+			return // files without an end
+		}
+		path := filepath.Join(t.TempDir(), "web.yml")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w, err := LoadWebConfig(path, zap.NewNop())
+		if err != nil {
+			if text := err.Error(); !strings.Contains(text, path) || strings.Contains(text, "\n") || !utf8.ValidString(text) {
+				t.Errorf("error %q", text)
+			}
+			return
+		}
+		w.tls = nil
+		s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), Web: w})
+		for _, target := range []string{"/-/healthy", "/x.stp"} {
+			conn := &memoryConn{in: strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")}
+			if err := s.http.ServeConn(&clientConn{Conn: conn}); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(&conn.out), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains([]int{200, 401, 429}, resp.StatusCode) || target == "/-/healthy" && resp.StatusCode != 200 {
+				t.Errorf("%s: %d", target, resp.StatusCode)
+			}
+			for _, h := range w.headers {
+				if got := resp.Header.Get(string(h.name)); got != strings.TrimSpace(string(h.value)) {
+					t.Errorf("header %q: %q, want %q", h.name, got, h.value)
+				}
+			}
+			if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); resp.StatusCode == 429 && (err != nil || n < 1) {
+				t.Errorf("Retry-After %q", resp.Header.Get("Retry-After"))
+			}
 		}
 	})
 }

@@ -17,7 +17,7 @@ import (
 
 // authority makes certificates for tests, all files in one folder.
 type authority struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -25,7 +25,7 @@ type authority struct {
 }
 
 // newAuthority writes NAME.crt, its own certificate, into dir.
-func newAuthority(t *testing.T, dir, name string) *authority {
+func newAuthority(t testing.TB, dir, name string) *authority {
 	t.Helper()
 	a := &authority{t: t, dir: dir}
 	a.key = newKey(t)
@@ -65,7 +65,7 @@ func (a *authority) issue(name string) int64 {
 	return a.last
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -74,13 +74,13 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func writePEM(t *testing.T, path, kind string, der []byte) {
+func writePEM(t testing.TB, path, kind string, der []byte) {
 	t.Helper()
 	writeFile(t, path, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
 }
 
 // writeFile replaces a file as a renewal does: written beside, then renamed.
-func writeFile(t *testing.T, path, text string) {
+func writeFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
