@@ -1,0 +1,56 @@
+package supervisor
+
+import (
+	"testing"
+	"time"
+
+	"stap-exporter/actors"
+	"stap-exporter/internal/script"
+)
+
+// The last 1,000 events can be read back, the oldest first; reads and requests are none.
+func TestLastEvents(t *testing.T) {
+	r := newEventRing()
+	begin := time.Unix(0, 0)
+	for n := range 3 * keptEvents / 2 {
+		if n == keptEvents/2 {
+			if list := r.list(); len(list) != n || list[0].Run != 0 || list[n-1].Run != uint64(n-1) {
+				t.Errorf("after %d events: %d, from %d", n, len(list), list[0].Run)
+			}
+		}
+		r.listen(actors.StateChanged{Time: begin.Add(time.Duration(n)), Script: "a.stp", To: script.Starting, Run: uint64(n)})
+		r.listen(actors.ReadEnded{Script: "a.stp"})
+	}
+	list := r.list()
+	if keptEvents != 1000 || len(list) != keptEvents {
+		t.Fatalf("%d events", len(list))
+	}
+	for i, e := range list {
+		if e.Run != uint64(i+keptEvents/2) {
+			t.Fatalf("event %d is of run %d", i, e.Run)
+		}
+	}
+}
+
+// A start that compiled is told apart from one that loaded what was compiled before.
+func TestStartsAreToldApart(t *testing.T) {
+	h := newHost()
+	h.onStart = func(p *process) {
+		p.report(actors.ProcessReady{Run: p.run, OSPID: 1, Source: p.source, Compiled: p.run == 1})
+	}
+	s := startTree(t, h, Config{Scripts: named("b.stp")})
+	s.Scrape([]byte("b.stp"), patient())
+	if err := s.RestartScript("b.stp"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs again", func() bool {
+		st := s.Statuses()[0]
+		return st.Run == 2 && st.State == script.Running
+	})
+	series, _ := gather(t, s)
+	for _, how := range []string{"compiled", "loaded"} {
+		if n := series["stap_exporter_script_start_duration_seconds{how="+how+",script=b.stp}"]; n != 1 {
+			t.Errorf("%v starts %s, want 1", n, how)
+		}
+	}
+}
