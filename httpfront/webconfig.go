@@ -122,16 +122,17 @@ func (b blamer) line(err error, n int) error {
 	return fmt.Errorf("web config %s:%d: %w", b.path, n, err)
 }
 
-// yaml is for what the parser says: mostly "line N: …", several of them on lines of their own.
+// yaml is for what the parser says: mostly "line N: …", several of them on lines of their own. It quotes the file and cuts what is long, also in the middle of a character.
 func (b blamer) yaml(err error) error {
-	if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+	said := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	if m := yamlLine.FindStringSubmatch(said); m != nil {
 		text := strings.Join(strings.Fields(strings.ReplaceAll(m[2], "\n", "; ")), " ")
 		return fmt.Errorf("web config %s:%s: %s", b.path, m[1], text)
 	}
-	if m := badScalar.FindStringSubmatch(err.Error()); m != nil {
-		return b.line(err, b.find(regexp.QuoteMeta(m[1])))
+	if m := badScalar.FindStringSubmatch(said); m != nil {
+		return b.line(errors.New(said), b.find(regexp.QuoteMeta(m[1])))
 	}
-	return b.line(errors.New(strings.TrimPrefix(err.Error(), "yaml: ")), 0)
+	return b.line(errors.New(strings.TrimPrefix(said, "yaml: ")), 0)
 }
 
 func (b blamer) user(err error) error {

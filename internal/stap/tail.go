@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 const (
@@ -70,11 +71,11 @@ func usefulTail(text string, before int) []string {
 	return tail
 }
 
-// clean makes a line of a child's output fit for a log or a page: no colours, no control characters, valid UTF-8, bounded length, no blanks at its end.
+// clean makes a line of a child's output fit for a log or a page: no colours, no control characters nor others that are not printed, valid UTF-8, bounded length, no blanks at its end.
 func clean(line string) string {
 	line = strings.ReplaceAll(ansi.ReplaceAllString(line, ""), "\t", "    ")
 	line = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) {
 			return -1
 		}
 		return r
