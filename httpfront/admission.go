@@ -13,16 +13,16 @@ import (
 const (
 	mostConnections = 16384       // open ones cost about 17 KB each
 	surplusPlaces   = 64          // connections over the limit that are told so
-	crowdedAgain    = time.Minute // between two lines in the log about refused connections
+	shortageAgain   = time.Minute // between two lines in the log about connections that were refused, or cannot be accepted
 )
 
-// DefaultMaxConnections is how many connections may be open at a time: 16,384, and no more than three quarters of the descriptors that the process may have, since scripts need some, too.
+// DefaultMaxConnections is how many connections may be open at a time: 16,384, and no more than leave a quarter of the descriptors that the process may have, since scripts need some, too.
 func DefaultMaxConnections() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return mostConnections / 4
 	}
-	return int(max(min(limit.Cur/4*3, mostConnections), 1))
+	return int(max(min(limit.Cur/4*3, mostConnections+surplusPlaces), surplusPlaces+1) - surplusPlaces)
 }
 
 // doorListener lets connections in, as many as may be open, and wraps them in TLS while the web config says so.
@@ -56,7 +56,7 @@ func (s *Server) letIn(c *clientConn) bool {
 	log := false
 	if now := time.Now(); crowded {
 		c.surplusUntil = now.Add(surplusTimeout)
-		if log = now.Sub(s.crowdedAt) >= crowdedAgain; log {
+		if log = now.Sub(s.crowdedAt) >= shortageAgain; log {
 			s.crowdedAt = now
 		}
 	}

@@ -70,6 +70,7 @@ type listener struct {
 	log    *zap.Logger
 	closed chan struct{}
 	once   sync.Once
+	warned time.Time // when the log was last told of a shortage; for the goroutine that accepts
 }
 
 func newListener(ln net.Listener, log *zap.Logger) *listener {
@@ -83,7 +84,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err == nil || !passing(err) {
 			return c, err
 		}
-		if wait == firstAcceptWait {
+		if now := time.Now(); now.Sub(l.warned) >= shortageAgain {
+			l.warned = now
 			l.log.Warn("cannot accept a connection, trying again", zap.Error(err))
 		}
 		timer := time.NewTimer(wait)

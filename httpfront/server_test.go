@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"stap-exporter/internal/script"
 )
@@ -237,13 +238,17 @@ func TestServeOutlivesShortages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Scripts: serveBody("count 1\n", "x.stp")})
+	core, logs := observer.New(zap.WarnLevel)
+	s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), Logger: zap.New(core)})
 	served := make(chan error, 1)
 	go func() {
 		served <- s.Serve(&faultyListener{listeners[0], []error{syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE}})
 	}()
 	if got := get(t, listeners[0].Addr().String(), "GET", "/x.stp"); got.code != 200 {
 		t.Errorf("%d", got.code)
+	}
+	if n := logs.Len(); n != 1 {
+		t.Errorf("%d lines in the log", n)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
