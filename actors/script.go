@@ -288,7 +288,7 @@ func (a *scriptActor) hasPlace(m *ReadMetrics) bool {
 // askerLeft frees the place of a request that nobody waits for any more.
 func (a *scriptActor) askerLeft(m AskerLeft) {
 	for _, w := range []*waiters{&a.current, &a.next, &a.warming} {
-		w.drop(waiter{m.request, m.number})
+		w.drop(waiter(m))
 	}
 }
 

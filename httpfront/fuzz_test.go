@@ -160,7 +160,7 @@ func FuzzWebConfig(f *testing.F) {
 	newAuthority(f, dir, "ca").issue("server")
 	good := goodConfig(f)
 	f.Add([]byte(good))
-	for _, part := range strings.Split(good, "\n") {
+	for part := range strings.SplitSeq(good, "\n") {
 		f.Add([]byte(part))
 	}
 	f.Add([]byte(serverTLS))
