@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Clients that leave a script that never comes up are noticed by the program as a whole: their places are free, they count apart, and who stays gets an answer.
+func TestClientsThatLeaveAWaitingScript(t *testing.T) {
+	needStap(t)
+	e := startExporter(t, folder(t, map[string]string{"slow.stp": "#!/bin/sh\nexec sleep 1000\n"}), "--cache.dir="+t.TempDir(), "--start-timeout=8s")
+	address := strings.TrimPrefix(e.url, "http://")
+	connect := func() net.Conn {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		if _, err := io.WriteString(conn, "GET /slow.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 60\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	metric := func(name string) float64 {
+		v, _ := series(e.get("/metrics", "").body, name)
+		return v
+	}
+	stays := connect()
+	var leave []net.Conn
+	for range 20 {
+		leave = append(leave, connect())
+	}
+	eventually(t, "all requests have come", func() bool {
+		return metric(`stap_exporter_actor_messages_total{type="ReadMetrics"}`) == 21
+	})
+	for i, conn := range leave {
+		if i%2 == 0 {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}
+		_ = conn.Close()
+	}
+	eventually(t, "it is noticed", func() bool {
+		return metric(`stap_exporter_http_clients_left_total`) == 20 && metric(`stap_exporter_actor_messages_total{type="AskerLeft"}`) == 20
+	})
+	// The start has its bound, and ends in a failure that the last one is told.
+	reply, err := http.ReadResponse(bufio.NewReader(stays), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(reply.Body); err != nil || reply.StatusCode != 503 {
+		t.Errorf("who stayed: %d %q, %v", reply.StatusCode, body, err)
+	}
+	if n := metric(`stap_exporter_script_requests_total{code="503",script="slow.stp"}`); n != 1 {
+		t.Errorf("%v requests counted as answered with 503", n)
+	}
+	if code := e.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
