@@ -2,111 +2,192 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
+
+	"stap-exporter/bench/report"
+	"stap-exporter/bench/scrape"
 )
 
 // bench is one run of the comparisons.
 type bench struct {
-	serve   string // the server program
-	profile string // prefix of profiles of the servers; empty: none
-	rounds  int
-	slice   time.Duration // of one server in one round
-	sizes   []int
-	parts   []string
-	stdout  io.Writer
+	serve    string // the program of bench/serve
+	exporter string // the real one
+	scripts  string // its scripts
+	python   string // the existing exporter; empty: not compared
+	profile  string // prefix of profiles of the servers; empty: none
+	out      string // folder of the results
+	scratch  string
+	rounds   int
+	slice    time.Duration // of one server in one round
+	most     int           // connections
+	parts    []string
+	stdout   io.Writer
+	about    report.About
+	rows     []row
 }
 
-func newBench(args []string, stdout, stderr io.Writer) (*bench, error) {
-	b := &bench{stdout: stdout}
+// row is a line of the summary.
+type row struct{ What, Goal, Measured, Met string }
+
+// parts are what can be run, in this order.
+var partNames = []string{"saturate", "real", "quiet", "crowd", "idle", "start", "growth"}
+
+func (b *bench) part(name string) func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"saturate": b.saturate, "real": b.real, "quiet": b.quiet, "crowd": b.crowd, "idle": b.idle, "start": b.begin, "growth": b.growth,
+	}[name]
+}
+
+func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
+	b = &bench{stdout: stdout, about: report.Here()}
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&b.serve, "serve", "bin/bench/serve", "the server program")
+	f.Usage = func() {
+		fmt.Fprintln(stderr, "run [flags] PART…, of:", strings.Join(partNames, ", "), "(without: all)")
+		f.PrintDefaults()
+	}
+	f.StringVar(&b.serve, "serve", "bin/bench/serve", "the program of bench/serve")
+	f.StringVar(&b.exporter, "exporter", "bin/stap-exporter", "the real exporter")
+	f.StringVar(&b.scripts, "scripts", "scripts", "its scripts")
+	f.StringVar(&b.python, "python", os.Getenv("PYTHON_EXPORTER"), "the existing Python exporter, to compare with; empty: not compared (PYTHON_EXPORTER)")
 	f.StringVar(&b.profile, "profile", "", "write profiles of the servers, with this before their names")
+	f.StringVar(&b.out, "out", "bench/results", "folder for the results")
 	f.IntVar(&b.rounds, "rounds", 5, "how often each server takes its turn")
 	f.DurationVar(&b.slice, "slice", 2*time.Second, "how long a turn is, in whole seconds")
+	f.IntVar(&b.most, "connections", 10_000, "the most connections; each takes a descriptor here and one in the server")
 	if err := f.Parse(args); err != nil {
 		return nil, flag.ErrHelp
 	}
-	b.sizes = []int{3 << 10}
+	if b.python != "" {
+		if b.python, err = filepath.Abs(b.python); err != nil {
+			return nil, err
+		}
+	}
 	b.parts = f.Args()
+	if len(b.parts) == 0 {
+		b.parts = partNames
+	}
+	for _, p := range b.parts {
+		if b.part(p) == nil {
+			return nil, fmt.Errorf("no part %q, only %s", p, strings.Join(partNames, ", "))
+		}
+	}
+	if b.rounds < 1 || b.slice < time.Second {
+		return nil, errors.New("at least one round, of at least one second")
+	}
 	return b, nil
 }
 
-func (b *bench) all(ctx context.Context) error {
-	for _, size := range b.sizes {
-		for _, gzip := range []bool{false, true} {
-			if err := b.saturate(ctx, size, gzip); err != nil {
-				return err
-			}
+// all runs the parts and writes the summary, also of what came before a failure.
+func (b *bench) all(ctx context.Context) (err error) {
+	if b.scratch, err = os.MkdirTemp("", "stap-exporter-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.scratch)
+	if err := os.MkdirAll(b.out, 0o755); err != nil {
+		return err
+	}
+	began := time.Now()
+	var failures []error
+	for _, name := range b.parts {
+		if err := b.part(name)(ctx); err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	b.note("the whole run", "%.0f s", time.Since(began).Seconds())
+	return errors.Join(append(failures, b.summary())...)
 }
 
-// saturate lets the servers take turns at 64 connections.
-func (b *bench) saturate(ctx context.Context, size int, gzip bool) error {
-	type side struct {
-		name string
-		args []string
-	}
-	sized := []string{"-size", strconv.Itoa(size)}
-	sides := []side{
-		{"bare", append([]string{"bare"}, sized...)},
-		{"product", append([]string{"product"}, sized...)},
-		{"product-constant", append([]string{"product", "-constant"}, sized...)},
-	}
-	var headers []string
-	if gzip {
-		headers = append(headers, "Accept-Encoding: gzip")
-	}
-	children := make([]*child, len(sides))
-	for i, s := range sides {
-		c, err := b.startServe(ctx, s.name, s.args...)
-		if err != nil {
-			return err
-		}
-		defer c.stop()
-		children[i] = c
-		if _, err := b.wrk(ctx, c, "/bench0.stp", 64, time.Second, headers...); err != nil { // warm
-			return err
-		}
-	}
-	results := make([][]saturated, len(sides))
-	for round := range b.rounds {
-		for turn := range sides {
-			i := (turn + round) % len(sides) // nobody is always the first
-			s, err := b.wrk(ctx, children[i], "/bench0.stp", 64, b.slice, headers...)
-			if err != nil {
-				return err
-			}
-			if s.Wrong > 0 {
-				return fmt.Errorf("%s: %d wrong replies:\n%s", sides[i].name, s.Wrong, s.Latency)
-			}
-			results[i] = append(results[i], s)
-		}
-	}
-	fmt.Fprintf(b.stdout, "%d bytes, gzip %v, 64 connections, %d rounds of %s\n", size, gzip, b.rounds, b.slice)
-	for i, s := range sides {
-		var ratios, cpus, rates []float64
-		for round, r := range results[i] {
-			rates, cpus = append(rates, r.Rate), append(cpus, r.CPU)
-			ratios = append(ratios, r.Rate/results[0][round].Rate)
-		}
-		fmt.Fprintf(b.stdout, "%-18s %8.0f requests/s  %6.2f µs CPU each  ratio to bare %.3f (%.3f to %.3f)\n", s.name, median(rates), median(cpus), median(ratios), slices.Min(ratios), slices.Max(ratios))
-	}
-	return nil
+// goal adds a line with a goal to the summary.
+func (b *bench) goal(what, goal string, met bool, format string, args ...any) {
+	b.rows = append(b.rows, row{what, goal, fmt.Sprintf(format, args...), map[bool]string{true: "yes", false: "NO"}[met]})
+	b.printRow()
 }
 
-func median(list []float64) float64 {
-	list = slices.Sorted(slices.Values(list))
-	n := len(list)
-	if n == 0 {
-		return 0
+// note adds a line without one.
+func (b *bench) note(what, format string, args ...any) {
+	b.rows = append(b.rows, row{What: what, Measured: fmt.Sprintf(format, args...)})
+	b.printRow()
+}
+
+func (b *bench) printRow() {
+	r := b.rows[len(b.rows)-1]
+	fmt.Fprintln(b.stdout, strings.TrimSpace(fmt.Sprintf("%s: %s  %s", r.What, r.Measured, r.Met)))
+}
+
+// checked adds what a run with checks found.
+func (b *bench) checked(r scrape.Result) {
+	var detail strings.Builder
+	for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
+		fmt.Fprintf(&detail, "; %s: %d, for example %s", kind, r.Kinds[kind], r.Examples[kind])
 	}
-	return (list[(n-1)/2] + list[n/2]) / 2
+	b.goal("wrong bodies, saturated, all forms", "0", r.Wrong == 0, "%d of %d%s", r.Wrong, r.Replies, &detail)
+}
+
+// write writes a part's results.
+func (b *bench) write(name string, results any) error {
+	return report.Write(b.out, name, struct {
+		About   report.About
+		Results any
+	}{b.about, results})
+}
+
+// summary writes the table.
+func (b *bench) summary() error {
+	var s strings.Builder
+	a := b.about
+	fmt.Fprintf(&s, "# Results\n\nWritten by `%s` at %s, of commit %s.\n%d cores of %s, %d MB, Linux %s, %s. Load average before: %s.\n\n", a.Command, a.Time, a.Commit, a.Cores, a.CPU, a.Memory>>20, a.Kernel, a.Go, a.Load)
+	s.WriteString("| what | goal | measured | met |\n|---|---|---|---|\n")
+	for _, r := range b.rows {
+		fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", r.What, r.Goal, r.Measured, r.Met)
+	}
+	return os.WriteFile(filepath.Join(b.out, "summary.md"), []byte(s.String()), 0o644)
+}
+
+// waitFor waits until the server answers with a 200 that has a body.
+func (c *child) waitFor(ctx context.Context, path string, atMost time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	for {
+		last, err := get(ctx, "http://"+c.address+path)
+		if err == nil && len(last) > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer: %w", c.name, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// get returns the body of a 200.
+func get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.200q", resp.Status, text)
+	}
+	return text, err
 }

@@ -5,40 +5,58 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// child is a server under test.
+// child is a server under test, with the processes that it started.
 type child struct {
 	name    string
 	address string
-	took    time.Duration // from exec to listening, as the server has it
+	took    time.Duration // to listening: a server of bench/serve as it says itself, another from its start to its first reply
 	cmd     *exec.Cmd
+	stray   bool // it leaves processes behind when it is told to end
 }
 
-// startServe starts bench/serve and waits until it listens. Stop has to be called.
+// stopTimeout is how long a server may take to end.
+const stopTimeout = 30 * time.Second
+
+// start starts a server in the folder dir; empty: this program's. stop has to be called. out and errs may be nil.
+func start(ctx context.Context, name, dir string, out, errs io.Writer, args ...string) (*child, error) {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, errs
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = stopTimeout
+	// Should this program be killed, its servers are to end, too.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	return &child{name: name, cmd: cmd}, nil
+}
+
+// startServe starts bench/serve and waits until it listens.
 func (b *bench) startServe(ctx context.Context, name string, args ...string) (*child, error) {
 	if b.profile != "" {
 		base := b.profile + "." + name
 		args = append(args, "-cpuprofile", base+".cpu", "-mutexprofile", base+".mutex", "-memprofile", base+".allocs")
 	}
-	cmd := exec.CommandContext(ctx, b.serve, args...)
-	cmd.Stderr = os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = stopTimeout
-	out, err := cmd.StdoutPipe()
+	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	defer out.Close()
+	c, err := start(ctx, name, "", in, os.Stderr, append([]string{b.serve}, args...)...)
+	_ = in.Close()
+	if err != nil {
+		return nil, err
 	}
-	c := &child{name: name, cmd: cmd}
 	var ready struct {
 		Address string
 		Took    time.Duration
@@ -55,55 +73,75 @@ func (b *bench) startServe(ctx context.Context, name string, args ...string) (*c
 	return c, nil
 }
 
-const stopTimeout = 30 * time.Second
-
 // stop ends the server and waits until it is gone.
 func (c *child) stop() {
+	var descendants []int
+	if c.stray {
+		descendants = family(c.cmd.Process.Pid)[1:]
+	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(stopTimeout, func() { _ = c.cmd.Process.Kill() })
 	defer kill.Stop()
 	_ = c.cmd.Wait()
+	for _, osPID := range descendants {
+		_ = syscall.Kill(osPID, syscall.SIGTERM)
+	}
 }
 
-// usage is what a process has used, and holds.
+// usage is what a server's processes have used, and hold.
 type usage struct {
 	cpu      time.Duration
 	resident int64 // bytes
-	peak     int64
 }
 
-// ticksPerSecond is USER_HZ: 100 on every Linux that Go knows.
-const ticksPerSecond = 100
-
-// use reads it from /proc.
-func (c *child) use() (u usage, err error) {
-	dir := "/proc/" + strconv.Itoa(c.cmd.Process.Pid)
-	stat, err := os.ReadFile(dir + "/stat")
-	if err != nil {
-		return u, err
-	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	for _, f := range fields[11:13] { // utime and stime, 14 and 15 of proc(5)
-		n, err := strconv.ParseInt(f, 10, 64)
+// use reads it from /proc, for the server and its children, as far as they are there now.
+func (c *child) use() (sum usage, err error) {
+	for _, osPID := range family(c.cmd.Process.Pid) {
+		dir := filepath.Join("/proc", strconv.Itoa(osPID))
+		status, err := os.ReadFile(filepath.Join(dir, "status"))
 		if err != nil {
-			return u, err
+			continue // it has ended
 		}
-		u.cpu += time.Duration(n) * time.Second / ticksPerSecond
-	}
-	status, err := os.ReadFile(dir + "/status")
-	if err != nil {
-		return u, err
-	}
-	for line := range strings.Lines(string(status)) {
-		key, value, _ := strings.Cut(line, ":")
-		n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		switch {
-		case err != nil:
-		case key == "VmRSS":
-			u.resident = n << 10
-		case key == "VmHWM":
-			u.peak = n << 10
+		for line := range strings.Lines(string(status)) {
+			if key, value, _ := strings.Cut(line, ":"); key == "VmRSS" {
+				n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+				sum.resident += n << 10
+			}
+		}
+		// schedstat counts nanoseconds where stat counts hundredths of seconds.
+		tasks, _ := filepath.Glob(filepath.Join(dir, "task/*/schedstat"))
+		for _, file := range tasks {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				continue
+			}
+			n, _ := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+			sum.cpu += time.Duration(n)
 		}
 	}
-	return u, nil
+	if sum.resident == 0 {
+		return sum, fmt.Errorf("%s is not running", c.name)
+	}
+	return sum, nil
+}
+
+// family lists a process and all that descend from it.
+func family(root int) []int {
+	parents := map[int][]int{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		osPID, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		parent, _ := strconv.Atoi(fields[1])
+		parents[parent] = append(parents[parent], osPID)
+	}
+	list := []int{root}
+	for i := 0; i < len(list); i++ {
+		list = append(list, parents[list[i]]...)
+	}
+	return list
 }

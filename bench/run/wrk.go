@@ -11,26 +11,25 @@ import (
 
 // saturated is what a server did under as much load as it could take.
 type saturated struct {
-	Rate    float64 // replies per second
-	CPU     float64 // microseconds of the server's CPU time per reply
-	Wrong   int     // replies that were no 200, and socket errors, as wrk counts them
-	Latency string  // wrk's own table
+	Rate  float64 // replies per second
+	CPU   float64 // microseconds of the server's CPU time per reply
+	Wrong int     // replies that were no 200, and socket errors, as wrk counts them
 }
 
 var (
-	wrkRequests = regexp.MustCompile(`(\d+) requests in ([\d.]+)(ms|s|m)`)
+	wrkRequests = regexp.MustCompile(`(\d+) requests in`)
 	wrkRate     = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
 	wrkWrong    = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
 	wrkSocket   = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
 )
 
-// wrk loads url's server over keep-alive connections for a while. It does not look at bodies; bench/load does.
+// wrk loads a server over keep-alive connections for d, in whole seconds. It does not look at bodies; package scrape does.
 func (b *bench) wrk(ctx context.Context, c *child, path string, connections int, d time.Duration, headers ...string) (s saturated, err error) {
 	before, err := c.use()
 	if err != nil {
 		return s, err
 	}
-	args := []string{"-t", strconv.Itoa(min(2, connections)), "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", d.Seconds()), "--latency"}
+	args := []string{"-t", strconv.Itoa(min(2, connections)), "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", d.Seconds()), "--timeout", "10s"}
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}
@@ -48,8 +47,7 @@ func (b *bench) wrk(ctx context.Context, c *child, path string, connections int,
 	}
 	n, _ := strconv.Atoi(string(requests[1]))
 	s.Rate, _ = strconv.ParseFloat(string(rate[1]), 64)
-	s.CPU = float64((after.cpu - before.cpu).Microseconds()) / float64(max(n, 1))
-	s.Latency = string(out)
+	s.CPU = float64((after.cpu - before.cpu).Nanoseconds()) / 1000 / float64(max(n, 1))
 	if m := wrkWrong.FindSubmatch(out); m != nil {
 		s.Wrong, _ = strconv.Atoi(string(m[1]))
 	}

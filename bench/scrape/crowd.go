@@ -1,0 +1,66 @@
+package scrape
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Crowd is many open connections, most of them silent at any time.
+type Crowd struct {
+	loop    *closedLoop
+	clients []*connection
+}
+
+// together is how many of a crowd ask at the same time.
+const together = 64
+
+// NewCrowd opens Replicas connections. Close has to be called, unless there is an error.
+func NewCrowd(ctx context.Context, c Config) (*Crowd, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	crowd := &Crowd{loop: &closedLoop{c: c, checker: &checker{what: c.Checks}, tally: newTally(), requests: map[string][][]byte{}}}
+	for i := range c.Replicas {
+		client := crowd.loop.newConnection(i)
+		crowd.clients = append(crowd.clients, client)
+		if err := client.dial(ctx); err != nil {
+			crowd.Close()
+			return nil, err
+		}
+	}
+	return crowd, nil
+}
+
+// Sweep lets each connection ask once, some at a time, and checks the replies. It ends after Duration in any case.
+func (c *Crowd) Sweep(ctx context.Context) Result {
+	c.loop.tally = newTally()
+	ctx, cancel := context.WithTimeout(ctx, c.loop.c.Duration)
+	defer cancel()
+	next := make(chan int)
+	began := time.Now()
+	var all sync.WaitGroup
+	for range together {
+		all.Go(func() {
+			for i := range next {
+				c.loop.once(ctx, c.clients[i], i%len(c.loop.c.Paths))
+			}
+		})
+	}
+	for i := range c.clients {
+		if ctx.Err() != nil {
+			break
+		}
+		next <- i
+	}
+	close(next)
+	all.Wait()
+	return c.loop.tally.result(time.Since(began))
+}
+
+// Close hangs up.
+func (c *Crowd) Close() {
+	for _, client := range c.clients {
+		client.hangUp()
+	}
+}
