@@ -34,7 +34,11 @@ const (
 	extModule   = ".ko"
 	extManifest = ".json"
 	temporary   = ".new-"
-	abandoned   = time.Hour // the age at which a file without its other half is nobody's work in progress
+
+	cachePutWait   = 10 * time.Second // for the lock: who holds it writes a few hundred kilobytes
+	cacheSweepWait = 2 * time.Second  // what is then left does no harm
+
+	abandoned = time.Hour // the age at which a file without its other half is nobody's work in progress
 )
 
 func newModuleCache(dir string, limit int64) (*moduleCache, error) {
@@ -111,7 +115,7 @@ func (c *moduleCache) put(m manifest, module []byte) error {
 	if size := m.Size + int64(len(text)); size > c.limit {
 		return fmt.Errorf("it has %d bytes, the whole cache may have %d", size, c.limit)
 	}
-	unlock, err := c.lock()
+	unlock, err := c.lock(cachePutWait)
 	if err != nil {
 		return err
 	}
@@ -141,14 +145,20 @@ func (c *moduleCache) write(path string, content []byte) error {
 	return err
 }
 
-// lock keeps other exporters from writing at the same time, which would mix one's module with the other's manifest, and from counting twice. Readers take no lock.
-func (c *moduleCache) lock() (unlock func(), err error) {
+// lock keeps other exporters from writing at the same time, which would mix one's module with the other's manifest, and from counting twice. Readers take no lock. A holder that does not let go within wait, such as a stopped process, is an error.
+func (c *moduleCache) lock(wait time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, ".lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
+	limit := time.Now().Add(wait)
+	for p := newPauses(time.Millisecond, 50*time.Millisecond); ; time.Sleep(p.next()) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		if time.Now().After(limit) {
+			err = fmt.Errorf("another process holds it for more than %v", wait)
 			break
 		}
 	}

@@ -112,6 +112,9 @@ func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time)
 
 // keep puts a module into the cache that was compiled since begun.
 func (h *Host) keep(src source, key, ko string, begun time.Time) error {
+	if now := time.Now(); clockWasSet(now.Sub(begun), now.Round(0).Sub(begun.Round(0))) {
+		return errors.New("the clock was set while it was compiled, so that nobody can tell what changed meanwhile")
+	}
 	if now, err := h.moduleKey(src); err != nil || now != key {
 		return errors.Join(errors.New("what it is made of changed while it was compiled"), err)
 	}
@@ -129,6 +132,9 @@ func (h *Host) keep(src source, key, ko string, begun time.Time) error {
 	}
 	return h.cache.put(manifest{Key: key, Module: src.module, Script: src.path, Compiled: begun, Programs: programs}, module)
 }
+
+// clockWasSet tells whether a time by the clock that only goes on is another than by the one that people set.
+func clockWasSet(passed, shown time.Duration) bool { return (passed - shown).Abs() > time.Second }
 
 // compiles are the compiles that are under way for the cache, by key. Its methods may be called from any goroutine.
 type compiles struct {

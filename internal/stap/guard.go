@@ -22,6 +22,7 @@ const (
 	guardLockWait  = 30 * time.Second       // how long a start waits for the guardian of a dead exporter; its work is bounded by less
 	guardTellWait  = 5 * time.Second        // a guardian that does not read for so long is replaced
 	guardEndWait   = 20 * time.Second       // how long Close waits for a guardian that still has to clean up
+	guardIdleWait  = 3 * time.Second        // how long it waits for one that has nothing to do
 	guardFirstHold = 100 * time.Millisecond // before a guardian that has ended is replaced, doubled each time
 	guardLastHold  = 30 * time.Second
 	guardHealthy   = time.Minute // a guardian that has lived so long is replaced after guardFirstHold again
@@ -273,21 +274,35 @@ func (g *guard) lost(cmd *exec.Cmd) {
 	}
 }
 
-// close lets the guardian end, which it does at once when no run is left, and waits for it. Of runs that are left it takes care as if this process had died.
+// close lets the guardian end, which it does at once when no run is left, and waits for it: one that does not end then is killed. Of runs that are left it takes care as if this process had died.
 func (g *guard) close() {
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
 	close(g.closing)
+	cmd, wait := g.cmd, guardIdleWait
+	if len(g.runs) > 0 {
+		wait = guardEndWait
+	}
 	if g.pipe != nil {
+		_ = cmd.Process.Signal(syscall.SIGCONT) // somebody may have stopped it
 		_ = g.pipe.Close()
 		g.pipe = nil
 	}
 	g.mu.Unlock()
 	select {
 	case <-g.done:
-	case <-time.After(guardEndWait):
+	case <-time.After(wait):
+		if wait == guardIdleWait && cmd != nil {
+			g.log.Warn("guardian does not end, killing it", zap.Int("os_pid", cmd.Process.Pid))
+			_ = cmd.Process.Kill()
+			select {
+			case <-g.done:
+			case <-time.After(time.Second):
+			}
+			break
+		}
 		g.log.Warn("guardian is still cleaning up")
 	}
 	_ = g.lock.Close()

@@ -53,14 +53,6 @@ func (r *registry) has(pid int) bool {
 	return r.waited[pid] > 0
 }
 
-// run is cmd.Run.
-func (r *registry) run(cmd *exec.Cmd) error {
-	if err := r.start(cmd); err != nil {
-		return err
-	}
-	return r.wait(cmd)
-}
-
 // reap reaps the children of this process that have ended and that nobody waits for. It tells whether it has to be called again, because a process was just being started.
 func (r *registry) reap() (again bool) {
 	info := unix.Siginfo{}

@@ -225,6 +225,10 @@ func (s *standin) staprun(args []string) int {
 		}
 		return s.module(strings.TrimSuffix(ko, ".ko"))
 	}
+	if s.is("unload-hangs") {
+		signal.Ignore(syscall.SIGTERM)
+		select {}
+	}
 	if s.is("module-stuck") {
 		fmt.Fprintln(os.Stderr, "ERROR: Module is in use.")
 		return 234

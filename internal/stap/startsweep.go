@@ -72,7 +72,7 @@ func (h *Host) removeTemporary() {
 	}
 	lost := find(h.cfg.Dir, "bpf-tree", ".new-*")
 	if h.cache != nil && len(find(h.cache.dir, temporary+"*")) > 0 {
-		if unlock, err := h.cache.lock(); err == nil {
+		if unlock, err := h.cache.lock(cacheSweepWait); err == nil {
 			defer unlock()
 			lost = append(lost, find(h.cache.dir, temporary+"*")...)
 		}

@@ -43,8 +43,11 @@ func (h *Host) unload(module string) error {
 			return fmt.Errorf("find staprun: %w", ErrNoStap)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), toolWait)
-		out, _ := tool(ctx, h.tools.staprun, "-d", module) // the list of modules tells whether it worked
+		out, err := tool(ctx, h.tools.staprun, "-d", module) // the list of modules tells whether it worked
 		cancel()
+		if err != nil && out == "" {
+			out = err.Error() // not started, or hanging
+		}
 		if loaded, err := isLoaded(h.cfg.Modules, module); err == nil && !loaded {
 			return nil
 		}
@@ -90,7 +93,10 @@ func ownFolder(path string) bool {
 	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR && int(st.Uid) == os.Geteuid()
 }
 
-// tool runs a short command to its end, or until ctx ends, and returns what it wrote.
+// toolEnd is how long after its KILL a command counts as one that hangs in the kernel.
+const toolEnd = 2 * time.Second
+
+// tool runs a short command to its end, or until ctx ends, and returns what it wrote. One that even KILL does not end is left to be reaped whenever that is.
 func tool(ctx context.Context, argv ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
@@ -99,6 +105,23 @@ func tool(ctx context.Context, argv ...string) (string, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	err := own.run(cmd)
-	return out.String(), err
+	if err := own.start(cmd); err != nil {
+		return "", err
+	}
+	ended, await := make(chan error, 1), awaitEnd
+	go func() {
+		await(cmd.Process.Pid)
+		ended <- own.wait(cmd)
+	}()
+	select {
+	case err := <-ended:
+		return out.String(), err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return out.String(), err
+	case <-time.After(toolEnd + cmd.WaitDelay):
+		return "", fmt.Errorf("run %s: %s does not end", filepath.Base(argv[0]), member{cmd.Process.Pid, filepath.Base(argv[0])})
+	}
 }

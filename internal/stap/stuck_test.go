@@ -1,0 +1,174 @@
+package stap
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hangInKernel lets no process seem to end until the test does: a process in state D, which not even KILL ends, cannot be had here.
+func hangInKernel(t *testing.T) (release func()) {
+	t.Helper()
+	real, released := awaitEnd, make(chan struct{})
+	awaitEnd = func(pid int) {
+		<-released
+		real(pid)
+	}
+	release = sync.OnceFunc(func() { close(released) })
+	t.Cleanup(func() {
+		release()
+		awaitEnd = real
+	})
+	return release
+}
+
+// A process that even KILL does not end is given up after the bounds, and named. It is reaped when it ends at last.
+func TestWhoDoesNotEndIsNamed(t *testing.T) {
+	l := newLab(t, "", func(c *Config) { c.TermGrace, c.KillGrace = 50*time.Millisecond, 50*time.Millisecond })
+	release := hangInKernel(t)
+	r := l.start(l.script("x1"))
+	pid := 0
+	for pid == 0 {
+		if p, ok := (<-r.events).(Progress); ok {
+			pid = p.OSPID
+		}
+	}
+	r.Stop(nil)
+	e := r.exited()
+	if len(e.Leftovers) == 0 || !strings.HasPrefix(e.Leftovers[0], "process ") || e.Code != -1 || !strings.Contains(e.Reason(), "left behind: process ") {
+		t.Errorf("exit is %s", e.Reason())
+	}
+	if own.has(pid) != true {
+		t.Error("nobody waits for it")
+	}
+	release()
+	waitFor(t, "it is reaped", func() bool { return !own.has(pid) })
+}
+
+// A stopped process (SIGSTOP) takes no TERM: KILL ends it.
+func TestStoppedChildIsKilled(t *testing.T) {
+	l := newLab(t, "", func(c *Config) { c.TermGrace = 50 * time.Millisecond })
+	r := l.start(l.script("m1"))
+	if err := syscall.Kill(r.ready().OSPID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	r.Stop(nil)
+	if e := r.exited(); e.Signal != syscall.SIGKILL || len(e.Leftovers) > 0 {
+		t.Errorf("exit is %s", e.Reason())
+	}
+	l.clean("m1")
+}
+
+// One that is stopped while it compiles ends with the start timeout.
+func TestStoppedCompileTimesOut(t *testing.T) {
+	l := newLab(t, "compile-hangs", func(c *Config) { c.TermGrace, c.StartTimeout = 50*time.Millisecond, 2*time.Second })
+	r := l.start(l.script("m1"))
+	l.waitForLog("compiling")
+	for _, p := range l.processes() {
+		pid, _, _ := strings.Cut(p, " ")
+		_ = syscall.Kill(atoi(pid), syscall.SIGSTOP)
+	}
+	if e := r.exited(); e.Err == nil || !strings.HasPrefix(e.String(), "start timeout") || e.Signal != syscall.SIGKILL || len(e.Leftovers) > 0 {
+		t.Errorf("exit is %s", e.Reason())
+	}
+	l.clean("m1")
+}
+
+// A module that does not unload at the end of its run is named, each start after that says so, and starts nothing.
+func TestModuleThatDoesNotUnload(t *testing.T) {
+	l := newLab(t, "load-hangs module-stuck", func(c *Config) {
+		c.Runtime, c.LoadWait, c.SweepWait = Kernel, time.Millisecond, 50*time.Millisecond
+	})
+	s := l.script("x1")
+	s.Executable = true
+	r := l.start(s)
+	l.waitForLog("inserted")
+	r.Stop(nil)
+	if e := r.exited(); len(e.Leftovers) != 1 || !strings.HasPrefix(e.Leftovers[0], "module x1 (still loaded after staprun -d") {
+		t.Errorf("exit is %s", e.Reason())
+	}
+	if e := l.start(s).exited(); e.Err == nil || e.Stage != StageStart || len(e.Leftovers) != 1 || !strings.Contains(e.Reason(), "what an earlier run left cannot be removed") {
+		t.Errorf("the next one's exit is %s", e.Reason())
+	}
+}
+
+// A command that hangs is killed; one that hangs in the kernel is not waited for.
+func TestToolThatHangs(t *testing.T) {
+	l := newLab(t, "unload-hangs", nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := tool(ctx, l.host.tools.staprun, "-d", "m1")
+	if err == nil {
+		t.Error("no error")
+	}
+	release := hangInKernel(t)
+	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := tool(ctx, l.host.tools.staprun, "-d", "m1"); err == nil || !strings.Contains(err.Error(), "does not end") {
+		t.Errorf("error is %v", err)
+	}
+	release()
+	waitFor(t, "it is reaped", func() bool { return len(l.processes()) == 0 })
+}
+
+// A guardian that was stopped does not hold up an end in which it has nothing to do.
+func TestStoppedGuardianDoesNotHoldUpTheEnd(t *testing.T) {
+	l := newLab(t, "", withGuardian)
+	r := l.start(l.script("m1"))
+	r.ready()
+	r.Stop(nil)
+	r.exited()
+	pid := l.host.guard.pid()
+	waitFor(t, "it listens", func() bool { return ignores(t, pid, syscall.SIGTERM) })
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	l.host.guard.close()
+	waitFor(t, "it has ended", func() bool { return !own.has(pid) })
+	l.host.guard = nil
+}
+
+// Who holds the cache's lock and does not let go is waited for in bounds only.
+func TestCacheLockIsBounded(t *testing.T) {
+	l := newLab(t, "", nil)
+	f, err := os.OpenFile(filepath.Join(l.host.cache.dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.host.cache.lock(time.Millisecond); err == nil || !strings.Contains(err.Error(), "another process holds it") {
+		t.Errorf("error is %v", err)
+	}
+	lost := filepath.Join(l.host.cache.dir, temporary+"1")
+	writeFile(t, lost, "")
+	l.host.removeTemporary()
+	if _, err := os.Stat(lost); err != nil {
+		t.Error("a file was removed that its writer may still hold")
+	}
+	_ = f.Close()
+	l.host.removeTemporary()
+	if _, err := os.Stat(lost); err == nil {
+		t.Error("a lost file is still there")
+	}
+}
+
+func TestClockWasSet(t *testing.T) {
+	for _, c := range []struct {
+		passed, shown time.Duration
+		set           bool
+	}{{time.Minute, time.Minute + time.Millisecond, false}, {time.Minute, -time.Hour, true}, {time.Minute, time.Hour, true}} {
+		if clockWasSet(c.passed, c.shown) != c.set {
+			t.Errorf("%v passed, the clock shows %v: %v", c.passed, c.shown, !c.set)
+		}
+	}
+}
