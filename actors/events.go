@@ -98,6 +98,16 @@ func countReads(reads *script.Reads, next func(Event)) func(Event) {
 	}
 }
 
+// lateRead is what the status says of a read that is not done in time.
+var lateRead = "not done in time"
+
+// noteLate says in the status that the read under way had its time: it may go on for as long as its script hangs.
+func (a *scriptActor) noteLate() {
+	if r := a.her.read; r != nil && r.expired {
+		a.her.counted.Problem.Store(&lateRead)
+	}
+}
+
 func (e *ReadEnded) count(reads *script.Reads) {
 	reads.Done.Add(1)
 	reads.Nanos.Store(int64(e.Duration))
@@ -106,8 +116,14 @@ func (e *ReadEnded) count(reads *script.Reads) {
 	}
 	if e.Err != nil || e.Expired {
 		reads.Failed.Add(1)
+		problem := lateRead
+		if e.Err != nil {
+			problem = e.Err.Error()
+		}
+		reads.Problem.Store(&problem)
 		return
 	}
+	reads.Problem.Store(nil)
 	reads.Bytes.Store(uint64(e.Page.Size))
 	reads.Samples.Store(uint64(e.Page.Samples))
 	if e.Page.Size == 0 {

@@ -150,6 +150,7 @@ func (a *scriptActor) handle(message any) {
 		a.readFinished(m)
 	case ReadExpired:
 		a.readExpired(m)
+		a.noteLate()
 	case ReadDue:
 		a.readDue(m)
 	case ProcessProgressed:

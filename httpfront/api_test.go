@@ -67,6 +67,7 @@ const wantScript = `{
     "empty": 1,
     "shared_requests": 4,
     "last_seconds": 0.002,
+    "last_error": "permission denied",
     "last_text_bytes": 100,
     "last_text_samples": 5
   },
@@ -168,6 +169,7 @@ const wantPlain = `{
         "empty": 0,
         "shared_requests": 0,
         "last_seconds": null,
+        "last_error": null,
         "last_text_bytes": 0,
         "last_text_samples": 0
       },
@@ -203,6 +205,7 @@ func TestStatusAPI(t *testing.T) {
 	reads.Nanos.Store(2e6)
 	reads.Bytes.Store(100)
 	reads.Samples.Store(5)
+	reads.Problem.Store(new("permission denied"))
 	scripts := &fakeScripts{statuses: []*script.Status{{
 		Script: script.Script{
 			Name: "100% <ü>.stp", Path: "/etc/stap-exporter/100% <ü>.stp", Module: "stap_exporter_x", Runtime: "bpf", Autostart: true,

@@ -42,6 +42,7 @@ type apiReads struct {
 	Empty           uint64   `json:"empty"`             // stayed empty
 	SharedRequests  uint64   `json:"shared_requests"`   // answered with the read of another request
 	LastSeconds     *float64 `json:"last_seconds"`      // how long the last one took; null before
+	LastError       *string  `json:"last_error"`        // why the last one gave nothing; null when it did
 	LastTextBytes   uint64   `json:"last_text_bytes"`   // of the last one that brought a text
 	LastTextSamples uint64   `json:"last_text_samples"` // in it
 }
@@ -89,6 +90,6 @@ func readsOf(r *script.Reads) apiReads {
 	}
 	return apiReads{
 		Total: r.Done.Load(), Failed: r.Failed.Load(), Empty: r.Empty.Load(), SharedRequests: r.Shared.Load(),
-		LastSeconds: seconds(time.Duration(r.Nanos.Load())), LastTextBytes: r.Bytes.Load(), LastTextSamples: r.Samples.Load(),
+		LastSeconds: seconds(time.Duration(r.Nanos.Load())), LastError: r.Problem.Load(), LastTextBytes: r.Bytes.Load(), LastTextSamples: r.Samples.Load(),
 	}
 }

@@ -64,6 +64,11 @@ func rowOf(st *script.Status, now time.Time) row {
 			r.Note = "can start again now"
 		}
 	}
+	if st.State == script.Running && st.Reads != nil {
+		if why := st.Reads.Problem.Load(); why != nil {
+			r.Note = "its last read failed: " + printable(*why)
+		}
+	}
 	if st.CrashLoop {
 		loop := fmt.Sprintf("crash loop, ended %d times in a row", st.QuickEnds)
 		if r.Note != "" {

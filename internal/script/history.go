@@ -65,11 +65,12 @@ func (h *History) With(e End) *History {
 
 // Reads counts the reads of one script's metrics. It is counted in the script actor's goroutine, and read by anybody.
 type Reads struct {
-	Done    atomic.Uint64 // ended, in whatever way
-	Failed  atomic.Uint64 // of them, failed or took too long
-	Empty   atomic.Uint64 // of them, stayed empty
-	Shared  atomic.Uint64 // requests that were answered with the read of another one
-	Bytes   atomic.Uint64 // of the last text
-	Samples atomic.Uint64 // in it
-	Nanos   atomic.Int64  // that the last read took
+	Done    atomic.Uint64          // ended, in whatever way
+	Failed  atomic.Uint64          // of them, failed or took too long
+	Empty   atomic.Uint64          // of them, stayed empty
+	Shared  atomic.Uint64          // requests that were answered with the read of another one
+	Bytes   atomic.Uint64          // of the last text
+	Samples atomic.Uint64          // in it
+	Nanos   atomic.Int64           // that the last read took
+	Problem atomic.Pointer[string] // why the last one gave nothing; nil when it did
 }

@@ -22,11 +22,14 @@ type registry struct {
 	waited   map[int]int // by process id; a count, because an id can come back between the reaping and the taking off the list
 }
 
+// startCommand is cmd.Start; a test stands in for a machine that has no memory left.
+var startCommand = (*exec.Cmd).Start
+
 // start is cmd.Start.
 func (r *registry) start(cmd *exec.Cmd) error {
 	r.starting.RLock()
 	defer r.starting.RUnlock()
-	if err := cmd.Start(); err != nil {
+	if err := startCommand(cmd); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (r *Run) life() Exit {
 	if left := r.sweep(); len(left) > 0 {
 		return Exit{
 			Code: -1, Stage: StageStart, Leftovers: left,
-			Err: errors.New("start script: what an earlier run left cannot be removed"),
+			Err: errors.New("start script: what an earlier run left cannot be removed"), Mend: findMend(strings.Join(left, "\n")),
 		}
 	}
 	r.host.guard.begin(r.job.module, r.dir)
@@ -101,6 +102,9 @@ func (r *Run) life() Exit {
 	exit.Leftovers = append(exit.Leftovers, r.sweep()...)
 	r.host.guard.end(r.job.module)
 	exit.Stopped = r.asked()
+	if exit.Err != nil && exit.Mend == "" {
+		exit.Mend = findMend(exit.Err.Error())
+	}
 	return exit
 }
 
@@ -123,7 +127,7 @@ func (r *Run) stages() (exit Exit) {
 	exit = Exit{Code: -1, Stage: StageStart}
 	p, err := r.job.plan()
 	if err != nil {
-		exit.Err, exit.Mend = err, findMend(err.Error())
+		exit.Err = err
 		return exit
 	}
 	tmp := filepath.Join(r.dir, "tmp")
@@ -154,7 +158,7 @@ func (r *Run) stages() (exit Exit) {
 func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Time) Exit {
 	c, err := startChild(st.argv, env, r.dir, r.log)
 	if err != nil {
-		return Exit{Code: -1, Stage: st.name, Err: err, Mend: findMend(err.Error())}
+		return Exit{Code: -1, Stage: st.name, Err: err}
 	}
 	keepPIDs(r.dir, c.pid)
 	r.host.guard.group(r.job.module, c.pid, true)
@@ -172,6 +176,9 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	exit.Tail = usefulTail(text, before)
 	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {
 		exit.Mend = findMend(text)
+	}
+	if exit.Mend == "" && !r.asked() && (exit.Code != 0 || exit.Err != nil) && diskFull(r.dir) {
+		exit.Mend = diskMend
 	}
 	return exit
 }

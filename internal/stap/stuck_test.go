@@ -2,7 +2,9 @@ package stap
 
 import (
 	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -169,6 +171,50 @@ func TestClockWasSet(t *testing.T) {
 	}{{time.Minute, time.Minute + time.Millisecond, false}, {time.Minute, -time.Hour, true}, {time.Minute, time.Hour, true}} {
 		if clockWasSet(c.passed, c.shown) != c.set {
 			t.Errorf("%v passed, the clock shows %v: %v", c.passed, c.shown, !c.set)
+		}
+	}
+}
+
+// A machine that has no memory for another process is named, and the next start works.
+func TestNoMemoryForAProcess(t *testing.T) {
+	l := newLab(t, "", nil)
+	startCommand = func(*exec.Cmd) error {
+		return &os.PathError{Op: "fork/exec", Path: "/usr/bin/stap", Err: syscall.EAGAIN}
+	}
+	defer func() { startCommand = (*exec.Cmd).Start }()
+	e := l.start(l.script("m1")).exited()
+	if e.Err == nil || !errors.Is(e.Err, syscall.EAGAIN) || !strings.Contains(e.Mend, "TasksMax") || len(e.Leftovers) > 0 {
+		t.Errorf("exit is %s", e.Reason())
+	}
+	startCommand = (*exec.Cmd).Start
+	r := l.start(l.script("m1"))
+	r.ready()
+	r.Stop(nil)
+	r.exited()
+	l.clean("m1")
+}
+
+// A module cache whose files are of tomorrow, or of the beginning of time, since the clock was wrong, gives and keeps its entries.
+func TestCacheSurvivesAWrongClock(t *testing.T) {
+	l := newLab(t, "", nil)
+	c := l.host.cache
+	for _, shown := range []time.Time{time.Now().Add(1000 * time.Hour), time.Unix(0, 0)} {
+		if err := c.put(manifest{Key: "one", Module: "m1"}, []byte("module")); err != nil {
+			t.Fatal(err)
+		}
+		for _, ext := range []string{extModule, extManifest} {
+			if err := os.Chtimes(c.path("one", ext), shown, shown); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.put(manifest{Key: "two", Module: "m2"}, []byte("module")); err != nil {
+			t.Fatal(err)
+		}
+		for key, module := range map[string]string{"one": "m1", "two": "m2"} {
+			to := filepath.Join(t.TempDir(), "x.ko")
+			if err := c.get(key, module, to); err != nil {
+				t.Errorf("at %v: %s: %v", shown, key, err)
+			}
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -87,11 +89,32 @@ func clean(line string) string {
 	return strings.ToValidUTF8(line, "�")
 }
 
+// diskMend is for a disk without room, which shows in a message, or in the end of a program that writes its files by mmap (elfutils: SIGBUS).
+const diskMend = "the disk is full: free some space, or name another folder with --cache.dir"
+
+// diskFull tells whether there is next to no room where a run works.
+func diskFull(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
+}
+
 // mends are failures whose cause is known; the first that matches wins. Texts as stap 4.8, staprun, stapbpf, gcc and the kernel write them.
 var mends = []struct {
 	match *regexp.Regexp
 	mend  string
 }{
+	{
+		regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`),
+		diskMend,
+	},
+	{
+		regexp.MustCompile(`(?i)too many open files`),
+		"the exporter has no file descriptor left: raise its limit (LimitNOFILE=, ulimit -n)",
+	},
+	{
+		regexp.MustCompile(`(?i)cannot allocate memory|out of memory|fork.*resource temporarily unavailable`),
+		"there is no memory, or no process number, left for the exporter: raise its limits (MemoryMax=, TasksMax=, LimitNPROC=), or end something",
+	},
 	{
 		regexp.MustCompile(`task_work_cancel`),
 		"this SystemTap's runtime does not compile on this kernel (4.8 and kernels from 6.1.100): use a newer SystemTap, a mended runtime folder with --stap-runtime, or --runtime=bpf",
