@@ -107,7 +107,7 @@ func (w wanted) signal(m member, sig syscall.Signal) {
 func (w wanted) end(grace, killGrace time.Duration, kill <-chan struct{}) (seen, left []member) {
 	known := map[int]bool{}
 	termLimit := time.Now().Add(grace)
-	killLimit := termLimit.Add(killGrace)
+	var killLimit time.Time // counts from the first KILL: on a busy machine one look at all processes can outlast both times
 	empty := 0
 	for p := newPauses(5*time.Millisecond, 50*time.Millisecond); ; time.Sleep(p.next()) {
 		left = w.find()
@@ -119,12 +119,12 @@ func (w wanted) end(grace, killGrace time.Duration, kill <-chan struct{}) (seen,
 		}
 		empty = 0
 		now := time.Now()
-		if now.After(killLimit) {
+		hard := !now.Before(termLimit) || isClosed(kill)
+		switch {
+		case hard && killLimit.IsZero():
+			killLimit = now.Add(killGrace)
+		case hard && now.After(killLimit):
 			return seen, left
-		}
-		hard := !now.Before(termLimit)
-		if !hard && isClosed(kill) {
-			hard, termLimit, killLimit = true, now, now.Add(killGrace)
 		}
 		for _, m := range left {
 			if !known[m.pid] {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -124,5 +125,35 @@ func TestMarks(t *testing.T) {
 		if got := markOf([]byte(environ)); got != want {
 			t.Errorf("%q: %q, want %q", environ, got, want)
 		}
+	}
+}
+
+// On a busy machine one look at all processes can take longer than the time between TERM and KILL, and longer than the time after it.
+func TestWantedIsKilledHoweverLateItIs(t *testing.T) {
+	l := newLab(t, "", nil)
+	cmd := exec.Command("/bin/sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
+	cmd.Env = marked(os.Environ(), "/w/late")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	waitFor(t, "it is marked", func() bool { return len(markedWith("/w/late").find()) >= 1 })
+	looks := 0
+	w := markedWith("/w/late")
+	slow := wanted{mark: func(work string) bool {
+		if looks++; looks == 1 {
+			time.Sleep(20 * time.Millisecond) // both times are over after the first look
+		}
+		return w.mark(work)
+	}}
+	slow.end(time.Millisecond, 10*time.Millisecond, nil)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("it lives on")
+		_ = cmd.Process.Kill()
+		<-ended
 	}
 }
