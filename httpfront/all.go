@@ -49,7 +49,7 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 		s.clientLeft(ctx)
 		return
 	}
-	if unknown := s.unknown(parts); unknown != "" {
+	if unknown := s.unknown(parts); unknown != "" && !q.Passive { // a script that nobody picked may be removed meanwhile
 		plainError(ctx, fasthttp.StatusNotFound, fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown)))
 		return
 	}

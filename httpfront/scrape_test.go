@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -122,5 +123,42 @@ func BenchmarkScrape(b *testing.B) {
 				s.handle(ctx)
 			}
 		})
+	}
+}
+
+// leaving are scripts one of which is removed while it is asked for its metrics.
+type leaving struct {
+	fakeScripts
+	gone atomic.Bool
+}
+
+func (l *leaving) Statuses() []*script.Status {
+	all := []*script.Status{{Script: script.Script{Name: "a.stp"}, State: script.Running}, {Script: script.Script{Name: "b.stp"}, State: script.Running}}
+	if l.gone.Load() {
+		return all[:1]
+	}
+	return all
+}
+
+// A script that is removed while the page of all scripts is being made costs that page nothing.
+func TestAllWhileAScriptIsRemoved(t *testing.T) {
+	l := &leaving{}
+	l.answer = func(name string, _ script.Query) script.Answer {
+		if name == "b.stp" {
+			l.gone.Store(true)
+			return script.Answer{Err: script.ErrUnknown}
+		}
+		return script.Answer{Page: pageOf("up 1\n"), Status: &script.Status{}}
+	}
+	s := New(Config{Scripts: l})
+	ctx := newRequest("/all", "")
+	s.handle(ctx)
+	if body := string(ctx.Response.Body()); ctx.Response.StatusCode() != 200 || !strings.Contains(body, "up{script=\"a.stp\"} 1\n") {
+		t.Errorf("%d %s", ctx.Response.StatusCode(), body)
+	}
+	ctx = newRequest("/all?name[]=b.stp", "")
+	s.handle(ctx)
+	if ctx.Response.StatusCode() != 404 {
+		t.Errorf("picked by name: %d", ctx.Response.StatusCode())
 	}
 }
