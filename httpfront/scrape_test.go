@@ -126,13 +126,13 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// leaving are scripts one of which is removed while it is asked for its metrics.
-type leaving struct {
+// removing are scripts one of which is removed while it is asked for its metrics.
+type removing struct {
 	fakeScripts
 	gone atomic.Bool
 }
 
-func (l *leaving) Statuses() []*script.Status {
+func (l *removing) Statuses() []*script.Status {
 	all := []*script.Status{{Script: script.Script{Name: "a.stp"}, State: script.Running}, {Script: script.Script{Name: "b.stp"}, State: script.Running}}
 	if l.gone.Load() {
 		return all[:1]
@@ -142,7 +142,7 @@ func (l *leaving) Statuses() []*script.Status {
 
 // A script that is removed while the page of all scripts is being made costs that page nothing.
 func TestAllWhileAScriptIsRemoved(t *testing.T) {
-	l := &leaving{}
+	l := &removing{}
 	l.answer = func(name string, _ script.Query) script.Answer {
 		if name == "b.stp" {
 			l.gone.Store(true)
