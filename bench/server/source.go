@@ -97,3 +97,6 @@ func (p process) Stop(after <-chan struct{}) {
 
 // Kill implements actors.Process.
 func (p process) Kill() { p.Stop(nil) }
+
+// Hurry implements actors.Process: there is no queue.
+func (p process) Hurry() {}
