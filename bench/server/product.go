@@ -55,7 +55,8 @@ func newProduct(o Options) (Server, error) {
 	}
 	tree, err := startTree(supervisor.Config{
 		Scripts: found.Scripts, Refused: found.Refused, Scan: scan,
-		ReadTimeout: readTimeout, Logger: zap.NewNop(), Version: "bench", Protoactor: o.Protoactor,
+		ReadTimeout: readTimeout, MaxWaiting: httpfront.DefaultMaxConnections() / 4 * 3, // as cmd has it
+		Logger: zap.NewNop(), Version: "bench", Protoactor: o.Protoactor,
 	}, starter{o})
 	if err != nil {
 		return nil, err
