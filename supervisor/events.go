@@ -14,7 +14,7 @@ const keptEvents = 1000
 type Event struct {
 	Time      time.Time `json:"time"`
 	Script    string    `json:"script"`
-	Kind      string    `json:"kind"` // state-changed, child-ended, script-replaced, script-refused, version-refused, crash-loop-began, crash-loop-ended, actor-failed
+	Kind      string    `json:"kind"` // see EventKinds
 	From      string    `json:"from,omitempty"`
 	To        string    `json:"to,omitempty"`
 	Cause     string    `json:"cause,omitempty"` // of a change of state; of an end: stopped, ended, failed, signal, error
@@ -36,24 +36,24 @@ func newEventRing() *eventRing { return &eventRing{} }
 func (r *eventRing) listen(e actors.Event) {
 	switch e := e.(type) {
 	case actors.StateChanged:
-		out := Event{Time: e.Time, Script: e.Script, Kind: "state-changed", From: e.From.String(), To: e.To.String(), Cause: string(e.Cause), Run: e.Run, OSPID: e.OSPID}
+		out := Event{Time: e.Time, Script: e.Script, Kind: KindStateChanged, From: e.From.String(), To: e.To.String(), Cause: string(e.Cause), Run: e.Run, OSPID: e.OSPID}
 		r.add(out)
 	case actors.ChildEnded:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: "child-ended", Cause: e.Exit.EndCause().String(), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindChildEnded, Cause: e.Exit.EndCause().String(), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
 	case actors.ScriptReplaced:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: "script-replaced"})
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindScriptReplaced})
 	case actors.ScriptRefused:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: "script-refused", Reason: e.Reason})
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindScriptRefused, Reason: e.Reason})
 	case actors.VersionRefused:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: "version-refused", Reason: e.Reason})
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindVersionRefused, Reason: e.Reason})
 	case actors.CrashLoopChanged:
-		kind := "crash-loop-ended"
+		kind := KindLoopEnded
 		if e.Looping {
-			kind = "crash-loop-began"
+			kind = KindLoopBegan
 		}
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: kind, Cause: e.Cause, Reason: e.Reason})
 	case actors.ActorFailed:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: "actor-failed", Reason: e.Reason})
+		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindActorFailed, Reason: e.Reason})
 	}
 }
 

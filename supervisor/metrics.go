@@ -63,14 +63,6 @@ func newMetrics(version string, statuses func() []*script.Status) *metrics {
 	return m
 }
 
-// ExitCauses returns the causes of an end, as the exits metric has them.
-func ExitCauses() (causes []string) {
-	for c := range script.EndCauses {
-		causes = append(causes, c.String())
-	}
-	return causes
-}
-
 // scriptMetrics are one script's, looked up once.
 type scriptMetrics struct {
 	m                                           *metrics

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"stap-exporter/actors"
 	"stap-exporter/supervisor"
 )
 
@@ -88,19 +87,16 @@ func TestDocumentsNameEveryFlag(t *testing.T) {
 	}
 }
 
-// The man page names every field of an event, and every cause.
+// The man page names every field and kind of an event, and every cause.
 func TestManPageOfEvents(t *testing.T) {
 	_, section, found := strings.Cut(manText(t), "\nEVENTS\n")
 	section, _, ended := strings.Cut(section, "\nMETRICS\n")
 	if !found || !ended {
 		t.Fatal("no section EVENTS")
 	}
-	words := supervisor.ExitCauses()
-	for _, cause := range actors.Causes() {
-		words = append(words, string(cause))
-	}
-	for i := range reflect.TypeFor[supervisor.Event]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[supervisor.Event]().Field(i).Tag.Get("json"), ",")
+	words := slices.Concat(supervisor.EventKinds(), supervisor.Causes(), supervisor.ExitCauses())
+	for field := range reflect.TypeFor[supervisor.Event]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		words = append(words, name)
 	}
 	for _, word := range words {

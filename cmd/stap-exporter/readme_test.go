@@ -36,7 +36,7 @@ func TestREADMEFromInstallToPrometheus(t *testing.T) {
 
 	man := regexp.MustCompile(` *\\e\n *`).ReplaceAllString(readText(t, manPage), " ")
 	man = strings.ReplaceAll(man, `\-`, "-")
-	for _, line := range strings.Split(strings.TrimSpace(commands+config), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(commands+config), "\n") {
 		if !strings.HasPrefix(line, "sed ") && !strings.HasPrefix(line, "systemctl ") && !strings.Contains(man, line+"\n") {
 			t.Errorf("the man page has no line %q", line)
 		}

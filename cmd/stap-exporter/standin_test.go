@@ -67,6 +67,9 @@ func standIn(faults, args []string) int {
 	first := int(time.Now().UnixMicro()) // so that numbers grow from life to life
 	for n, i := first, 0; ; n, i = n+1, i+1 {
 		fd := openFIFO(path, 0)
+		if fd < 0 {
+			select {} // it was asked to end, and its FIFO is gone already
+		}
 		fault := faults[i%len(faults)]
 		for j, piece := range faulty(fault, n) {
 			if j > 0 {

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"stap-exporter/actors"
 	"stap-exporter/internal/procfs"
 	"stap-exporter/internal/script"
 	"stap-exporter/supervisor"
@@ -20,8 +19,7 @@ import (
 
 // change is a change of a script's state, as log and events tell it.
 type change struct {
-	script, from, to string
-	cause            actors.Cause
+	script, from, to, cause string
 }
 
 // walk is an exporter whose scripts do what files say: their gates.
@@ -29,7 +27,7 @@ type walk struct {
 	*exporter
 	dir, gates string
 
-	statesInAPI, statesInMetrics, exits map[string]bool
+	statesInAPI, statesInMetrics, exits, kinds map[string]bool
 }
 
 // gated is a script that offers metrics once its gate "up" is there, ends with the code in its gate "exit" until then, and obeys a TERM, once it runs, when its gate "down" is there.
@@ -101,7 +99,7 @@ func (w *walk) logChanges() map[string][]change {
 	for line := range strings.Lines(w.logged()) {
 		var l struct{ Msg, Script, From, State, Cause string }
 		if json.Unmarshal([]byte(line), &l) == nil && l.Msg == "script state changed" {
-			all[l.Script] = append(all[l.Script], change{l.Script, l.From, l.State, actors.Cause(l.Cause)})
+			all[l.Script] = append(all[l.Script], change{l.Script, l.From, l.State, l.Cause})
 		}
 	}
 	return all
@@ -121,9 +119,9 @@ func (w *walk) eventChanges() map[string][]change {
 	all := map[string][]change{}
 	for _, e := range w.events() {
 		switch e.Kind {
-		case "state-changed":
-			all[e.Script] = append(all[e.Script], change{e.Script, e.From, e.To, actors.Cause(e.Cause)})
-		case "child-ended":
+		case supervisor.KindStateChanged:
+			all[e.Script] = append(all[e.Script], change{e.Script, e.From, e.To, e.Cause})
+		case supervisor.KindChildEnded:
 			w.exits[e.Cause] = true
 		}
 	}
@@ -151,11 +149,12 @@ func (w *walk) told(t *testing.T, name string, want ...change) {
 	}
 }
 
-// TestEveryStateAndCause walks all states, all causes of a change and all causes of an end, with stand-ins for SystemTap, and sees each in the log, in the API and in the metrics.
+// TestEveryStateAndCause walks all states, all causes of a change, all causes of an end and all kinds of events, with stand-ins for SystemTap, and sees each in the log, in the API and in the metrics.
 // What comes at shutdown no client sees, since nobody can ask any more: the log has it, and a test of the supervisor sees the rest.
 func TestEveryStateAndCause(t *testing.T) {
 	needStap(t)
-	w := &walk{gates: t.TempDir(), statesInAPI: map[string]bool{}, statesInMetrics: map[string]bool{}, exits: map[string]bool{}}
+	t.Parallel()
+	w := &walk{gates: t.TempDir(), statesInAPI: map[string]bool{}, statesInMetrics: map[string]bool{}, exits: map[string]bool{}, kinds: map[string]bool{supervisor.KindStateChanged: true}}
 	files := map[string]string{}
 	for base, header := range map[string]string{
 		"demand": "# stap-exporter: keepalive=1", "late": "# stap-exporter: start-timeout=1s", "x-autostart": "",
@@ -193,13 +192,13 @@ func TestEveryStateAndCause(t *testing.T) {
 		changes      []change // without script
 		rests        bool
 	}{
-		{"begins", "demand.stp", func(*testing.T) {}, []change{{"", idle, idle, actors.CauseSpawned}}, true},
-		{"is asked for", "demand.stp", ask("demand.stp"), []change{{"", idle, starting, actors.CauseRequest}}, true},
-		{"is up, and nobody asks", "demand.stp", open("demand", "up"), []change{{"", starting, running, actors.CauseReady}, {"", running, stopping, actors.CauseKeepalive}}, true},
-		{"ends as told", "demand.stp", open("demand", "down"), []change{{"", stopping, idle, actors.CauseChildEnded}}, true},
+		{"begins", "demand.stp", func(*testing.T) {}, []change{{"", idle, idle, "spawned"}}, true},
+		{"is asked for", "demand.stp", ask("demand.stp"), []change{{"", idle, starting, "request"}}, true},
+		{"is up, and nobody asks", "demand.stp", open("demand", "up"), []change{{"", starting, running, "ready"}, {"", running, stopping, "keepalive"}}, true},
+		{"ends as told", "demand.stp", open("demand", "down"), []change{{"", stopping, idle, "child ended"}}, true},
 
-		{"begins, autostart", "x-autostart.stp", func(*testing.T) {}, []change{{"", idle, idle, actors.CauseSpawned}, {"", idle, starting, actors.CauseAutostart}}, true},
-		{"is up, autostart", "x-autostart.stp", open("x-autostart", "up"), []change{{"", starting, running, actors.CauseReady}}, true},
+		{"begins, autostart", "x-autostart.stp", func(*testing.T) {}, []change{{"", idle, idle, "spawned"}, {"", idle, starting, "autostart"}}, true},
+		{"is up, autostart", "x-autostart.stp", open("x-autostart", "up"), []change{{"", starting, running, "ready"}}, true},
 		{"is killed", "x-autostart.stp", func(t *testing.T) {
 			w.shut("x-autostart", "up")
 			w.gate("x-autostart", "exit", "3") // from now on it fails at every start, and is held off longer and longer
@@ -207,26 +206,26 @@ func TestEveryStateAndCause(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, []change{
-			{"", running, backingOff, actors.CauseChildEnded}, {"", backingOff, backingOff, actors.CauseRestarted},
-			{"", backingOff, starting, actors.CauseAutostart}, {"", starting, backingOff, actors.CauseChildEnded},
+			{"", running, backingOff, "child ended"}, {"", backingOff, backingOff, "actor restarted"},
+			{"", backingOff, starting, "autostart"}, {"", starting, backingOff, "child ended"},
 		}, false},
 		{"fails again and again", "x-autostart.stp", func(t *testing.T) { w.is(t, "x-autostart.stp", script.BackingOff) }, nil, false},
 
 		{"fails", "fails.stp", func(*testing.T) { w.gate("fails", "exit", "4"); w.get("/fails.stp", "") }, []change{
-			{"", idle, starting, actors.CauseRequest}, {"", starting, backingOff, actors.CauseChildEnded}, {"", backingOff, idle, actors.CauseHoldOffOver},
+			{"", idle, starting, "request"}, {"", starting, backingOff, "child ended"}, {"", backingOff, idle, "hold-off over"},
 		}, true},
-		{"is not up in time", "late.stp", ask("late.stp"), []change{{"", starting, backingOff, actors.CauseChildEnded}}, false},
+		{"is not up in time", "late.stp", ask("late.stp"), []change{{"", starting, backingOff, "child ended"}}, false},
 
-		{"is up, for its file to go", "gone.stp", func(t *testing.T) { open("gone", "up")(t); w.get("/gone.stp", "") }, []change{{"", starting, running, actors.CauseReady}}, true},
+		{"is up, for its file to go", "gone.stp", func(t *testing.T) { open("gone", "up")(t); w.get("/gone.stp", "") }, []change{{"", starting, running, "ready"}}, true},
 		{"loses its file", "gone.stp", func(t *testing.T) {
 			if err := os.Remove(filepath.Join(procfs.DefaultRoots().FIFO, w.shown("gone.stp").Module, "__prometheus")); err != nil {
 				t.Fatal(err)
 			}
 			w.get("/gone.stp", "")
-		}, []change{{"", running, stopping, actors.CauseFileGone}}, true},
-		{"has ended after that", "gone.stp", open("gone", "down"), []change{{"", stopping, idle, actors.CauseChildEnded}}, true},
+		}, []change{{"", running, stopping, "file gone"}}, true},
+		{"has ended after that", "gone.stp", open("gone", "down"), []change{{"", stopping, idle, "child ended"}}, true},
 
-		{"is up, to be changed", "changed.stp", func(t *testing.T) { open("changed", "up")(t); w.get("/changed.stp", "") }, []change{{"", starting, running, actors.CauseReady}}, true},
+		{"is up, to be changed", "changed.stp", func(t *testing.T) { open("changed", "up")(t); w.get("/changed.stp", "") }, []change{{"", starting, running, "ready"}}, true},
 		{"is changed", "changed.stp", func(t *testing.T) {
 			path := filepath.Join(w.dir, "changed.stp")
 			if err := os.WriteFile(path+".new", []byte(w.gated("changed", "# version 2")), 0o755); err != nil {
@@ -235,28 +234,44 @@ func TestEveryStateAndCause(t *testing.T) {
 			if err := os.Rename(path+".new", path); err != nil {
 				t.Fatal(err)
 			}
-		}, []change{{"", running, stopping, actors.CauseScriptChanged}}, true},
-		{"runs in its new version", "changed.stp", open("changed", "down"), []change{{"", stopping, starting, actors.CauseScriptChanged}, {"", starting, running, actors.CauseReady}}, true},
+		}, []change{{"", running, stopping, "script changed"}}, true},
+		{"runs in its new version", "changed.stp", open("changed", "down"), []change{{"", stopping, starting, "script changed"}, {"", starting, running, "ready"}}, true},
 		{"ends by itself, having served", "changed.stp", func(t *testing.T) {
 			w.get("/changed.stp", "60")
 			if err := syscall.Kill(w.shown("changed.stp").OSPID, syscall.SIGTERM); err != nil {
 				t.Fatal(err)
 			}
-		}, []change{{"", running, idle, actors.CauseChildEnded}}, true},
+		}, []change{{"", running, idle, "child ended"}}, true},
 
-		{"is started by an operator", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, actors.CauseStartAsked}}, true},
-		{"is up, operated", "operated.stp", open("operated", "up"), []change{{"", starting, running, actors.CauseReady}}, true},
-		{"is restarted by an operator", "operated.stp", post("operated.stp", "restart"), []change{{"", running, stopping, actors.CauseRestartAsked}}, true},
-		{"is up again", "operated.stp", open("operated", "down"), []change{{"", stopping, starting, actors.CauseRestartAsked}, {"", starting, running, actors.CauseReady}}, true},
-		{"is stopped by an operator", "operated.stp", post("operated.stp", "stop"), []change{{"", running, stopping, actors.CauseStopAsked}, {"", stopping, idle, actors.CauseChildEnded}}, true},
-		{"is started once more", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, actors.CauseStartAsked}, {"", starting, running, actors.CauseReady}}, true},
+		{"is started by an operator", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, "start asked"}}, true},
+		{"is up, operated", "operated.stp", open("operated", "up"), []change{{"", starting, running, "ready"}}, true},
+		{"is restarted by an operator", "operated.stp", post("operated.stp", "restart"), []change{{"", running, stopping, "restart asked"}}, true},
+		{"is up again", "operated.stp", open("operated", "down"), []change{{"", stopping, starting, "restart asked"}, {"", starting, running, "ready"}}, true},
+		{"is stopped by an operator", "operated.stp", post("operated.stp", "stop"), []change{{"", running, stopping, "stop asked"}, {"", stopping, idle, "child ended"}}, true},
+		{"is started once more", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, "start asked"}, {"", starting, running, "ready"}}, true},
 
-		{"is up, to be removed", "removed.stp", func(t *testing.T) { open("removed", "up", "down")(t); w.get("/removed.stp", "") }, []change{{"", starting, running, actors.CauseReady}}, true},
+		{"has a new version that others can write", "operated.stp", func(t *testing.T) {
+			w.writable(t, "operated.stp")
+			w.happened(t, "operated.stp", supervisor.KindVersionRefused)
+			w.happened(t, "operated.stp", supervisor.KindChildEnded)
+			w.happened(t, "changed.stp", supervisor.KindScriptReplaced)
+		}, nil, false},
+		{"is refused", "untouched.stp", func(t *testing.T) {
+			w.writable(t, "untouched.stp")
+			w.happened(t, "untouched.stp", supervisor.KindScriptRefused)
+		}, nil, false},
+		{"is in a crash loop", "x-autostart.stp", func(t *testing.T) { w.happened(t, "x-autostart.stp", supervisor.KindLoopBegan) }, nil, false},
+		{"is let out of it", "x-autostart.stp", func(t *testing.T) {
+			post("x-autostart.stp", "start")(t)
+			w.happened(t, "x-autostart.stp", supervisor.KindLoopEnded)
+		}, []change{{"", backingOff, starting, "start asked"}}, false},
+
+		{"is up, to be removed", "removed.stp", func(t *testing.T) { open("removed", "up", "down")(t); w.get("/removed.stp", "") }, []change{{"", starting, running, "ready"}}, true},
 		{"is removed", "removed.stp", func(t *testing.T) {
 			if err := os.Remove(filepath.Join(w.dir, "removed.stp")); err != nil {
 				t.Fatal(err)
 			}
-		}, []change{{"", running, stopping, actors.CauseRemoved}, {"", stopping, stopped, actors.CauseRemoved}}, false},
+		}, []change{{"", running, stopping, "removed"}, {"", stopping, stopped, "removed"}}, false},
 	} {
 		ok := t.Run(strings.ReplaceAll(step.script+" "+step.what, " ", "_"), func(t *testing.T) {
 			step.do(t)
@@ -283,14 +298,14 @@ func TestEveryStateAndCause(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	w.nothingLeft()
-	inLog := map[actors.Cause]bool{}
+	inLog := map[string]bool{}
 	statesInLog := map[string]bool{}
 	for _, changes := range w.logChanges() {
 		for _, c := range changes {
 			inLog[c.cause], statesInLog[c.to] = true, true
 		}
 	}
-	for _, cause := range actors.Causes() {
+	for _, cause := range supervisor.Causes() {
 		if !inLog[cause] {
 			t.Errorf("no change for the cause %q was walked", cause)
 		}
@@ -303,6 +318,31 @@ func TestEveryStateAndCause(t *testing.T) {
 	}
 }
 
+// logOf is the line of the log for each kind of event but those of a state, which logChanges knows, and of a bug.
+var logOf = map[string]string{
+	supervisor.KindChildEnded: "child ended", supervisor.KindScriptReplaced: "script replaced by a new version of its file",
+	supervisor.KindScriptRefused: "script refused", supervisor.KindVersionRefused: "new version of a script refused, the old one runs on",
+	supervisor.KindLoopBegan: "script is in a crash loop", supervisor.KindLoopEnded: "script is in a crash loop no more",
+}
+
+// happened waits until log and API tell of an event of that kind.
+func (w *walk) happened(t *testing.T, name, kind string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("API and log tell of %s of %s", kind, name), func() bool {
+		line := fmt.Sprintf(`"msg":%q,"script":%q`, logOf[kind], name)
+		return strings.Contains(w.logged(), line) && slices.ContainsFunc(w.events(), func(e supervisor.Event) bool { return e.Kind == kind && e.Script == name })
+	})
+	w.kinds[kind] = true
+}
+
+// writable makes a script one that others can change.
+func (w *walk) writable(t *testing.T, name string) {
+	t.Helper()
+	if err := os.Chmod(filepath.Join(w.dir, name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // sameStream checks that log, events and metrics tell the same of every script that is there, and that each cause but those of the shutdown came up.
 func (w *walk) sameStream(t *testing.T) {
 	t.Helper()
@@ -312,22 +352,27 @@ func (w *walk) sameStream(t *testing.T) {
 		told = w.eventChanges()
 		return fmt.Sprint(logged) == fmt.Sprint(told) && fmt.Sprint(w.logChanges()) == fmt.Sprint(logged)
 	})
-	causes := map[actors.Cause]bool{actors.CauseShutdown: true}
+	causes := map[string]bool{"shutdown": true}
 	starts, ends := map[string]int{}, map[string]int{}
 	for _, e := range w.events() {
-		switch {
-		case e.Kind == "state-changed":
-			causes[actors.Cause(e.Cause)] = true
+		switch e.Kind {
+		case supervisor.KindStateChanged:
+			causes[e.Cause] = true
 			if e.To == "starting" {
 				starts[e.Script]++
 			}
-		case e.Kind == "child-ended":
+		case supervisor.KindChildEnded:
 			ends[e.Script+" "+e.Cause]++
 		}
 	}
-	for _, cause := range actors.Causes() {
+	for _, cause := range supervisor.Causes() {
 		if !causes[cause] {
 			t.Errorf("no event has the cause %q", cause)
+		}
+	}
+	for _, kind := range supervisor.EventKinds() {
+		if !w.kinds[kind] && kind != supervisor.KindActorFailed { // a bug
+			t.Errorf("no event of the kind %s was walked", kind)
 		}
 	}
 	for _, cause := range supervisor.ExitCauses() {
