@@ -258,13 +258,14 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		}
 		if a.state == script.Stopping {
 			a.wanted = cmp.Or(a.wanted, CauseRequest)
-		} else {
-			a.her.process.Hurry()
 		}
 		if !m.Query.Wait {
 			a.refuse(m, script.ErrWarming)
 		} else if a.hasPlace(m) {
 			a.warming.add(m)
+		}
+		if a.state == script.Starting {
+			a.her.process.Hurry()
 		}
 	}
 }

@@ -1,0 +1,100 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"stap-exporter/actors"
+	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/script"
+	"stap-exporter/internal/stap"
+)
+
+// panicky is a starter whose processes panic, once each time it is armed, in the goroutine of the actor that hurries them.
+type panicky struct {
+	actors.Starter
+	armed *atomic.Bool
+}
+
+func (p panicky) Start(s script.Script, run uint64, report func(any)) actors.Process {
+	return panickyProcess{p.Starter.Start(s, run, report), p.armed}
+}
+
+type panickyProcess struct {
+	actors.Process
+	armed *atomic.Bool
+}
+
+func (p panickyProcess) Hurry() {
+	if p.armed.CompareAndSwap(true, false) {
+		panic("struck")
+	}
+	p.Process.Hurry()
+}
+
+// An actor that has a bug while its script waits for its turn to start: the request gets a 500, the place is free again, and those behind move up. With real processes.
+func TestPanicWhileQueued(t *testing.T) {
+	dir := t.TempDir()
+	scripts := make([]script.Script, 0, 3)
+	for _, name := range []string{"b.stp", "c.stp", "d.stp"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		scripts = append(scripts, script.Script{Name: name, Path: path, Module: "queued_" + name[:1], Executable: true})
+	}
+	host, err := stap.NewHost(stap.Config{
+		Stap: "/bin/true", Runtime: stap.Kernel, Dir: filepath.Join(dir, "private"), MaxParallel: 1, AllowInsecure: true, Logger: zap.NewNop(),
+		Roots: procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")}, TermGrace: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	armed := new(atomic.Bool)
+	s, err := start(Config{Scripts: scripts, Host: host, ReadTimeout: time.Second, Logger: zap.NewNop()}, panicky{actors.OnHost(host), armed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if left := s.Shutdown(ctx); left != nil {
+			t.Errorf("left: %v", left)
+		}
+	}()
+	ask := func(name string) script.Answer {
+		return s.Scrape([]byte(name), script.Query{Deadline: time.Now().Add(20 * time.Second)})
+	}
+	at := func(name string) *script.Status {
+		for _, st := range s.Statuses() {
+			if st.Script.Name == name {
+				return st
+			}
+		}
+		return nil
+	}
+	ask("b.stp")
+	eventually(t, "b.stp starts", func() bool { return at("b.stp").OSPID != 0 })
+	for i, name := range []string{"c.stp", "d.stp"} {
+		ask(name)
+		eventually(t, name+" has a place", func() bool { return at(name).Place == i+1 })
+	}
+	armed.Store(true)
+	if a := s.Scrape([]byte("c.stp"), patient()); !errors.Is(a.Err, script.ErrInternal) {
+		t.Errorf("the request that met the bug: %v", a.Err)
+	}
+	eventually(t, "the place of c.stp is free", func() bool { return at("d.stp").Place == 1 && at("d.stp").Of == 1 })
+	eventually(t, "c.stp is held off", func() bool { st := at("c.stp"); return st.State == script.BackingOff && st.Place == 0 })
+	if err := s.StopScript("b.stp"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "d.stp has its turn", func() bool { return at("d.stp").OSPID != 0 })
+}
