@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 
+	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
@@ -201,4 +202,16 @@ func (s *textSource) Read(context.Context, <-chan struct{}) (*exposition.Page, e
 		return exposition.NoSamples("no samples yet"), nil
 	}
 	return p, nil
+}
+
+// Whether a start is a restart of an autostart script is as the script's header says then, not as it said when the actor was spawned.
+func TestRestartsFollowTheScript(t *testing.T) {
+	m := newMetrics("", func() []*script.Status { return nil })
+	listen := m.listener(script.Script{Name: "b.stp"})
+	for run := uint64(1); run <= 3; run++ {
+		listen(actors.StateChanged{Script: "b.stp", From: script.Idle, To: script.Starting, Run: run, Autostart: run > 2})
+	}
+	if n := testutil.ToFloat64(m.restarts.WithLabelValues("b.stp")); n != 1 {
+		t.Errorf("%v restarts", n)
+	}
 }

@@ -252,7 +252,7 @@ func TestRefusedVersion(t *testing.T) {
 	if a := s.Scrape([]byte("a.stp"), patient()); a.Err != nil || h.count("a.stp") != 1 {
 		t.Errorf("the old version: %v, %d starts", a.Err, h.count("a.stp"))
 	}
-	if logs.FilterMessageSnippet("new version of a script refused").Len() != 1 {
+	if logs.FilterMessageSnippet("new version of a script refused").Len() != 1 || logs.FilterMessage("script refused").Len() != 0 {
 		t.Errorf("log: %v", logs.All())
 	}
 	events := s.Events()
@@ -267,6 +267,25 @@ func TestRefusedVersion(t *testing.T) {
 		st := status(t, s, "a.stp")
 		return st.Run == 2 && st.State == script.Running && st.NewVersion == ""
 	})
+}
+
+// A new version whose header is wrong is said once in the log: while the old one runs as refused, and otherwise as the script's.
+func TestWrongHeaderIsSaidOnce(t *testing.T) {
+	f, h := newScripts(t, "a.stp", "idle.stp"), newHost()
+	core, logs := observer.New(zap.WarnLevel)
+	s := f.serve(h, Config{Logger: zap.New(core)})
+	s.Scrape([]byte("a.stp"), patient())
+	for _, name := range []string{"a.stp", "idle.stp"} {
+		f.write(name, "// stap-exporter: keepalive=banana\nprobe begin {}\n")
+	}
+	reload(t, s)
+	eventually(t, "both are refused", func() bool {
+		return status(t, s, "a.stp").NewVersion != "" && status(t, s, "idle.stp").Script.Refused != nil
+	})
+	running, idle := logs.FilterMessageSnippet("new version of a script refused"), logs.FilterMessage("script refused")
+	if running.Len() != 1 || idle.Len() != 1 || idle.All()[0].ContextMap()["script"] != "idle.stp" {
+		t.Errorf("log: %v", logs.All())
+	}
 }
 
 // A change of the file ends the back-off, as does writing it again.
@@ -327,7 +346,7 @@ func TestModeCounts(t *testing.T) {
 		st := status(t, s, "a.stp")
 		return st.Script.Executable && st.State == script.Running && st.Run == 2
 	})
-	f.write("a.stp", "# stap-exporter: keepalive=never\nprobe begin {}\n# stap-exporter: x\n")
+	f.write("a.stp", "# stap-exporter: keepalive=banana\nprobe begin {}\n# stap-exporter: x\n")
 	reload(t, s)
 	eventually(t, "it is a script again, with a directive", func() bool {
 		st := status(t, s, "a.stp")
