@@ -18,15 +18,15 @@ import (
 // hangInKernel lets no process seem to end until the test does: a process in state D, which not even KILL ends, cannot be had here.
 func hangInKernel(t *testing.T) (release func()) {
 	t.Helper()
-	real, released := awaitEnd, make(chan struct{})
+	truly, released := awaitEnd, make(chan struct{})
 	awaitEnd = func(pid int) {
 		<-released
-		real(pid)
+		truly(pid)
 	}
 	release = sync.OnceFunc(func() { close(released) })
 	t.Cleanup(func() {
 		release()
-		awaitEnd = real
+		awaitEnd = truly
 	})
 	return release
 }
