@@ -2,6 +2,10 @@ package supervisor
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,41 +16,76 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// BenchmarkScrape is the way of a request through the actors, for a source whose read costs nothing.
+// BenchmarkScrape is the way of a request through the actors and their metrics, for a source whose read costs nothing: 1 to 10,000 ask at the same time, and share reads.
 func BenchmarkScrape(b *testing.B) {
-	h := newHost()
 	page := exposition.Check([]byte("count{tid=\"1\",cpu=\"0\"} 9\n"), exposition.Options{})
-	h.onStart = func(p *process) { p.source = constant{page}; p.ready() }
-	s, err := start(Config{Scripts: named("b.stp"), ReadTimeout: 10 * time.Second, Logger: zap.NewNop()}, h)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Shutdown(context.Background())
-	name := []byte("b.stp")
-	s.Scrape(name, patient())
-	for _, clients := range []int{1, 32, 512} {
-		b.Run(map[int]string{1: "2 clients", 32: "64 clients", 512: "1024 clients"}[clients], func(b *testing.B) {
-			b.SetParallelism(clients) // times GOMAXPROCS
+	for _, clients := range []int{1, 10, 100, 1000, 10_000} {
+		b.Run(fmt.Sprintf("%d clients", clients), func(b *testing.B) {
+			h := newHost()
+			reads := &constant{page: page}
+			h.onStart = func(p *process) { p.source = reads; p.ready() }
+			s, err := start(Config{Scripts: named("b.stp"), ReadTimeout: 10 * time.Second, Logger: zap.NewNop()}, h)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Shutdown(context.Background())
+			name := []byte("b.stp")
+			s.Scrape(name, patient())
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			before := reads.count.Load()
 			b.ReportAllocs()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					if a := s.Scrape(name, script.Query{Deadline: time.Now().Add(time.Minute)}); a.Err != nil {
-						b.Error(a.Err)
-						return
+			b.ResetTimer()
+			var all sync.WaitGroup
+			for range clients {
+				all.Go(func() {
+					for left.Add(-1) >= 0 {
+						if a := s.Scrape(name, script.Query{Deadline: time.Now().Add(time.Minute)}); a.Err != nil {
+							b.Error(a.Err)
+							return
+						}
 					}
+				})
+			}
+			all.Wait()
+			b.ReportMetric(float64(b.N)/float64(reads.count.Load()-before), "replies/read")
+		})
+	}
+}
+
+// BenchmarkRoundTrip is a request and its answer through an actor's mailbox, with the metrics and without a read: the script may not run. BenchmarkRoundTrip of package actors is the same without metrics.
+func BenchmarkRoundTrip(b *testing.B) {
+	scripts := named("b.stp")
+	scripts[0].Refused = script.ErrUntrusted
+	for _, protoactor := range []bool{false, true} {
+		b.Run(fmt.Sprintf("protoactor metrics %v", protoactor), func(b *testing.B) {
+			s, err := start(Config{Scripts: scripts, ReadTimeout: 10 * time.Second, Protoactor: protoactor, Logger: zap.NewNop()}, newHost())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Shutdown(context.Background())
+			name := []byte("b.stp")
+			b.ReportAllocs()
+			for b.Loop() {
+				if a := s.Scrape(name, patient()); !errors.Is(a.Err, script.ErrUntrusted) {
+					b.Fatal(a.Err)
 				}
-			})
+			}
 		})
 	}
 }
 
 // constant is a source whose read costs nothing.
-type constant struct{ page *exposition.Page }
+type constant struct {
+	page  *exposition.Page
+	count atomic.Int64
+}
 
-func (c constant) Read(context.Context, <-chan struct{}) (*exposition.Page, error) {
+func (c *constant) Read(context.Context, <-chan struct{}) (*exposition.Page, error) {
+	c.count.Add(1)
 	return c.page, nil
 }
-func (c constant) Patient() bool { return false }
-func (c constant) Pace() int     { return 0 }
+func (c *constant) Patient() bool { return false }
+func (c *constant) Pace() int     { return 0 }
 
-var _ actors.Source = constant{}
+var _ actors.Source = (*constant)(nil)
