@@ -1,4 +1,4 @@
-# Commands for people and for CI; "make" alone lists them. make run and make test install what is missing with apt.
+# Commands for people and for CI; "make" alone lists them. make run, make test and make bench-load install what is missing with apt.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -15,15 +15,16 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 PKG ?= ./...
+BENCHPKG ?= ./actors ./supervisor ./httpfront ./internal/exposition
 # Modules of their own, so that the product does not depend on what they need.
 MODULES := bench internal/exposition/oracle
 MODULE ?= $(if $(filter ./...,$(PKG)),$(MODULES))
 
-export PATH := $(CURDIR)/bin/peers/usr/bin:$(PATH)
+export PATH := $(CURDIR)/bin/peers/usr/bin:$(CURDIR)/bin/peers/usr/sbin:$(PATH)
 
 .PHONY: help
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
 .PHONY: go
 go:
@@ -67,6 +68,16 @@ fmt: go $(GOLANGCI) ## format the code
 bench: go ## run the micro-benchmarks
 	go test -run '^$$' -bench . -benchmem $(PKG)
 
+.PHONY: bench-compare
+bench-compare: go ## compare the micro-benchmarks with those of BASE=revision (also: BENCH=Scrape COUNT=6 BENCHTIME=200ms BENCHPKG=./actors)
+	@BENCH="$(BENCH)" COUNT="$(COUNT)" BENCHTIME="$(BENCHTIME)" internal/devtools/bench-compare "$(BASE)" $(BENCHPKG)
+
+.PHONY: bench-load
+bench-load: build ## compare the server with others under load, results in bench/results (fewer: ARGS="-rounds 2 saturate")
+	@$(NEED) bench
+	cd bench && go build -o ../bin/bench/ ./serve ./load ./run
+	$(ROOT) env PATH="$$PATH" PYTHON_EXPORTER="$${PYTHON_EXPORTER:-}" bin/bench/run $(ARGS)
+
 .PHONY: install
 install: ## install what was built, as a service: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR=
 	@[ -x bin/stap-exporter ] || $(MAKE) --no-print-directory build
@@ -78,7 +89,7 @@ uninstall: ## remove what install installed; changed files below SYSCONFDIR stay
 
 .PHONY: clean
 clean: ## remove what was built; bin/tools and bin/peers stay
-	rm -f bin/stap-exporter
+	rm -rf bin/stap-exporter bin/bench
 
 # Built from source once, in 2 to 3 minutes; a new LINT_VERSION is a new folder.
 bin/tools/golangci-lint-$(LINT_VERSION)/golangci-lint:

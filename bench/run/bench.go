@@ -40,11 +40,11 @@ type bench struct {
 type row struct{ What, Goal, Measured, Met string }
 
 // parts are what can be run, in this order.
-var partNames = []string{"saturate", "real", "quiet", "crowd", "idle", "start", "growth"}
+var partNames = []string{"saturate", "real", "quiet", "crowd", "idle", "start", "growth", "profile"}
 
 func (b *bench) part(name string) func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"saturate": b.saturate, "real": b.real, "quiet": b.quiet, "crowd": b.crowd, "idle": b.idle, "start": b.begin, "growth": b.growth,
+		"saturate": b.saturate, "real": b.real, "quiet": b.quiet, "crowd": b.crowd, "idle": b.idle, "start": b.begin, "growth": b.growth, "profile": b.profiled,
 	}[name]
 }
 

@@ -92,6 +92,7 @@ func (c *child) stop() {
 type usage struct {
 	cpu      time.Duration
 	resident int64 // bytes
+	shared   int64 // the same, but pages that several processes share are counted in parts (Pss): what all of them together really take
 }
 
 // use reads it from /proc, for the server and its children, as far as they are there now.
@@ -102,12 +103,9 @@ func (c *child) use() (sum usage, err error) {
 		if err != nil {
 			continue // it has ended
 		}
-		for line := range strings.Lines(string(status)) {
-			if key, value, _ := strings.Cut(line, ":"); key == "VmRSS" {
-				n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-				sum.resident += n << 10
-			}
-		}
+		sum.resident += kilobytesOf(status, "VmRSS")
+		rollup, _ := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
+		sum.shared += kilobytesOf(rollup, "Pss")
 		// schedstat counts nanoseconds where stat counts hundredths of seconds.
 		tasks, _ := filepath.Glob(filepath.Join(dir, "task/*/schedstat"))
 		for _, file := range tasks {
@@ -123,6 +121,17 @@ func (c *child) use() (sum usage, err error) {
 		return sum, fmt.Errorf("%s is not running", c.name)
 	}
 	return sum, nil
+}
+
+// kilobytesOf finds a value in a file of /proc and returns it in bytes.
+func kilobytesOf(text []byte, name string) int64 {
+	for line := range strings.Lines(string(text)) {
+		if key, value, _ := strings.Cut(line, ":"); key == name {
+			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+			return n << 10
+		}
+	}
+	return 0
 }
 
 // family lists a process and all that descend from it.
