@@ -9,6 +9,8 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // Line is one line of a plot.
@@ -23,6 +25,11 @@ type Plot struct {
 	LogX, LogY  bool // values of 0 and below are then left out
 	Lines       []Line
 }
+
+const (
+	width, height = 7 * vg.Inch, 4 * vg.Inch
+	margin        = 0.3 * vg.Inch
+)
 
 // Draw writes the plot as NAME.svg into dir, which is made.
 func (p Plot) Draw(dir, name string) error {
@@ -60,7 +67,7 @@ func (p Plot) Draw(dir, name string) error {
 		if len(xy) <= 20 {
 			picture.Add(points)
 		}
-		picture.Legend.Add(line.Name, l)
+		picture.Legend.Add(line.Name+"    ", l)
 	}
 	if !p.LogY {
 		picture.Y.Min = 0
@@ -69,5 +76,16 @@ func (p Plot) Draw(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return picture.Save(7*vg.Inch, 4*vg.Inch, filepath.Join(dir, name+".svg"))
+	canvas := vgsvg.New(width, height)
+	// Room at the right for the axis' last number, and at the top: viewers' fonts differ in width.
+	picture.Draw(draw.Crop(draw.New(canvas), 0, -margin, 0, -margin/4))
+	f, err := os.Create(filepath.Join(dir, name+".svg"))
+	if err != nil {
+		return err
+	}
+	if _, err := canvas.WriteTo(f); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("write plot: %w", err)
+	}
+	return f.Close()
 }

@@ -117,7 +117,7 @@ func (b *bench) byConnections(ctx context.Context) error {
 	}
 	last := points[len(points)-2:]
 	b.note("growth over connections", "from 1 to %.0f connections the product's CPU per reply goes from %.0f to %.0f µs, the bare handler's from %.0f to %.0f", last[1].X, points[1].CPU, last[1].CPU, points[0].CPU, last[0].CPU)
-	return b.curve("growth-connections", report.Plot{Title: "Throughput over connections, 3 KB (the load program takes its part of the cores)", X: "connections", Y: "replies/s", LogX: true}, points, map[string]func(point) float64{"": rate})
+	return b.curve("growth-connections", report.Plot{Title: "Throughput over connections, 3 KB, every body checked", X: "connections", Y: "replies/s", LogX: true}, points, map[string]func(point) float64{"": rate})
 }
 
 func (b *bench) byScripts(ctx context.Context) error {
