@@ -89,3 +89,5 @@ func (p instantProcess) Stop(after <-chan struct{}) {
 	}()
 }
 func (p instantProcess) Kill() { p.Stop(nil) }
+
+func (p instantProcess) Hurry() {}
