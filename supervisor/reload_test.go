@@ -346,7 +346,7 @@ func TestModeCounts(t *testing.T) {
 		st := status(t, s, "a.stp")
 		return st.Script.Executable && st.State == script.Running && st.Run == 2
 	})
-	f.write("a.stp", "# stap-exporter: keepalive=banana\nprobe begin {}\n# stap-exporter: x\n")
+	f.write("a.stp", "# stap-exporter: keepalive=never\nprobe begin {}\n# stap-exporter: x\n")
 	reload(t, s)
 	eventually(t, "it is a script again, with a directive", func() bool {
 		st := status(t, s, "a.stp")

@@ -206,8 +206,10 @@ func TestEveryStateAndCause(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, []change{
-			{"", running, backingOff, "child ended"}, {"", backingOff, backingOff, "actor restarted"},
-			{"", backingOff, starting, "autostart"}, {"", starting, backingOff, "child ended"},
+			{"", running, backingOff, "child ended"},
+			{"", backingOff, backingOff, "actor restarted"},
+			{"", backingOff, starting, "autostart"},
+			{"", starting, backingOff, "child ended"},
 		}, false},
 		{"fails again and again", "x-autostart.stp", func(t *testing.T) { w.is(t, "x-autostart.stp", script.BackingOff) }, nil, false},
 
