@@ -29,7 +29,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
 			defer system.Shutdown()
 			cfg := &Config{
-				Starter: instant{}, ReadTimeout: 10 * time.Second, Clock: SystemClock{}, Go: func(f func()) { go f() },
+				Starter: instant{}, ReadTimeout: 10 * time.Second, MaxWaiting: 1, Clock: SystemClock{}, Go: func(f func()) { go f() },
 				Listener: func(script.Script) func(Event) { return func(Event) {} },
 				Decorate: func(script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
 					return func(a actor.Actor) actor.Actor { return a }, actor.Unbounded()
@@ -88,6 +88,5 @@ func (p instantProcess) Stop(after <-chan struct{}) {
 		p.report(ProcessExited{Run: p.run, Exit: stap.Exit{Stopped: true}})
 	}()
 }
-func (p instantProcess) Kill() { p.Stop(nil) }
-
+func (p instantProcess) Kill()  { p.Stop(nil) }
 func (p instantProcess) Hurry() {}

@@ -24,7 +24,7 @@ func BenchmarkScrape(b *testing.B) {
 			h := newHost()
 			reads := &constant{page: page}
 			h.onStart = func(p *process) { p.source = reads; p.ready() }
-			s, err := start(Config{Scripts: named("b.stp"), ReadTimeout: 10 * time.Second, Logger: zap.NewNop()}, h)
+			s, err := start(Config{Scripts: named("b.stp"), ReadTimeout: 10 * time.Second, MaxWaiting: clients, Logger: zap.NewNop()}, h)
 			if err != nil {
 				b.Fatal(err)
 			}

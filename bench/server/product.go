@@ -9,6 +9,7 @@ import (
 	"time"
 	_ "unsafe" // for go:linkname
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
@@ -53,9 +54,10 @@ func newProduct(o Options) (Server, error) {
 	if len(found.Scripts) != o.Scripts {
 		return nil, fmt.Errorf("%d scripts of %d are good: %v", len(found.Scripts), o.Scripts, found.Refused)
 	}
+	maxConnections := httpfront.DefaultMaxConnections()
 	tree, err := startTree(supervisor.Config{
 		Scripts: found.Scripts, Refused: found.Refused, Scan: scan,
-		ReadTimeout: readTimeout, MaxWaiting: httpfront.DefaultMaxConnections() / 4 * 3, // as cmd has it
+		ReadTimeout: readTimeout, MaxWaiting: maxConnections / 4 * 3,
 		Logger: zap.NewNop(), Version: "bench", Protoactor: o.Protoactor,
 	}, starter{o})
 	if err != nil {
@@ -67,11 +69,14 @@ func newProduct(o Options) (Server, error) {
 			return nil, err
 		}
 	}
+	own := prometheus.NewRegistry()
 	front := httpfront.New(httpfront.Config{
-		Scripts: tree, ReadTimeout: readTimeout, StartTimeout: startTimeout, Version: "bench", Logger: zap.NewNop(), Web: web,
-		Telemetry: promhttp.HandlerFor(tree.Gatherer(), promhttp.HandlerOpts{}), TelemetryPath: "/metrics",
+		MaxConnections: maxConnections,
+		Scripts:        tree, ReadTimeout: readTimeout, StartTimeout: startTimeout, Version: "bench", Logger: zap.NewNop(), Web: web,
+		Telemetry: promhttp.HandlerFor(prometheus.Gatherers{tree.Gatherer(), own}, promhttp.HandlerOpts{}), TelemetryPath: "/metrics",
 		Events: func() any { return tree.Events() }, Lifecycle: tree,
 	})
+	own.MustRegister(front)
 	return &product{front, tree, dir, o.TLS}, nil
 }
 
