@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -54,37 +53,20 @@ func markedWith(work string) wanted {
 	return wanted{mark: func(w string) bool { return w == work }}
 }
 
-// find returns those that live now. Zombies do not, their parent will look or not.
+// find returns those that live now.
 //
 // A process that is in the middle of an exec has no environment for a moment, and one that is being forked may be missed, so an empty answer counts only when it is given twice, see end.
 func (w wanted) find() (found []member) {
-	dirs, _ := os.ReadDir("/proc")
-	for _, d := range dirs {
-		if pid, err := strconv.Atoi(d.Name()); err == nil && pid != os.Getpid() {
-			if name, ok := w.wants(pid); ok {
-				found = append(found, member{pid, name})
-			}
+	for _, p := range processes() {
+		if p.pid != os.Getpid() && w.wants(p) {
+			found = append(found, p.member)
 		}
 	}
 	return found
 }
 
-func (w wanted) wants(pid int) (name string, ok bool) {
-	proc := "/proc/" + strconv.Itoa(pid)
-	stat, err := os.ReadFile(proc + "/stat")
-	if err != nil {
-		return "", false // it has ended
-	}
-	name, state, group := parseStat(stat)
-	if state == 'Z' || state == 'X' {
-		return "", false
-	}
-	if w.group != nil && w.group(group) {
-		return name, true
-	}
-	environ, _ := os.ReadFile(proc + "/environ") // unreadable for those of other users
-	mark := markOf(environ)
-	return name, mark != "" && w.mark(mark)
+func (w wanted) wants(p process) bool {
+	return w.group != nil && w.group(p.group) || p.mark != "" && w.mark(p.mark)
 }
 
 // signal sends sig to the process that m was found as, and to no later one with its id.
@@ -98,7 +80,7 @@ func (w wanted) signal(m member, sig syscall.Signal) {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	// The descriptor holds on to one process: if that is wanted now, the signal reaches it or nobody.
-	if _, ok := w.wants(m.pid); ok {
+	if p, ok := lookAt(m.pid); ok && w.wants(p) {
 		_ = unix.PidfdSendSignal(fd, sig, nil, 0) // what it does not reach is found again
 	}
 }

@@ -148,18 +148,9 @@ func (m member) String() string { return fmt.Sprintf("process %d (%s)", m.pid, m
 
 // members are the processes of the group, without the leader and without those that have ended (zombies wait for a parent that may never look).
 func (c *child) members() (found []member) {
-	dirs, _ := os.ReadDir("/proc")
-	for _, d := range dirs {
-		pid, err := strconv.Atoi(d.Name())
-		if err != nil || pid == c.pid {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + d.Name() + "/stat")
-		if err != nil {
-			continue // it has ended
-		}
-		if name, state, group := parseStat(stat); group == c.pid && state != 'Z' && state != 'X' {
-			found = append(found, member{pid, name})
+	for _, p := range processes() {
+		if p.group == c.pid && p.pid != c.pid {
+			found = append(found, p.member)
 		}
 	}
 	return found

@@ -146,7 +146,7 @@ func TestWantedIsKilledHoweverLateItIs(t *testing.T) {
 		}
 		return w.mark(work)
 	}}
-	slow.end(time.Millisecond, 10*time.Millisecond, nil)
+	_, _ = slow.end(time.Millisecond, 10*time.Millisecond, nil)
 	ended := make(chan struct{})
 	go func() {
 		_ = cmd.Wait() // that it ends is what counts
