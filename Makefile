@@ -19,6 +19,8 @@ BENCHPKG ?= ./actors ./supervisor ./httpfront ./internal/exposition
 # Modules of their own, so that the product does not depend on what they need.
 MODULES := bench internal/exposition/oracle
 MODULE ?= $(if $(filter ./...,$(PKG)),$(MODULES))
+DURATION ?= 20m
+SEED ?=
 
 export PATH := $(CURDIR)/bin/peers/usr/bin:$(CURDIR)/bin/peers/usr/sbin:$(PATH)
 
@@ -47,6 +49,10 @@ test: go ## run all tests, real SystemTap and the race detector included (fewer:
 	go vet $(PKG)
 	CGO_ENABLED=1 go test -race -timeout 30m $(EXEC) $(PKG)
 	for m in $(MODULE); do (cd $$m; go vet ./...; CGO_ENABLED=1 go test -race ./...); done
+
+.PHONY: chaos
+chaos: build ## the chaos run on a quiet machine, with its p99 (make test does a minute of it): DURATION=20m, SEED= of an earlier run
+	go test -count=1 -timeout 0 -v -run '^TestChaos$$' $(EXEC) ./cmd/stap-exporter -chaos $(DURATION) -chaos.exporter $(CURDIR)/bin/stap-exporter $(addprefix -chaos.seed ,$(SEED))
 
 .PHONY: test-vm
 test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first (fewer: ARGS="-scenario output")

@@ -42,12 +42,18 @@ type exporter struct {
 // startExporter starts it on a free port of loopback and returns when it listens. The cache folder is a new one, unless flags begin with one.
 func startExporter(t testing.TB, scripts string, flags ...string) *exporter {
 	t.Helper()
+	return startProgram(t, os.Args[0], scripts, append(flags, "--log.level=debug")...)
+}
+
+// startProgram does so with a stap-exporter of one's choice.
+func startProgram(t testing.TB, program, scripts string, flags ...string) *exporter {
+	t.Helper()
 	e := &exporter{t: t, exited: make(chan struct{})}
 	if len(flags) == 0 || !strings.HasPrefix(flags[0], "--cache.dir=") {
 		flags = append([]string{"--cache.dir=" + t.TempDir()}, flags...)
 	}
-	flags = append([]string{"-s", scripts, "--web.listen-address=127.0.0.1:0", "--log.format=json", "--log.level=debug"}, flags...)
-	e.cmd = exec.Command(os.Args[0], flags...)
+	flags = append([]string{"-s", scripts, "--web.listen-address=127.0.0.1:0", "--log.format=json"}, flags...)
+	e.cmd = exec.Command(program, flags...)
 	e.cmd.Env = append(os.Environ(), asExporter+"=1")
 	e.cmd.Stdout = os.Stdout
 	stderr, err := e.cmd.StderrPipe()
