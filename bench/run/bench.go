@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"stap-exporter/bench/report"
@@ -73,6 +74,7 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 			return nil, err
 		}
 	}
+	raiseLimit(b.most)
 	b.parts = f.Args()
 	if len(b.parts) == 0 {
 		b.parts = partNames
@@ -86,6 +88,20 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 		return nil, errors.New("at least one round, of at least one second")
 	}
 	return b, nil
+}
+
+// raiseLimit lets this program and its servers open enough descriptors, as far as that is allowed: the product leaves a quarter of them to its scripts.
+func raiseLimit(connections int) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return
+	}
+	want := uint64(connections)*3/2 + 1000
+	higher := syscall.Rlimit{Cur: max(want, limit.Max), Max: max(want, limit.Max)}
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &higher) != nil {
+		limit.Cur = limit.Max
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) // whoever runs out of descriptors says so
+	}
 }
 
 // all runs the parts and writes the summary, also of what came before a failure.

@@ -3,6 +3,7 @@ package scrape
 import (
 	"crypto/tls"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -68,8 +69,10 @@ func (c Config) header(i int) http.Header {
 	return h
 }
 
-// fresh tells whether replica i makes a connection for each scrape.
-func (c Config) fresh(i int) bool { return float64(i%100) < c.Fresh*100 }
+// fresh tells whether replica i makes a connection for each scrape. Such replicas lie evenly among the others.
+func (c Config) fresh(i int) bool {
+	return math.Floor(float64(i+1)*c.Fresh) > math.Floor(float64(i)*c.Fresh)
+}
 
 // perAddress is how many replicas share a source address: a port can be used once per address.
 const perAddress = 20_000
