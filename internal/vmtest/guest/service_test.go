@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -56,14 +57,15 @@ func (s *service) options(options string) {
 	}
 }
 
-// loadedNow are the modules of the service's scripts, whatever its instance is called.
-func loadedNow(script string) (names []string) {
-	for _, m := range modules("stap_exporter_") {
-		if strings.Contains(m, "_"+script+"_") {
-			names = append(names, m)
-		}
+// moduleOf is the name under which the service loads a script, as its API says.
+func (s *service) moduleOf(name string) string {
+	s.t.Helper()
+	p := s.get("/api/v1/scripts/"+name, "")
+	m := regexp.MustCompile(`"module": *"([^"]+)"`).FindStringSubmatch(p.body)
+	if m == nil {
+		s.t.Fatalf("%s has no module: %d %s", name, p.code, p.body)
 	}
-	return names
+	return m[1]
 }
 
 // installed installs the units by what "make install" calls, with settings for this guest.
@@ -107,17 +109,22 @@ func systemdService(t *testing.T) {
 	s.has("ActiveState", "active")
 	s.has("StatusText", "serving 2 scripts")
 
+	var module, object string
 	runs := func() {
 		t.Helper()
-		if p := s.metrics("/counting.stp"); !countingText.MatchString(p.body) || len(loadedNow("counting")) != 1 {
-			t.Errorf("as a kernel module: %q, loaded: %q", p.body, loadedNow("counting"))
+		body := s.metrics("/counting.stp").body
+		module = s.moduleOf("counting.stp")
+		if !countingText.MatchString(body) || !loaded(module) {
+			t.Errorf("as a kernel module: %q, loaded: %v", body, loaded(module))
 		}
-		if p := s.metrics("/bpf.stp"); seqOf(t, p.body) < 1 || len(loadedNow("bpf")) != 0 {
-			t.Errorf("as a bpf program: %q, loaded: %q", p.body, loadedNow("bpf"))
+		body = s.metrics("/bpf.stp").body
+		object = s.moduleOf("bpf.stp")
+		if seqOf(t, body) < 1 || loaded(object) {
+			t.Errorf("as a bpf program: %q, loaded as a module: %v", body, loaded(object))
 		}
 	}
 	runs()
-	if files, _ := filepath.Glob("/var/tmp/systemtap-*/*"); len(files) > 0 {
+	if files, _ := filepath.Glob("/var/tmp/systemtap-*/" + object); len(files) > 0 {
 		t.Errorf("its FIFOs are not in a /var/tmp of its own: %q", files)
 	}
 
@@ -140,7 +147,7 @@ func systemdService(t *testing.T) {
 	begun = time.Now()
 	s.systemctl("stop", unit)
 	note(t, "stop %s", seconds(time.Since(begun)))
-	s.ended()
+	s.ended(module)
 
 	// By the socket: the first request starts it, and one that comes while it restarts waits.
 	s.options("--runtime=kernel --web.systemd-socket")
@@ -174,19 +181,19 @@ func systemdService(t *testing.T) {
 	}
 	runs()
 	s.systemctl("stop", "stap-exporter.socket", unit)
-	s.ended()
+	s.ended(module)
 }
 
 // ended checks the end of the service, and that nothing is left of it.
-func (s *service) ended() {
+func (s *service) ended(module string) {
 	s.t.Helper()
 	for property, want := range map[string]string{"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"} {
 		if got := s.show(property); got != want {
 			s.t.Errorf("%s=%s, want %s", property, got, want)
 		}
 	}
-	if left := loadedNow("counting"); len(left) > 0 {
-		s.t.Errorf("modules left: %q", left)
+	if loaded(module) {
+		s.t.Error("its module is left")
 	}
 	for _, p := range processes() {
 		if group, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.pid)); strings.Contains(string(group), unit) {
