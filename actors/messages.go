@@ -19,8 +19,8 @@ type ReadMetrics struct {
 	Query script.Query
 
 	number uint64      // of this use of the pooled message; a reply to an earlier use is thrown away
-	reply  chan reply  // capacity 1
-	timer  *time.Timer // of the asker
+	reply  chan reply  // see repliesAtMost
+	timer  *time.Timer // calls wake
 }
 
 // AskerLeft says that nobody waits for the answer to a ReadMetrics any more: its deadline passed, or its client left. The actor forgets the request and does not answer it.
