@@ -49,7 +49,7 @@ func TestSmoke(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address, ca := serve(t, "product", c.server)
-			args := append([]string{"-address=" + address, "-duration=4s", "-timeout=60s", "-out=" + t.TempDir()}, c.args...)
+			args := append([]string{"-address=" + address, "-duration=3s", "-timeout=60s", "-out=" + t.TempDir()}, c.args...)
 			if ca != "" {
 				args = append(args, "-ca="+ca)
 			}

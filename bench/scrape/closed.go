@@ -38,8 +38,10 @@ func Closed(ctx context.Context, c Config) (Result, error) {
 	var all sync.WaitGroup
 	for i, each := range clients {
 		all.Go(func() {
-			for n := i; ctx.Err() == nil; n++ {
-				l.once(ctx, each, n%len(c.Paths))
+			for n := i; ; n++ {
+				if !l.once(ctx, each, n%len(c.Paths)) {
+					return
+				}
 			}
 		})
 	}
@@ -109,14 +111,14 @@ func (c *connection) hangUp() {
 	}
 }
 
-// once scrapes, checks and counts. What the end of the run cuts off does not count.
-func (l *closedLoop) once(ctx context.Context, c *connection, path int) {
+// once scrapes, checks and counts. At the end of the run it returns false; what that cuts off does not count.
+func (l *closedLoop) once(ctx context.Context, c *connection, path int) bool {
 	r := reply{sent: body.Monotonic()}
 	err := c.exchange(ctx, path, &r)
 	r.done = body.Monotonic()
 	// A dial gives up at the context's deadline, which the context itself may notice later.
 	if end, _ := ctx.Deadline(); ctx.Err() != nil || !time.Now().Before(end) {
-		return
+		return false
 	}
 	var age int64
 	if err == nil {
@@ -130,6 +132,7 @@ func (l *closedLoop) once(ctx context.Context, c *connection, path int) {
 	if l.c.fresh(c.number) {
 		c.hangUp()
 	}
+	return true
 }
 
 // patience is how long a reply may take.
