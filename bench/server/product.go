@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/actors"
+	"stap-exporter/bench/body"
 	"stap-exporter/httpfront"
 	"stap-exporter/internal/script"
 	"stap-exporter/supervisor"
@@ -59,7 +60,7 @@ func newProduct(o Options) (Server, error) {
 		Scripts: found.Scripts, Refused: found.Refused, Scan: scan,
 		ReadTimeout: readTimeout, MaxWaiting: maxConnections / 4 * 3,
 		Logger: zap.NewNop(), Version: "bench", Protoactor: o.Protoactor,
-	}, starter{o})
+	}, starter{o, body.NewTemplate(o.Size)})
 	if err != nil {
 		return nil, err
 	}

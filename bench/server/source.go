@@ -21,8 +21,11 @@ type source struct {
 	same       *exposition.Page // for constant
 }
 
-func newSource(o Options) *source {
-	s := &source{o: o, template: body.NewTemplate(o.Size)}
+func newSource(o Options) *source { return sourceOf(o, body.NewTemplate(o.Size)) }
+
+// sourceOf shares the template, which no real exporter has, with the sources of other scripts.
+func sourceOf(o Options, t *body.Template) *source {
+	s := &source{o: o, template: t}
 	// As scripts/example.stp has it. A name that is valid is no error.
 	s.directives, _ = exposition.NewDirectives([]exposition.Metadata{{Name: body.Metric, Type: exposition.Untyped, Help: "Read calls by thread and cpu."}})
 	if o.Constant {
@@ -69,11 +72,14 @@ func (s *source) Patient() bool { return false }
 func (s *source) Pace() int { return 0 }
 
 // starter runs scripts without processes: each is ready at once.
-type starter struct{ o Options }
+type starter struct {
+	o        Options
+	template *body.Template
+}
 
 // Start implements actors.Starter.
 func (s starter) Start(_ script.Script, run uint64, report func(any)) actors.Process {
-	report(actors.ProcessReady{Run: run, OSPID: 1, Source: newSource(s.o)})
+	report(actors.ProcessReady{Run: run, OSPID: 1, Source: sourceOf(s.o, s.template)})
 	return process{run, report}
 }
 
