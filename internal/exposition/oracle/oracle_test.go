@@ -21,9 +21,13 @@ import (
 	"stap-exporter/internal/exposition"
 )
 
-// series reads all samples of a text as Prometheus 3 does: labels, value and timestamp of each.
-func series(p textparse.Parser) ([]string, error) {
-	var all []string
+// series reads all samples of a text as Prometheus 3 does: labels, value and timestamp of each. The parser panics at some texts, such as "{T}0"; that is a refusal, too.
+func series(p textparse.Parser) (all []string, err error) {
+	defer func() {
+		if bug := recover(); bug != nil {
+			all, err = nil, fmt.Errorf("the parser panics: %v", bug)
+		}
+	}()
 	for {
 		entry, err := p.Next()
 		if errors.Is(err, io.EOF) {
