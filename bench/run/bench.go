@@ -145,12 +145,12 @@ func (b *bench) printRow() {
 }
 
 // checked adds what a run with checks found.
-func (b *bench) checked(r scrape.Result) {
+func (b *bench) checked(what string, r scrape.Result) {
 	var detail strings.Builder
 	for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
 		fmt.Fprintf(&detail, "; %s: %d, for example %s", kind, r.Kinds[kind], r.Examples[kind])
 	}
-	b.goal("wrong bodies, saturated, all forms", "0", r.Wrong == 0, "%d of %d%s", r.Wrong, r.Replies, &detail)
+	b.goal("wrong bodies, "+what, "0", r.Wrong == 0, "%d of %d%s", r.Wrong, r.Replies, &detail)
 }
 
 // write writes a part's results.
