@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -85,7 +86,13 @@ type ready struct {
 	CA      string        `json:",omitempty"` // file with the certificate to trust, with -tls
 }
 
+// gcPercent is the exporter's, see cmd/stap-exporter.
+const gcPercent = 25
+
 func serve(o options, stdout io.Writer) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	began := time.Now()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

@@ -48,6 +48,7 @@ type Page struct {
 type rendering struct {
 	once sync.Once
 	body []byte
+	bug  any // what the making of it panicked with
 }
 
 // Check makes the Page of one read. The text belongs to the Page from then on: it may be what Text returns.
@@ -163,20 +164,37 @@ func (p *Page) Text() []byte { return p.body }
 
 // OpenMetrics returns the page in OpenMetrics 1.0.0. Nobody may write to it.
 func (p *Page) OpenMetrics() []byte {
-	p.om.once.Do(func() { p.om.body = renderOpenMetrics(p.body) })
-	return p.om.body
+	return p.om.of(p, func(p *Page) []byte { return renderOpenMetrics(p.body) })
 }
 
 // GzipText returns Text compressed. Nobody may write to it.
 func (p *Page) GzipText() []byte {
-	p.gzipText.once.Do(func() { p.gzipText.body = compress(p.body) })
-	return p.gzipText.body
+	return p.gzipText.of(p, func(p *Page) []byte { return compress(p.body) })
 }
 
 // GzipOpenMetrics returns OpenMetrics compressed. Nobody may write to it.
 func (p *Page) GzipOpenMetrics() []byte {
-	p.gzipOM.once.Do(func() { p.gzipOM.body = compress(p.OpenMetrics()) })
-	return p.gzipOM.body
+	return p.gzipOM.of(p, func(p *Page) []byte { return compress(p.OpenMetrics()) })
+}
+
+// of returns the rendering of p, and makes it on first ask. A panic of render goes to everybody who asks.
+func (r *rendering) of(p *Page, render func(*Page) []byte) []byte {
+	r.once.Do(func() { r.make(p, render) })
+	if r.bug != nil {
+		panic(r.bug)
+	}
+	return r.body
+}
+
+// make renders in a goroutine of its own: the stack that this needs ends with it, while that of an asker stays with its connection.
+func (r *rendering) make(p *Page, render func(*Page) []byte) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { r.bug = recover() }()
+		r.body = render(p)
+	}()
+	<-done
 }
 
 // Render returns the page in one of its forms. Nobody may write to it.
