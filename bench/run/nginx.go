@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -65,7 +66,11 @@ func (b *bench) startNginx(ctx context.Context, size int) (*child, error) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, address), 0o644); err != nil {
 		return nil, err
 	}
-	c, err := start(ctx, "nginx", "", nil, os.Stderr, "nginx", "-e", "stderr", "-c", config, "-p", dir)
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program = "bin/peers/usr/sbin/nginx" // where "need bench" unpacks it
+	}
+	c, err := start(ctx, "nginx", "", nil, os.Stderr, program, "-e", "stderr", "-c", config, "-p", dir)
 	if err != nil {
 		return nil, err
 	}
