@@ -24,7 +24,7 @@ func BenchmarkScrape(b *testing.B) {
 			h := newHost()
 			reads := &constant{page: page}
 			h.onStart = func(p *process) { p.source = reads; p.ready() }
-			s, err := start(Config{Scripts: named("b.stp"), ReadTimeout: 10 * time.Second, MaxWaiting: clients, Logger: zap.NewNop()}, h)
+			s, err := StartWith(Config{Scripts: named("b.stp"), ReadTimeout: 10 * time.Second, MaxWaiting: clients, Logger: zap.NewNop()}, h)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	scripts[0].Refused = script.ErrUntrusted
 	for _, protoactor := range []bool{false, true} {
 		b.Run(fmt.Sprintf("protoactor metrics %v", protoactor), func(b *testing.B) {
-			s, err := start(Config{Scripts: scripts, ReadTimeout: 10 * time.Second, Protoactor: protoactor, Logger: zap.NewNop()}, newHost())
+			s, err := StartWith(Config{Scripts: scripts, ReadTimeout: 10 * time.Second, Protoactor: protoactor, Logger: zap.NewNop()}, newHost())
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -59,7 +59,7 @@ func TestPanicWhileQueued(t *testing.T) {
 	}
 	defer host.Close()
 	armed := new(atomic.Bool)
-	s, err := start(Config{Scripts: scripts, Host: host, ReadTimeout: time.Second, Logger: zap.NewNop()}, panicky{actors.OnHost(host), armed})
+	s, err := StartWith(Config{Scripts: scripts, Host: host, ReadTimeout: time.Second, Logger: zap.NewNop()}, panicky{actors.OnHost(host), armed})
 	if err != nil {
 		t.Fatal(err)
 	}

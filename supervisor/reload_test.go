@@ -155,7 +155,7 @@ func TestScriptComesBackWhileItsPredecessorEnds(t *testing.T) {
 	var first atomic.Bool
 	slow := slowEnder{h, ending, &first}
 	c, _ := f.scan()
-	s, err := start(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, slow)
+	s, err := StartWith(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, slow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestShutdownWaitsForARemovedScript(t *testing.T) {
 	f, h := newScripts(t, "a.stp", "b.stp"), newHost()
 	ending := make(chan struct{})
 	c, _ := f.scan()
-	s, err := start(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, slowEnder{h, ending, &atomic.Bool{}})
+	s, err := StartWith(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, slowEnder{h, ending, &atomic.Bool{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,7 +464,7 @@ func TestReloadMeetsShutdown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := start(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, h)
+		s, err := StartWith(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, h)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 func TestShutdownIsTold(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) { p.ready() }
-	s, err := start(Config{Scripts: named("a.stp", "idle.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()}, h)
+	s, err := StartWith(Config{Scripts: named("a.stp", "idle.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()}, h)
 	if err != nil {
 		t.Fatal(err)
 	}

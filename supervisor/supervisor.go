@@ -76,11 +76,11 @@ type catalogue struct {
 
 // Start builds the tree: autostart scripts are being started when it returns.
 func Start(cfg Config) (*Supervisor, error) {
-	return start(cfg, actors.OnHost(cfg.Host))
+	return StartWith(cfg, actors.OnHost(cfg.Host))
 }
 
-// start takes the starter apart, so that tests can stand in for processes.
-func start(cfg Config, starter actors.Starter) (*Supervisor, error) {
+// StartWith is Start with something else than cfg.Host that runs the scripts: for tests and benchmarks.
+func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	if cfg.MaxWaiting <= 0 {
 		cfg.MaxWaiting = 1024
 	}

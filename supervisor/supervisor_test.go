@@ -157,7 +157,7 @@ func startTree(t *testing.T, h *host, cfg Config) *Supervisor {
 	if cfg.Logger == nil {
 		cfg.Logger = zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
 	}
-	s, err := start(cfg, h)
+	s, err := StartWith(cfg, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +363,7 @@ func TestStuckReadIsAnsweredAndHoldsUpNothing(t *testing.T) {
 func TestShutdownNamesWhatIsLeft(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) { p.ready() }
-	s, err := start(Config{Scripts: named("b.stp", "c.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()}, leaver{h})
+	s, err := StartWith(Config{Scripts: named("b.stp", "c.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()}, leaver{h})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ type ready struct {
 }
 
 // gcPercent is the exporter's, see cmd/stap-exporter.
-const gcPercent = 25
+const gcPercent = 20
 
 func serve(o options, stdout io.Writer) error {
 	if os.Getenv("GOGC") == "" {

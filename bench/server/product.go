@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-	_ "unsafe" // for go:linkname
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -19,11 +18,6 @@ import (
 	"stap-exporter/internal/script"
 	"stap-exporter/supervisor"
 )
-
-// startTree is supervisor.Start with something else than SystemTap behind it. The product has no use for that, so it is not exported there.
-//
-//go:linkname startTree stap-exporter/supervisor.start
-func startTree(supervisor.Config, actors.Starter) (*supervisor.Supervisor, error)
 
 const (
 	readTimeout     = 10 * time.Second // the product's defaults
@@ -56,7 +50,7 @@ func newProduct(o Options) (Server, error) {
 		return nil, fmt.Errorf("%d scripts of %d are good: %v", len(found.Scripts), o.Scripts, found.Refused)
 	}
 	maxConnections := httpfront.DefaultMaxConnections()
-	tree, err := startTree(supervisor.Config{
+	tree, err := supervisor.StartWith(supervisor.Config{
 		Scripts: found.Scripts, Refused: found.Refused, Scan: scan,
 		ReadTimeout: readTimeout, MaxWaiting: maxConnections / 4 * 3,
 		Logger: zap.NewNop(), Version: "bench", Protoactor: o.Protoactor,

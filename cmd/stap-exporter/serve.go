@@ -37,7 +37,7 @@ const (
 )
 
 // gcPercent lets the heap grow by so much before the collector runs: Go's own 100 would keep as much garbage as there is memory in use, and the exporter makes little. GOGC in the environment wins.
-const gcPercent = 25
+const gcPercent = 20
 
 // serve runs the exporter until a signal or a failure ends it. Its error is the one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {

@@ -1,1 +1,0 @@
-// Empty: it lets product.go declare a function without a body.
