@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
-	"stap-exporter/actors"
 	"stap-exporter/bench/body"
 	"stap-exporter/httpfront"
 	"stap-exporter/internal/script"
