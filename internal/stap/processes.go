@@ -1,9 +1,11 @@
 package stap
 
 import (
+	"maps"
 	"os"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // process is a living process, as one look at /proc saw it.
@@ -18,15 +20,21 @@ type process struct {
 // Zombies do not count as living, their parent will look or not.
 func processes() []process { return looks.next() }
 
-var looks = shared[[]process]{do: lookAtAll}
+var looks = shared[[]process]{do: newLooker().all}
 
-// shared does what many want to be done after they asked, as rarely as it can: one at a time, and once for all who ask meanwhile.
+// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a fifth of a processor.
+const (
+	restTimes   = 4
+	longestRest = 25 * time.Millisecond
+)
+
+// shared does what many want to be done after they asked, as rarely as it can: one at a time, with rests, and once for all who ask meanwhile.
 type shared[T any] struct {
 	do func() T
 
 	mu      sync.Mutex
 	running bool
-	waiting *round[T] // of those who came while one was running; nil: nobody
+	waiting *round[T] // the next; nil: nobody waits for it
 }
 
 type round[T any] struct {
@@ -36,61 +44,104 @@ type round[T any] struct {
 
 func (s *shared[T]) next() T {
 	s.mu.Lock()
-	if s.running {
-		if s.waiting == nil {
-			s.waiting = &round[T]{done: make(chan struct{})}
-		}
-		mine := s.waiting
-		s.mu.Unlock()
-		<-mine.done
-		return mine.result
+	if s.waiting == nil {
+		s.waiting = &round[T]{done: make(chan struct{})}
 	}
-	s.running = true
+	mine := s.waiting
+	if !s.running {
+		s.running = true
+		go s.run()
+	}
 	s.mu.Unlock()
-	result := s.do()
-	s.over()
-	return result
+	<-mine.done
+	return mine.result
 }
 
-// over lets those who came meanwhile have their turn.
-func (s *shared[T]) over() {
-	s.mu.Lock()
-	r := s.waiting
-	s.waiting, s.running = nil, r != nil
-	s.mu.Unlock()
-	if r == nil {
-		return
-	}
-	go func() {
+// run ends after a rest in which nobody came.
+func (s *shared[T]) run() {
+	for r := s.take(); r != nil; r = s.take() {
+		begun := time.Now()
 		r.result = s.do()
 		close(r.done)
-		s.over()
-	}()
+		time.Sleep(min(restTimes*time.Since(begun), longestRest))
+	}
 }
 
-func lookAtAll() (found []process) {
-	dirs, _ := os.ReadDir("/proc")
-	for _, d := range dirs {
-		if pid, err := strconv.Atoi(d.Name()); err == nil {
-			if p, ok := lookAt(pid); ok {
+// take returns those who wait, nil when there are none and the running is over.
+func (s *shared[T]) take() *round[T] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.waiting
+	s.waiting, s.running = nil, r != nil
+	return r
+}
+
+// looker looks through /proc again and again. It belongs to one goroutine at a time.
+type looker struct {
+	known map[int]*sighting // by process id
+	looks int
+	buf   []byte
+}
+
+// sighting is what is known of a process since its last exec. Its mark is read once: an exec, which may give it another, gives it another memory, too.
+type sighting struct {
+	begun, memory string // start time, and see splitStat
+	name, mark    string
+	look          int // the last one that saw it
+}
+
+func newLooker() *looker { return &looker{known: map[int]*sighting{}, buf: make([]byte, 4096)} }
+
+func (l *looker) all() (found []process) {
+	l.looks++
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	names, _ := proc.Readdirnames(-1)
+	_ = proc.Close()
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			if p, ok := l.one(pid); ok {
 				found = append(found, p)
 			}
 		}
 	}
+	maps.DeleteFunc(l.known, func(_ int, s *sighting) bool { return s.look != l.looks })
 	return found
 }
 
-// lookAt is false for a process that has ended.
-func lookAt(pid int) (process, bool) {
+// one is false for a process that has ended, and for a thread of the kernel.
+func (l *looker) one(pid int) (process, bool) {
 	proc := "/proc/" + strconv.Itoa(pid)
-	stat, err := os.ReadFile(proc + "/stat")
+	text, err := readShort(proc+"/stat", l.buf)
 	if err != nil {
 		return process{}, false
 	}
-	name, state, group := parseStat(stat)
-	if state == 'Z' || state == 'X' {
+	st := splitStat(text)
+	if state := st.field(3); len(state) != 1 || state[0] == 'Z' || state[0] == 'X' {
 		return process{}, false
 	}
-	environ, _ := os.ReadFile(proc + "/environ") // unreadable for those of other users
-	return process{member{pid, name}, group, markOf(environ)}, true
+	if flags, _ := strconv.ParseUint(string(st.field(9)), 10, 64); flags&kernelThread != 0 {
+		return process{}, false
+	}
+	group, _ := strconv.Atoi(string(st.field(5)))
+	begun, memory := st.field(22), st.memory
+	s := l.known[pid]
+	if s == nil || len(memory) == 0 || s.memory != string(memory) || s.begun != string(begun) {
+		environ, err := os.ReadFile(proc + "/environ") // unreadable for those of other users
+		s = &sighting{begun: string(begun), mark: markOf(environ)}
+		if err == nil {
+			s.memory = string(memory)
+		}
+		l.known[pid] = s
+	}
+	if s.name != string(st.name) {
+		s.name = string(st.name)
+	}
+	s.look = l.looks
+	return process{member{pid, s.name}, group, s.mark}, true
 }
+
+// lookAt looks at one process afresh.
+func lookAt(pid int) (process, bool) { return newLooker().one(pid) }

@@ -1,0 +1,68 @@
+package stap
+
+import (
+	"bytes"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// kernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
+const kernelThread = 0x00200000
+
+// statText is the text of a /proc/PID/stat, see proc(5).
+type statText struct {
+	name   []byte
+	fields [lastStatField - 2][]byte // from the third
+	memory []byte                    // see splitStat
+}
+
+const lastStatField = 51
+
+// splitStat allocates nothing. The name may hold blanks and parentheses.
+//
+// memory is where the process has its data, heap, arguments and environment (fields 45 to 51). After an exec these are elsewhere: places are random, and where they are not they have to do with how long the environment is. It is empty where they cannot be seen, or are not all there yet because an exec is under way.
+func splitStat(text []byte) (st statText) {
+	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
+	if open < 0 || end < open || end+2 > len(text) {
+		return st
+	}
+	st.name = text[open+1 : end]
+	rest := text[end+2:]
+	at, memory := 0, 0
+	for i := range st.fields {
+		length := bytes.IndexByte(rest[at:], ' ')
+		if length < 0 {
+			return st
+		}
+		st.fields[i] = rest[at : at+length]
+		if i == 45-3 {
+			memory = at
+		}
+		at += length + 1
+	}
+	if string(st.field(lastStatField)) != "0" {
+		st.memory = rest[memory : at-1]
+	}
+	return st
+}
+
+// field returns the field with that number in proc(5), from 3; empty: it is not there.
+func (st *statText) field(number int) []byte { return st.fields[number-3] }
+
+// readShort reads a file that is shorter than buf, in as few system calls as can be.
+func readShort(path string, buf []byte) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	for errors.Is(err, unix.EINTR) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n, err := unix.Read(fd, buf)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Read(fd, buf)
+	}
+	_ = unix.Close(fd)
+	return buf[:max(n, 0)], err
+}
