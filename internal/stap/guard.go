@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	guardLockWait  = 30 * time.Second       // how long a start waits for the guardian of a dead exporter; its work is bounded by less
-	guardTellWait  = 5 * time.Second        // a guardian that does not read for so long is replaced
-	guardEndWait   = 20 * time.Second       // how long Close waits for a guardian that still has to clean up
-	guardIdleWait  = 3 * time.Second        // how long it waits for one that has nothing to do
-	guardFirstHold = 100 * time.Millisecond // before a guardian that has ended is replaced, doubled each time
-	guardLastHold  = 30 * time.Second
-	guardHealthy   = time.Minute // a guardian that has lived so long is replaced after guardFirstHold again
+	guardLockWait  = 30 * time.Second      // how long a start waits for the guardian of a dead exporter; its work is bounded by less
+	guardTellWait  = 5 * time.Second       // a guardian that does not read for so long is replaced
+	guardEndWait   = 20 * time.Second      // how long Close waits for a guardian that still has to clean up
+	guardIdleWait  = 3 * time.Second       // how long it waits for one that has nothing to do
+	guardFirstHold = 50 * time.Millisecond // before a guardian that did not live guardHealthy is replaced, doubled each time; others are at once
+	guardLastHold  = 2 * time.Second       // no longer: who kills this process meanwhile leaves everything behind
+	guardHealthy   = time.Second
 )
 
 // guard is the exporter's end of the pipe to its guardian (see Guard). It tells it of every run, and replaces it when it ends.
@@ -127,7 +127,7 @@ func startGuard(argv []string, h *Host, lock *os.File) *guard {
 // keep is the goroutine that owns the guardian: it waits for its end and starts the next.
 func (g *guard) keep(cmd *exec.Cmd, err error) {
 	defer close(g.done)
-	hold := guardFirstHold
+	hold := time.Duration(0)
 	for {
 		begun := time.Now()
 		if err == nil {
@@ -141,20 +141,23 @@ func (g *guard) keep(cmd *exec.Cmd, err error) {
 		if isClosed(g.closing) {
 			return
 		}
-		if time.Since(begun) > guardHealthy {
-			hold = guardFirstHold
+		young := time.Since(begun) < guardHealthy
+		if !young {
+			hold = 0
 		}
-		if hold == guardFirstHold {
+		if hold == 0 {
 			g.log.Warn("guardian ended, starting another", zap.Error(err))
 		} else {
 			g.log.Debug("guardian ended again", zap.Error(err), zap.Duration("hold", hold))
+		}
+		if young {
+			hold = min(max(2*hold, guardFirstHold), guardLastHold)
 		}
 		select {
 		case <-g.closing:
 			return
 		case <-time.After(hold):
 		}
-		hold = min(2*hold, guardLastHold)
 		cmd, err = g.spawn()
 	}
 }
@@ -180,11 +183,41 @@ func (g *guard) spawn() (*exec.Cmd, error) {
 		_ = w.Close()
 		return nil, errors.New("closing")
 	}
+	all := g.all()
+	// What fits is in the pipe before the guardian is there, so that it knows everything however soon this process dies.
+	fits := len(all) <= pipeRoom(w, len(all))
+	if fits {
+		if _, err := io.WriteString(w, all); err != nil {
+			_ = w.Close()
+			return nil, fmt.Errorf("write to pipe: %w", err)
+		}
+	}
 	if err := own.start(cmd); err != nil {
 		_ = w.Close()
 		return nil, fmt.Errorf("start guardian: %w", err)
 	}
 	g.cmd, g.pipe = cmd, w
+	if !fits {
+		g.tell(all)
+	}
+	return cmd, nil
+}
+
+// pipeRoom makes room for so many bytes in an empty pipe, if it may, and returns how much there is.
+func pipeRoom(pipe *os.File, want int) (room int) {
+	conn, err := pipe.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = conn.Control(func(fd uintptr) {
+		_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, max(want, 1<<16)) // the usual size
+		room, _ = unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0)
+	})
+	return room
+}
+
+// all is what a new guardian is told. The caller holds mu.
+func (g *guard) all() string {
 	var all strings.Builder
 	all.WriteString(g.setup)
 	for _, module := range slices.Sorted(maps.Keys(g.runs)) {
@@ -194,8 +227,7 @@ func (g *guard) spawn() (*exec.Cmd, error) {
 			all.WriteString(lineGroup(module, pid, run.groups[pid]))
 		}
 	}
-	g.tell(all.String())
-	return cmd, nil
+	return all.String()
 }
 
 // The lines of the pipe. Strings are quoted, because paths may hold anything.

@@ -182,6 +182,35 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 	}
 }
 
+// Many runs, guardians that are killed one after the other, and an exporter that dies as soon as there is a new one: it knew everything before its first step.
+func TestNewGuardianKnowsAll(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Setenv("GOTRACEBACK", "none")
+			l := newLab(t, "", nil)
+			var modules []string
+			for i := range 50 {
+				modules = append(modules, fmt.Sprintf("x%d_%s", i, strings.Repeat("long", 50))) // the lines are longer together than the pipe usually is
+			}
+			e := startExporting(l, modules, nil)
+			for range 3 {
+				first := e.guardian()
+				if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				waitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
+			}
+			begun := time.Now()
+			if err := e.cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			_ = e.cmd.Wait()
+			waitFor(t, "nothing is left", func() bool { return len(e.remains()) == 0 })
+			t.Logf("nothing is left after %v", time.Since(begun).Round(time.Millisecond))
+		})
+	}
+}
+
 func ignores(t *testing.T, pid int, s syscall.Signal) bool {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -90,25 +90,33 @@ type sighting struct {
 	look          int // the last one that saw it
 }
 
-func newLooker() *looker { return &looker{known: map[int]*sighting{}, buf: make([]byte, 4096)} }
+func newLooker() *looker { return &looker{known: map[int]*sighting{}, buf: make([]byte, statBuffer)} }
 
 func (l *looker) all() (found []process) {
 	l.looks++
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	names, _ := proc.Readdirnames(-1)
-	_ = proc.Close()
-	for _, name := range names {
-		if pid, err := strconv.Atoi(name); err == nil {
-			if p, ok := l.one(pid); ok {
-				found = append(found, p)
-			}
+	for _, pid := range processIDs() {
+		if p, ok := l.one(pid); ok {
+			found = append(found, p)
 		}
 	}
 	maps.DeleteFunc(l.known, func(_ int, s *sighting) bool { return s.look != l.looks })
 	return found
+}
+
+// processIDs lists all processes, in no order.
+func processIDs() (pids []int) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = proc.Close() }()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // one is false for a process that has ended, and for a thread of the kernel.

@@ -78,13 +78,9 @@ func (r *registry) reap() (again bool) {
 // endedChildren are the zombies whose parent this process is.
 func endedChildren() (pids []int) {
 	self := os.Getpid()
-	dirs, _ := os.ReadDir("/proc")
-	for _, d := range dirs {
-		pid, err := strconv.Atoi(d.Name())
-		if err != nil {
-			continue
-		}
-		stat, err := os.ReadFile("/proc/" + d.Name() + "/stat")
+	buf := make([]byte, statBuffer)
+	for _, pid := range processIDs() {
+		stat, err := readShort("/proc/"+strconv.Itoa(pid)+"/stat", buf)
 		if err != nil {
 			continue
 		}

@@ -17,7 +17,10 @@ type statText struct {
 	memory []byte                    // see splitStat
 }
 
-const lastStatField = 51
+const (
+	lastStatField = 51
+	statBuffer    = 4096 // what a text surely fits in
+)
 
 // splitStat allocates nothing. The name may hold blanks and parentheses.
 //
