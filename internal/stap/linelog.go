@@ -44,7 +44,7 @@ func (l *lineLog) take(line []byte) (logLine, bool) {
 		return logLine{}, false
 	}
 	level := zapcore.InfoLevel
-	if noiseLine.Match(line) {
+	if mayBeNoise(line) && noiseLine.Match(line) {
 		level = zapcore.DebugLevel
 	}
 	if !l.log.Core().Enabled(level) {

@@ -1,6 +1,7 @@
 package stap
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -192,4 +193,9 @@ func findMend(text string) string {
 		}
 	}
 	return ""
+}
+
+// mayBeNoise is a cheap look before noiseLine: a script that floods its output costs little.
+func mayBeNoise(line []byte) bool {
+	return len(line) > 0 && bytes.IndexByte([]byte("PTWKC"), line[0]) >= 0 || bytes.HasSuffix(line, []byte(".ko")) || bytes.HasSuffix(line, []byte(".bo"))
 }
