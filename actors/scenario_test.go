@@ -259,13 +259,14 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	switch d.Cmd {
 	case "ask":
 		for _, a := range d.CmdArgs {
-			if a.Key == "wait" {
+			if a.Key == "wait" || a.Key == "passive" {
 				continue
 			}
 			m := &ReadMetrics{reply: make(chan reply, 1), Query: script.Query{Deadline: w.now.Add(20 * time.Second)}}
 			if d.HasArg("wait") {
 				m.Query = script.Query{Wait: true, Deadline: w.now.Add(span(t, d, "wait"))}
 			}
+			m.Query.Passive = d.HasArg("passive")
 			w.asked[a.Key] = m
 			w.deliver(m)
 		}
