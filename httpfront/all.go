@@ -32,7 +32,9 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	q := s.query(ctx)
 	var names []string
 	for _, name := range ctx.QueryArgs().PeekMulti("name[]") {
-		names = append(names, string(name))
+		if !slices.Contains(names, string(name)) { // one that is picked twice is one request
+			names = append(names, string(name))
+		}
 	}
 	if len(names) == 0 {
 		q.Passive, q.Wait = true, false
@@ -113,7 +115,7 @@ func (s *Server) unknown(parts []part) string {
 // ownPage says of each script whether its samples are on the page, and how long it took to get them.
 func ownPage(parts []part) *exposition.Page {
 	var up, took bytes.Buffer
-	up.WriteString("# HELP stap_exporter_script_up 1 while the script is running, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\n")
+	up.WriteString("# HELP stap_exporter_script_up 1 if the samples of the script are on this page, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\n")
 	took.WriteString("# HELP stap_exporter_script_scrape_duration_seconds Time that it took to get the script's metrics for this page.\n# TYPE stap_exporter_script_scrape_duration_seconds gauge\n")
 	for _, p := range parts {
 		name := labelEscape.Replace(strings.ToValidUTF8(p.name, "\uFFFD"))

@@ -1,6 +1,7 @@
 package httpfront
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +124,52 @@ func BenchmarkScrape(b *testing.B) {
 				s.handle(ctx)
 			}
 		})
+	}
+}
+
+// The page of all scripts is of interest in those that run and nothing more; a script that is picked gets a request, which counts, and one only.
+func TestAllAsksForNoMoreThanItSays(t *testing.T) {
+	requests := new(script.Requests)
+	a, down := status(script.Running, func(st *script.Status) { st.Requests = requests }), status(script.Idle, func(st *script.Status) { st.Script.Name = "down.stp" })
+	refused := status(script.Idle, func(st *script.Status) {
+		st.Script.Name, st.Script.Refused = "refused.stp", script.ErrUntrusted
+	})
+	scripts := &fakeScripts{statuses: []*script.Status{a, down, refused}, answer: func(name string, _ script.Query) script.Answer {
+		if name == "a.stp" {
+			return script.Answer{Page: pageOf("# TYPE count gauge\ncount 1\n"), Status: a}
+		}
+		return script.Answer{Err: script.ErrWarming, Status: down}
+	}}
+	_, addr := start(t, scripts, nil)
+	counted := func() uint64 {
+		return requests.Counted(slices.Index(script.RequestCodes[:], 200))
+	}
+	for _, each := range []struct {
+		target  string
+		asked   []string
+		passive bool
+		counted uint64 // in all
+		begin   string
+	}{
+		{"/all", []string{"a.stp", "down.stp"}, true, 0, "# HELP stap_exporter_script_up 1 if the samples of the script are on this page, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\nstap_exporter_script_up{script=\"a.stp\"} 1\nstap_exporter_script_up{script=\"down.stp\"} 0\n"},
+		{"/all?name[]=a.stp&name[]=a.stp", []string{"a.stp"}, false, 1, ""},
+		{"/all?name%5B%5D=down.stp&name%5B%5D=a.stp", []string{"a.stp", "down.stp"}, false, 2, ""},
+	} {
+		scripts.names, scripts.queries = nil, nil
+		got := get(t, addr, "GET", each.target, "X-Prometheus-Scrape-Timeout-Seconds: 5")
+		asked := scripts.asked()
+		slices.Sort(asked)
+		if got.code != 200 || !slices.Equal(asked, each.asked) || counted() != each.counted {
+			t.Errorf("%s: %d, asked %q, %d counted", each.target, got.code, asked, counted())
+		}
+		for _, q := range scripts.queries {
+			if q.Passive != each.passive || q.Wait == each.passive {
+				t.Errorf("%s: %+v", each.target, q)
+			}
+		}
+		if !strings.HasPrefix(got.body, each.begin) || !strings.HasSuffix(got.body, "# TYPE count gauge\ncount{script=\"a.stp\"} 1\n") {
+			t.Errorf("%s:\n%s", each.target, got.body)
+		}
 	}
 }
 
