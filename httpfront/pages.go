@@ -48,6 +48,9 @@ func rowOf(st *script.Status, now time.Time) row {
 		Note:  printable(st.Activity),
 		Last:  printableLines(st.Reason),
 	}
+	if st.Script.Refused != nil { // as Reason has it, too, of which there was no run
+		r.Note, r.Last = "is not run: "+printable(st.Script.Refused.Error()), ""
+	}
 	if !st.Since.IsZero() {
 		r.For = spell(now.Sub(st.Since))
 	}

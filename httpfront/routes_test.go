@@ -189,6 +189,9 @@ func TestList(t *testing.T) {
 		status(script.BackingOff, func(st *script.Status) {
 			st.Script.Name, st.RetryAt, st.Reason = "ü.stp", testTime.Add(90*time.Second), "signal 9\nlast <words>\n"
 		}),
+		status(script.Idle, func(st *script.Status) {
+			st.Script.Name, st.Script.Refused, st.Reason = "z.stp", script.ErrUntrusted, script.ErrUntrusted.Error()
+		}),
 	}}
 	_, addr := start(t, scripts, nil)
 
@@ -198,6 +201,7 @@ func TestList(t *testing.T) {
 		"/a.stp                     running      1 min 5 s",
 		"/b%20c.stp                 starting     1 min 5 s  pass 2: analyse; last run: exit code 1",
 		"/%C3%BC.stp                backing-off  1 min 5 s  can start again in 1 min 30 s; last run: signal 9",
+		"/z.stp                     idle         1 min 5 s  is not run: not safe to run",
 	}
 	if lines := strings.Split(strings.TrimRight(plain.body, "\n"), "\n"); plain.code != 200 || plain.header.Get("Content-Type") != plainText || !slices.EqualFunc(lines, want, func(a, b string) bool {
 		return strings.TrimRight(a, " ") == b
