@@ -301,7 +301,7 @@ func logScripts(log *zap.Logger, dir string, found script.Catalogue) {
 		}
 	}
 	if len(found.Scripts) == 0 {
-		log.Warn("no scripts: put files *.stp into the folder and start again", zap.String("folder", dir))
+		log.Warn("no scripts yet: put files *.stp into the folder", zap.String("folder", dir))
 	}
 	log.Info("serving scripts", zap.String("version", version), zap.String("folder", dir), zap.Int("scripts", len(found.Scripts)))
 }
