@@ -3,6 +3,7 @@ package httpfront
 import (
 	"bytes"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,7 @@ type apiScript struct {
 	Run              uint64        `json:"run"`                // number of the current or last run, 0 before the first
 	Starts           uint64        `json:"starts"`             // how often it was started since the server began
 	OSPID            *int          `json:"os_pid"`             // process id of the child; null without one
+	OSPIDs           []int         `json:"os_pids"`            // process ids of all living processes of its group, sorted; [] when none
 	QueuePlace       *int          `json:"queue_place"`        // while it waits for its turn to start: where it stands, from 1; else null
 	QueueLength      *int          `json:"queue_length"`       // and how many wait; else null
 	RetryAt          *time.Time    `json:"retry_at"`           // backing-off: when it can start again; else null
@@ -94,8 +96,9 @@ type apiMetric struct {
 // apiList answers with all scripts.
 func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 	reply := apiScriptsReply{Scripts: []apiScript{}}
+	osPIDs := s.osPIDs()
 	for _, st := range s.cfg.Scripts.Statuses() {
-		reply.Scripts = append(reply.Scripts, s.apiScriptOf(st))
+		reply.Scripts = append(reply.Scripts, s.apiScriptOf(st, osPIDs))
 	}
 	writeJSON(ctx, fasthttp.StatusOK, reply)
 }
@@ -104,7 +107,7 @@ func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 func (s *Server) apiScript(ctx *fasthttp.RequestCtx, name []byte) {
 	for _, st := range s.cfg.Scripts.Statuses() {
 		if st.Script.Name == string(name) {
-			detail := apiScriptDetail{apiScript: s.apiScriptOf(st), Output: []string{}, History: historyOf(st.History)}
+			detail := apiScriptDetail{apiScript: s.apiScriptOf(st, s.osPIDs()), Output: []string{}, History: historyOf(st.History)}
 			if st.Output != nil {
 				detail.Output = append(detail.Output, st.Output()...)
 			}
@@ -119,7 +122,15 @@ func apiNotFound(ctx *fasthttp.RequestCtx) {
 	writeJSON(ctx, fasthttp.StatusNotFound, apiError{"script not found"})
 }
 
-func (s *Server) apiScriptOf(st *script.Status) apiScript {
+// osPIDs looks through the processes once, for all scripts of a reply.
+func (s *Server) osPIDs() func(leader int) []int {
+	if s.cfg.OSPIDs == nil {
+		return func(int) []int { return nil }
+	}
+	return s.cfg.OSPIDs()
+}
+
+func (s *Server) apiScriptOf(st *script.Status, osPIDs func(leader int) []int) apiScript {
 	sc := &st.Script
 	a := apiScript{
 		Name: sc.Name, URL: "/" + url.PathEscape(sc.Name), Path: sc.Path, Module: sc.Module,
@@ -130,7 +141,11 @@ func (s *Server) apiScriptOf(st *script.Status) apiScript {
 		Exits: exitsOf(st.History), LastExit: lastExit(st.History), Reads: readsOf(st.Reads),
 		Reason: textLines(st.Reason), Held: st.Held, NewVersion: textLines(st.NewVersion), LastStartSeconds: seconds(st.LastStart),
 		Refused: message(sc.Refused), Insecure: message(sc.Insecure),
-		Directives: directivesOf(&sc.Directives),
+		Directives: directivesOf(&sc.Directives), OSPIDs: []int{},
+	}
+	if st.OSPID != 0 {
+		a.OSPIDs = append(a.OSPIDs, osPIDs(st.OSPID)...)
+		slices.Sort(a.OSPIDs)
 	}
 	return a
 }

@@ -27,6 +27,10 @@ const wantScript = `{
   "run": 3,
   "starts": 3,
   "os_pid": 4711,
+  "os_pids": [
+    4711,
+    10002
+  ],
   "queue_place": 3,
   "queue_length": 7,
   "retry_at": "2026-03-01T12:00:30.5Z",
@@ -147,6 +151,7 @@ const wantPlain = `{
       "run": 0,
       "starts": 0,
       "os_pid": null,
+      "os_pids": [],
       "queue_place": null,
       "queue_length": null,
       "retry_at": null,
@@ -220,7 +225,10 @@ func TestStatusAPI(t *testing.T) {
 		Reason: "exit code 1\nPass 2: analysis failed.\n", LastStart: 250 * time.Millisecond, Run: 3, OSPID: 4711,
 		Place: 3, Of: 7, HoldOff: 5 * time.Minute, QuickEnds: 6, CrashLoop: true, History: history, Reads: reads, Output: func() []string { return []string{"WARNING: x"} },
 	}}}
-	_, addr := start(t, scripts, nil)
+	s, addr := start(t, scripts, nil)
+	s.cfg.OSPIDs = func() func(int) []int {
+		return func(leader int) []int { return map[int][]int{4711: {10002, 4711}, 0: {1}}[leader] }
+	}
 	check := func(target string, code int, body string) {
 		t.Helper()
 		got := get(t, addr, "GET", target)

@@ -50,9 +50,10 @@ type Config struct {
 
 	MaxConnections int // open at a time; DefaultMaxConnections when 0
 
-	Web         *WebConfig    // TLS, logins, headers, rate limit; none of them when nil
-	Runtime     func() string // "kernel" or "bpf": what scripts run with that leave it to the exporter; may change; nil: not told
-	ExternalURL *url.URL      // how clients reach this server, see ParseExternalURL; nil: as each request says
+	Web         *WebConfig                    // TLS, logins, headers, rate limit; none of them when nil
+	Runtime     func() string                 // "kernel" or "bpf": what scripts run with that leave it to the exporter; may change; nil: not told
+	OSPIDs      func() func(leader int) []int // looks through the living processes, and tells those of the process group that leader leads; nil: not told
+	ExternalURL *url.URL                      // how clients reach this server, see ParseExternalURL; nil: as each request says
 
 	Telemetry     http.Handler // the exporter's own metrics; nil: none
 	TelemetryPath string       // where; default /metrics

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -225,7 +226,15 @@ func TestStopUnderLoad(t *testing.T) {
 // A second signal does not wait for a child that ignores the first.
 func TestSecondSignalKills(t *testing.T) {
 	e := startExporter(t, folder(t, map[string]string{"stubborn-autostart.stp": stubborn}))
-	eventually(t, "it runs", func() bool { return len(mentioning("sleep\x00300")) > 0 })
+	eventually(t, "it runs, and the status names its shell and that one's child", func() bool {
+		s := e.status("stubborn-autostart.stp")
+		i := slices.Index(s.OSPIDs, s.OSPID)
+		if i < 0 || len(s.OSPIDs) != 2 {
+			return false
+		}
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.OSPIDs[1-i]))
+		return string(cmdline) == "sleep\x00300\x00" && strings.Contains(e.get("/api/v1/scripts", "").body, fmt.Sprint(s.OSPIDs[1-i]))
+	})
 	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -140,6 +140,10 @@ func serve(opts options, stderr io.Writer) error {
 		Scripts:        tree, ReadTimeout: opts.readTimeout, StartTimeout: opts.startTimeout, Version: version, Logger: log,
 		Web: web, Runtime: func() string { return host.Runtime().String() }, ExternalURL: opts.externalURL,
 		Telemetry: promhttp.HandlerFor(prometheus.Gatherers{tree.Gatherer(), own}, promhttp.HandlerOpts{}), TelemetryPath: opts.telemetryPath,
+		OSPIDs: func() func(int) []int {
+			usage := stap.GroupUsage()
+			return func(leader int) []int { return usage[leader].OSPIDs }
+		},
 		Events: func() any { return tree.Events() }, Lifecycle: tree, EnableLifecycle: opts.lifecycle,
 	})
 	own.MustRegister(front)

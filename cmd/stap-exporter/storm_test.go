@@ -12,11 +12,12 @@ import (
 type apiStatus struct {
 	State       string
 	Activity    string
-	QueuePlace  int  `json:"queue_place"`
-	QueueLength int  `json:"queue_length"`
-	QuickEnds   int  `json:"quick_ends"`
-	CrashLoop   bool `json:"crash_loop"`
-	OSPID       int  `json:"os_pid"`
+	QueuePlace  int   `json:"queue_place"`
+	QueueLength int   `json:"queue_length"`
+	QuickEnds   int   `json:"quick_ends"`
+	CrashLoop   bool  `json:"crash_loop"`
+	OSPID       int   `json:"os_pid"`
+	OSPIDs      []int `json:"os_pids"`
 	Exits       map[string]int
 	Output      []string
 	Reason      []string

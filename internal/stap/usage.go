@@ -11,6 +11,7 @@ import (
 type Usage struct {
 	CPU      time.Duration // user and system time, of the living
 	Resident uint64        // bytes
+	OSPIDs   []int         // of the living, in no order
 }
 
 // clockTick is USER_HZ, which is 100 on every architecture that Go runs on, see proc(5) and sysconf(3).
@@ -22,7 +23,8 @@ func GroupUsage() map[int]Usage {
 	page := uint64(os.Getpagesize())
 	dirs, _ := os.ReadDir("/proc")
 	for _, d := range dirs {
-		if _, err := strconv.Atoi(d.Name()); err != nil {
+		osPID, err := strconv.Atoi(d.Name())
+		if err != nil {
 			continue
 		}
 		stat, err := os.ReadFile("/proc/" + d.Name() + "/stat")
@@ -41,6 +43,9 @@ func GroupUsage() map[int]Usage {
 		u := all[group]
 		u.CPU += time.Duration(field(14)+field(15)) * clockTick
 		u.Resident += field(24) * page
+		if state := f[0][0]; state != 'Z' && state != 'X' {
+			u.OSPIDs = append(u.OSPIDs, osPID)
+		}
 		all[group] = u
 	}
 	return all
