@@ -123,7 +123,15 @@ func (e *ReadEnded) count(reads *script.Reads) {
 		reads.Problem.Store(&problem)
 		return
 	}
-	reads.Problem.Store(nil)
+	var problem *string
+	if e.Page.Ruined() {
+		problem = new(ruined(e.Page).Error())
+	}
+	reads.Problem.Store(problem)
+	if first := e.Page.First; first != nil {
+		reads.Dropped.Add(uint64(e.Page.Problems()))
+		reads.FirstDropped.Store(first)
+	}
 	reads.Bytes.Store(uint64(e.Page.Size))
 	reads.Samples.Store(uint64(e.Page.Samples))
 	if e.Page.Size == 0 {

@@ -154,7 +154,7 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	case errors.Is(m.Err, errDied):
 		a.current.moveTo(&a.next) // the process tells why in a moment
 	case m.Err == nil && m.Page.Ruined():
-		a.answer(&a.current, script.Answer{Err: fmt.Errorf("%w: %s", script.ErrRuined, m.Page.First)})
+		a.answer(&a.current, script.Answer{Err: ruined(m.Page)})
 	case m.Err == nil:
 		a.her.served = true
 		a.answer(&a.current, script.Answer{Page: m.Page})
@@ -173,6 +173,9 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	}
 	a.readNext()
 }
+
+// ruined says why a text of which nothing is left gives no metrics.
+func ruined(page *exposition.Page) error { return fmt.Errorf("%w: %s", script.ErrRuined, page.First) }
 
 // readExpired answers those who wait for a read that takes too long. The read itself goes on where its script would die of being left; those who come meanwhile wait for no longer than a read may take, either.
 func (a *scriptActor) readExpired(m ReadExpired) {

@@ -73,7 +73,9 @@ const wantScript = `{
     "last_seconds": 0.002,
     "last_error": "permission denied",
     "last_text_bytes": 100,
-    "last_text_samples": 5
+    "last_text_samples": 5,
+    "lines_dropped": 6,
+    "first_dropped": "bad-value in line 2: \"bad x\""
   },
   "held": false,
   "new_version": [],
@@ -176,7 +178,9 @@ const wantPlain = `{
         "last_seconds": null,
         "last_error": null,
         "last_text_bytes": 0,
-        "last_text_samples": 0
+        "last_text_samples": 0,
+        "lines_dropped": 0,
+        "first_dropped": null
       },
       "held": false,
       "new_version": [],
@@ -211,6 +215,8 @@ func TestStatusAPI(t *testing.T) {
 	reads.Bytes.Store(100)
 	reads.Samples.Store(5)
 	reads.Problem.Store(new("permission denied"))
+	reads.Dropped.Store(6)
+	reads.FirstDropped.Store(pageOf("good 1\nbad x\n").First)
 	scripts := &fakeScripts{statuses: []*script.Status{{
 		Script: script.Script{
 			Name: "100% <ü>.stp", Path: "/etc/stap-exporter/100% <ü>.stp", Module: "stap_exporter_x", Runtime: "bpf", Autostart: true,

@@ -45,6 +45,8 @@ type apiReads struct {
 	LastError       *string  `json:"last_error"`        // why the last one gave nothing; null when it did
 	LastTextBytes   uint64   `json:"last_text_bytes"`   // of the last one that brought a text
 	LastTextSamples uint64   `json:"last_text_samples"` // in it
+	LinesDropped    uint64   `json:"lines_dropped"`     // left out of all texts, since Prometheus would refuse a scrape for them
+	FirstDropped    *string  `json:"first_dropped"`     // the first of them in the latest text that had any, with the reason and its place; null: none had
 }
 
 func exitsOf(h *script.History) apiExits {
@@ -88,8 +90,13 @@ func readsOf(r *script.Reads) apiReads {
 	if r == nil {
 		return apiReads{}
 	}
-	return apiReads{
+	a := apiReads{
 		Total: r.Done.Load(), Failed: r.Failed.Load(), Empty: r.Empty.Load(), SharedRequests: r.Shared.Load(),
 		LastSeconds: seconds(time.Duration(r.Nanos.Load())), LastError: r.Problem.Load(), LastTextBytes: r.Bytes.Load(), LastTextSamples: r.Samples.Load(),
+		LinesDropped: r.Dropped.Load(),
 	}
+	if first := r.FirstDropped.Load(); first != nil {
+		a.FirstDropped = new(first.String())
+	}
+	return a
 }

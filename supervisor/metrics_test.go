@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
@@ -110,20 +112,35 @@ func TestMetricsTellALife(t *testing.T) {
 	}
 }
 
-// What the gate did to a script's text is counted by reason.
+// What the gate did to a script's text is counted by reason; the first line left out is in the log, once, and in the status; that a text comes near the limit is in the log.
 func TestMetricsOfTheGate(t *testing.T) {
 	h := newHost()
-	texts := []string{"good 1\nbad x\n", "good{l=\"\\x41\"} 1\n", "", "nothing valid here at all\n"}
+	texts := []string{"good 1\nbad x\n", "good{l=\"\\x41\"} 1\n", "", "nothing valid here at all\n", "good 1\n" + strings.Repeat("# filler\n", 7000), "good 1\n"}
 	h.onStart = func(p *process) {
 		p.source = &textSource{texts: &texts}
 		p.ready()
 	}
-	s := startTree(t, h, Config{Scripts: named("b.stp")})
+	core, logs := observer.New(zap.WarnLevel)
+	s := startTree(t, h, Config{Scripts: named("b.stp"), Logger: zap.New(core)})
 	for range texts {
 		s.Scrape([]byte("b.stp"), patient())
 	}
+	reads := s.Statuses()[0].Reads
+	if first := reads.FirstDropped.Load(); reads.Dropped.Load() != 2 || first == nil || first.String() != `bad-value in line 1: "nothing valid here at all"` || reads.Problem.Load() != nil {
+		t.Errorf("the status tells of %d lines, first %v", reads.Dropped.Load(), first)
+	}
+	left := logs.FilterMessage("lines of a script's metrics left out").All()
+	if len(left) != 1 || left[0].ContextMap()["first"] != `bad-value in line 2: "bad x"` {
+		t.Errorf("the log tells of lines left out: %v", left)
+	}
+	near := logs.FilterMessageSnippet("come near SystemTap's limit").All()
+	if len(near) != 1 || near[0].ContextMap()["room"] != int64(65535-63007) {
+		t.Errorf("the log tells of the limit: %v", near)
+	}
 	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, script.ErrRuined) {
 		t.Errorf("a text without a valid line answered %v", a.Err)
+	} else if why := reads.Problem.Load(); why == nil || *why != a.Err.Error() {
+		t.Errorf("and the status says %v", why)
 	}
 	series, _ := gather(t, s)
 	for key, want := range map[string]float64{

@@ -3,6 +3,8 @@ package script
 import (
 	"sync/atomic"
 	"time"
+
+	"stap-exporter/internal/exposition"
 )
 
 // KeptEnds is how many ends of a script are remembered one by one.
@@ -73,4 +75,7 @@ type Reads struct {
 	Samples atomic.Uint64          // in it
 	Nanos   atomic.Int64           // that the last read took
 	Problem atomic.Pointer[string] // why the last one gave nothing; nil when it did
+	Dropped atomic.Uint64          // lines that were left out, of all texts
+
+	FirstDropped atomic.Pointer[exposition.Problem] // the first line left out of the latest text that had such lines; nil: none had
 }
