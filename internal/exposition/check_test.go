@@ -3,7 +3,6 @@ package exposition
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -349,22 +348,6 @@ metadata of "h_sum": it is a part of the histogram "h"`
 		t.Errorf("got %v", err)
 	}
 	if got := string(Check([]byte("a 1\n"), Options{Directives: d}).Text()); got != "# TYPE a gauge\na 1\n" {
-		t.Errorf("got %q", got)
-	}
-}
-
-func TestReview(t *testing.T) {
-	d, err := NewDirectives([]Metadata{{"good", Gauge, ""}, {"h", Histogram, ""}, {"s", Summary, "x"}, {"gone", Untyped, "x"}, {"typed", Gauge, ""}, {"bad", Histogram, ""}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := d.Review(Check([]byte("good 1\nh_count 1\ns{quantile=\"0.1\"} 1\n# TYPE typed counter\ntyped 1\nbad_bucket{le=\"low\"} 1\n"), Options{}))
-	want := []string{
-		`metadata of "gone": no sample has that name`,
-		`metadata of "typed": the script's text has TYPE counter, which holds`,
-		`metadata of "bad": a sample does not fit a histogram (bad-label): bad_bucket{le="low"} 1`,
-	}
-	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -31,7 +31,6 @@ type Config struct {
 // Where the kernel's limits for inotify are used up it warns once and polls.
 type Watcher struct {
 	cfg       Config
-	trigger   chan struct{}
 	closeOnce sync.Once
 	stop      chan struct{}
 	done      chan struct{}
@@ -71,15 +70,7 @@ func newWatcher(cfg Config) *Watcher {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	return &Watcher{cfg: cfg, trigger: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}), watched: map[string]identity{}}
-}
-
-// Trigger lets Changed be called soon, as if something had changed. It returns at once.
-func (w *Watcher) Trigger() {
-	select {
-	case w.trigger <- struct{}{}:
-	default: // it is to be called anyway
-	}
+	return &Watcher{cfg: cfg, stop: make(chan struct{}), done: make(chan struct{}), watched: map[string]identity{}}
 }
 
 // Close ends the watching; it waits for a Changed that is under way.
@@ -116,8 +107,6 @@ func (w *Watcher) run() {
 		select {
 		case <-w.stop:
 			return
-		case <-w.trigger:
-			w.look()
 		case <-poll.C:
 			if w.notify == nil || w.moved() {
 				w.look()

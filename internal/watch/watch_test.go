@@ -240,18 +240,6 @@ func TestLongest(t *testing.T) {
 	s.told("a file")
 }
 
-func TestTrigger(t *testing.T) {
-	dir := t.TempDir()
-	s, w := start(t, dir, nil)
-	for range 3 {
-		before := s.called()
-		w.Trigger()
-		for s.called() == before {
-			<-s.news
-		}
-	}
-}
-
 // Without inotify it polls, after one warning.
 func TestPolls(t *testing.T) {
 	for name, refuse := range map[string]func(*Watcher){
