@@ -74,7 +74,7 @@ func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
 	}, 0, func(e Event) {
 		switch e := e.(type) {
 		case Progress:
-			compiled = true
+			compiled = compiled || e.Compiling // it may only have waited for its turn
 		case Exited:
 			exit = e.Exit
 		}
@@ -90,7 +90,7 @@ func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
 	case exit.Code > 0 || exit.Err != nil:
 		log.Warn("module not compiled ahead", zap.String("reason", exit.Reason()))
 	case compiled && exit.Code == 0 && r.key != "":
-		log.Info("module compiled ahead", zap.Duration("took", time.Since(begun)))
+		log.Info("module compiled ahead", zap.Duration("took", time.Since(begun)-r.queued))
 	}
 }
 

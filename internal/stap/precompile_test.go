@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/script"
@@ -31,6 +33,23 @@ func TestPrecompile(t *testing.T) {
 		t.Errorf("%d compiles", n)
 	}
 	l.want(0, "compiled ahead", a)
+}
+
+// A module that is in the cache already was not compiled ahead, though that had to wait for its turn to find out.
+func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	l := kernelLab(t, "", func(c *Config) { c.Precompile, c.MaxParallel, c.Logger = true, 1, zap.New(core) })
+	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
+	l.serve(a)
+	holder := l.host.queue.join(asked)
+	l.host.Precompile([]script.Script{a, b})
+	waitFor(t, "it waits for its turn", l.host.queue.crowded)
+	holder.leave()
+	<-l.host.ahead.done
+	said := logs.FilterMessage("module compiled ahead").All()
+	if len(said) != 1 || said[0].ContextMap()["script"] != "b.stp" {
+		t.Errorf("said to be compiled ahead: %v", said)
+	}
 }
 
 // compiling waits until the stand-in compiles module, and returns its process id.
