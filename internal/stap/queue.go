@@ -137,6 +137,7 @@ func (r *Run) takeTurn() bool {
 		select {
 		case <-r.turn.granted:
 			r.queued = time.Since(begun)
+			r.report(Progress{Run: r.number}) // in no place any more; its first process may be seconds away
 			return true
 		case <-r.turn.moved:
 		case <-r.stop:

@@ -146,6 +146,27 @@ func TestStartsWaitForTheirTurn(t *testing.T) {
 	l.free()
 }
 
+// Who has its turn has no place in the queue any more, also before its first process: what an earlier run left may take a while to remove.
+func TestTurnEndsThePlace(t *testing.T) {
+	l := newLab(t, "module-stuck load-hangs", func(c *Config) {
+		c.Runtime, c.LoadWait, c.SweepWait, c.MaxParallel = Kernel, time.Millisecond, 50*time.Millisecond, 1
+	})
+	s := l.script("x1")
+	s.Executable = true
+	r := l.start(s)
+	l.waitForLog("inserted")
+	r.Stop(nil)
+	r.exited()
+	holder := l.host.queue.join(asked)
+	r = l.start(s) // which cannot begin: the module is there
+	r.atPlace(1, 1)
+	holder.leave()
+	r.atPlace(0, 0)
+	if e := r.exited(); e.Stage != StageStart || len(e.Leftovers) == 0 {
+		t.Errorf("exit is %s", e.Reason())
+	}
+}
+
 // A start that is ended while it waits starts nothing, and its place is gone: each by a Stop, by a Kill, and all at once as at a shutdown.
 func TestQueuedStartsAreStopped(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
