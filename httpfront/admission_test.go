@@ -165,6 +165,11 @@ func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
 		silent[i] = connect()
 	}
 	eventually(t, "the silent ones are in", func() bool { return s.refused.Load() == surplusPlaces })
+	if _, secure := silent[0].(*tls.Conn); !secure {
+		if got := receive(t, bufio.NewReader(silent[0]), "GET"); got.code != 503 || got.header.Get("Retry-After") != "1" {
+			t.Errorf("over the limit, and silent: %d %q", got.code, got.body)
+		}
+	}
 	// One more than are told so is closed, until they are gone.
 	eventually(t, "they have gone", func() bool { return s.open() == 3 })
 	one := connect()

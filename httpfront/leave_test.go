@@ -92,6 +92,7 @@ func TestClientsThatLeave(t *testing.T) {
 func TestClientsThatStay(t *testing.T) {
 	for kind, connect := range everyKind(t) {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			release := make(chan struct{})
 			scripts, waiting := gone(release)
 			s, dial := connect(t, scripts)

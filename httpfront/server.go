@@ -238,6 +238,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 		plainError(ctx, fasthttp.StatusRequestURITooLong, "request target too long\n")
 	case tooBig:
 		plainError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large\n")
+	case late && turnedAway(ctx): // its time is short, and on a busy machine it may be over before what came is read
 	case late:
 		plainError(ctx, fasthttp.StatusRequestTimeout, "request did not arrive in time\n")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge) && !readOnly(ctx):

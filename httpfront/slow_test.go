@@ -15,7 +15,7 @@ import (
 )
 
 // shortly is a bound that a test sets in place of one of seconds.
-const shortly = 300 * time.Millisecond
+const shortly = time.Second
 
 // crawl writes text a byte at a time, in rounds without end, until the connection does not take it any more.
 func crawl(conn net.Conn, text string) {

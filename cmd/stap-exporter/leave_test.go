@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,7 +16,8 @@ import (
 // Clients that leave a script that never comes up are noticed by the program as a whole: their places are free, they count apart, and who stays gets an answer.
 func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 	needStap(t)
-	e := startExporter(t, folder(t, map[string]string{"slow.stp": "#!/bin/sh\nexec sleep 1000\n"}), "--cache.dir="+t.TempDir(), "--start-timeout=8s")
+	gate := filepath.Join(t.TempDir(), "gate")
+	e := startExporter(t, folder(t, map[string]string{"slow.stp": "#!/bin/sh\nuntil [ -e " + gate + " ]; do sleep 0.1; done\nexit 1\n"}), "--cache.dir="+t.TempDir())
 	address := strings.TrimPrefix(e.url, "http://")
 	connect := func() net.Conn {
 		conn, err := net.Dial("tcp", address)
@@ -22,8 +25,8 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		if _, err := io.WriteString(conn, "GET /slow.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 60\r\n\r\n"); err != nil {
+		_ = conn.SetDeadline(time.Now().Add(4 * time.Minute))
+		if _, err := io.WriteString(conn, "GET /slow.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 240\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		return conn
@@ -49,7 +52,10 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 	eventually(t, "it is noticed", func() bool {
 		return metric(`stap_exporter_http_clients_left_total`) == 20 && metric(`stap_exporter_actor_messages_total{type="AskerLeft"}`) == 20
 	})
-	// The start has its bound, and ends in a failure that the last one is told.
+	// The start ends in a failure that the last one is told.
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	reply, err := http.ReadResponse(bufio.NewReader(stays), nil)
 	if err != nil {
 		t.Fatal(err)
