@@ -26,7 +26,7 @@ type precompiler struct {
 
 // Precompile compiles the kernel modules of those scripts into the cache that are not there yet, in the background, one at a time and at the lowest priority, until all are done or Close. It does nothing unless Config.Precompile is set. It must be called at most once, and returns at once.
 //
-// A start never waits for it, but for the one module that both want: that compile then goes on at normal priority, or, where this user may not raise a priority, is given up for the start's own.
+// A start never waits for it, but for the one module that both want: that compile then goes on at normal priority, or, where this user may not raise a priority, is given up for the start's own. Where Config.MaxParallel is 1 every start waits for the compile that is under way, which therefore has normal priority.
 func (h *Host) Precompile(scripts []script.Script) {
 	if !h.cfg.Precompile {
 		return

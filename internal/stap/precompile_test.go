@@ -106,6 +106,23 @@ func TestCompileAheadDelaysNobody(t *testing.T) {
 	}
 }
 
+// Where there is one place only, a start waits for a compile ahead, which is not slowed down then.
+func TestCompileAheadInTheOnlyPlace(t *testing.T) {
+	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile, c.MaxParallel = true, 1 })
+	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
+	l.host.Precompile([]script.Script{a})
+	pid := l.compiling("a")
+	r := l.start(b)
+	r.atPlace(1, 1)
+	l.waitForPriority(pid, 0)
+	l.goOn("a")
+	<-l.host.ahead.done
+	l.goOn("b")
+	r.ready()
+	r.Stop(nil)
+	r.exited()
+}
+
 func TestStartWaitsForACompileAheadOnlyAsLongAsItMay(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a := l.text("a", "probe begin { }")

@@ -198,7 +198,7 @@ type watch struct {
 func (w *watch) follow(timeout <-chan time.Time) error {
 	pause := newPauses(2*time.Millisecond, 50*time.Millisecond)
 	hurry := w.run.hurry
-	if hurry != nil && !isClosed(hurry) {
+	if hurry != nil && !isClosed(hurry) && w.run.host.queue.max > 1 { // in the only place it would hold up all starts
 		_ = w.child.setPriority(lowest) // lowering is always allowed
 	}
 	var look <-chan time.Time
