@@ -25,9 +25,9 @@ var (
 
 // Phases of a run. What is asked of the healthy scripts is the same in each.
 const (
-	quiet   = iota // the misbehaving scripts are stopped
+	quiet   = iota // all scripts and those who read them behave, and are as many as later
 	chaotic        // all there is
-	after          // they are stopped again
+	after          // the misbehaving ones are stopped
 	phases
 )
 
@@ -62,6 +62,7 @@ type chaos struct {
 	length   [phases]time.Duration
 
 	healthy, bad []*chaosScript
+	turned       bool // the bad ones have got their roles, set before there is a second goroutine that writes them
 	phase        atomic.Int32
 	clock        [phases]load // what each phase took of the processors
 	ledger
@@ -86,11 +87,16 @@ func TestChaos(t *testing.T) {
 
 	stop := make(chan struct{})
 	scrapers := c.scrapeHealthy(stop)
-	c.measure(quiet, c.length[quiet])
+	c.everyBad("start", 202)
+	c.allUp()
+	c.measure(quiet, c.length[quiet], c.scrapers)
+	c.everyBad("stop", 202)
+	c.allQuiet()
 	before := c.resources()
 
+	c.turnBad()
 	c.everyBad("start", 202)
-	c.measure(chaotic, c.length[chaotic], c.clients, c.events)
+	c.measure(chaotic, c.length[chaotic], c.scrapers, c.clients, c.events)
 	peak := c.resources()
 
 	c.pass(after, func() {
@@ -198,7 +204,7 @@ func (c *chaos) begin() {
 func (c *chaos) write(s *chaosScript) {
 	s.version++
 	role := s.role
-	if role == "pet" {
+	if role == "pet" || !c.turned {
 		role = "healthy"
 	}
 	c.place(s, fmt.Sprintf("#!%s %s\n# version %d\n", c.child, role, s.version), 0o755)
@@ -249,6 +255,15 @@ func (c *chaos) everyBad(action string, code int) {
 	}
 }
 
+// turnBad gives the misbehaving scripts, which behaved so far, their roles.
+func (c *chaos) turnBad() {
+	c.turned = true
+	for _, s := range c.bad {
+		s.touch()
+		c.write(s)
+	}
+}
+
 // petsRecover holds that whatever was done to a good script, it comes back when it is left alone.
 func (c *chaos) petsRecover() {
 	w := c.client()
@@ -282,6 +297,21 @@ func (c *chaos) allQuiet() {
 		return left == ""
 	}) {
 		c.fault("not idle a minute after they were stopped:%s", left)
+	}
+}
+
+// allUp waits until every script runs.
+func (c *chaos) allUp() {
+	w := c.client()
+	defer w.close()
+	if !c.within(time.Minute, func() bool {
+		states, ok := c.states(w)
+		for _, s := range c.bad {
+			ok = ok && states[s.name].State == "running"
+		}
+		return ok
+	}) {
+		c.fault("not running a minute after they were started, though none misbehaves yet")
 	}
 }
 

@@ -165,18 +165,28 @@ func readGood(body []byte) (text sight, wrong string) {
 	return text, ""
 }
 
-// clients are all the others. The means are for the whole run, whatever the number of scripts: together about 30 requests a second.
-func (c *chaos) clients(stop <-chan struct{}, ended *sync.WaitGroup) {
-	slow := time.Duration(1)
-	if !c.long {
-		slow = 2 // the race detector, and other tests beside this one
+// slower is how much rarer all is than in a long run, because of the race detector and other tests beside this one.
+func (c *chaos) slower() time.Duration {
+	if c.long {
+		return 1
 	}
+	return 2
+}
+
+// scrapers are those who read what there is to be read. The means are for the whole run, whatever the number of scripts: together with clients about 30 requests a second.
+func (c *chaos) scrapers(stop <-chan struct{}, ended *sync.WaitGroup) {
+	slow := c.slower()
 	c.often("scrape of a misbehaving script", slow*60*time.Millisecond, stop, ended, c.scrapeBad)
 	c.often("reader", slow*200*time.Millisecond, stop, ended, c.readPages)
 	c.often("all", slow*2*time.Second, stop, ended, c.readAll)
+	c.often("hammering", slow*2*time.Second, stop, ended, c.hammer)
+}
+
+// clients are all the others.
+func (c *chaos) clients(stop <-chan struct{}, ended *sync.WaitGroup) {
+	slow := c.slower()
 	c.often("vanishing", slow*100*time.Millisecond, stop, ended, c.vanish)
 	c.often("crawling", slow*700*time.Millisecond, stop, ended, func(r *rand.Rand) { c.crawl(r, stop) })
-	c.often("hammering", slow*2*time.Second, stop, ended, c.hammer)
 	c.often("junk", slow*200*time.Millisecond, stop, ended, c.junk)
 }
 

@@ -16,10 +16,7 @@ import (
 
 // events are what an operator and the machine do, about three a second in a long run.
 func (c *chaos) events(stop <-chan struct{}, ended *sync.WaitGroup) {
-	slow := time.Duration(1)
-	if !c.long {
-		slow = 2
-	}
+	slow := c.slower()
 	c.often("script event", slow*350*time.Millisecond, stop, ended, func(r *rand.Rand) {
 		s := c.anyBad(r)
 		if !s.busy.TryLock() {

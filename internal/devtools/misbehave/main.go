@@ -229,13 +229,13 @@ func (c *child) exitLater(code int) {
 	}()
 }
 
-// flood writes 5 MB a second to its output, in lines long and short and of no text at all.
+// flood writes 1 MB a second to its output, in lines long and short and of no text at all.
 func (c *child) flood() {
 	lines := []byte(strings.Repeat("flood ", 100) + "\n\n\n\x00\xff\xfe\x1b[31m\n" + strings.Repeat("y", 100_000) + "\nERROR: not one\nWARNING: nor one\n")
 	go func() {
 		for i := 0; ; i++ {
 			_, _ = []*os.File{os.Stdout, os.Stderr}[i%2].Write(lines)
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
 	}()
 }
