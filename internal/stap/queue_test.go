@@ -1,9 +1,12 @@
 package stap
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -77,6 +80,41 @@ func TestQueueKeepsAPlaceFree(t *testing.T) {
 		t.Error("what is ahead is never served")
 	}
 	second.leave()
+}
+
+// Whatever comes together, no more than there are places are held at a time, everybody who stays is served, and in the end nobody holds or waits.
+func TestQueueUnderStorm(t *testing.T) {
+	for _, places := range []int{1, 2, 3, 8} {
+		q := newStartQueue(places)
+		var held atomic.Int64
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() {
+				r := rand.New(rand.NewPCG(uint64(places), uint64(i)))
+				turn := q.join(class(r.IntN(3)))
+				defer turn.leave()
+				switch r.IntN(4) {
+				case 0:
+					turn.hurry()
+				case 1:
+					turn.leave() // it does not wait
+					turn.hurry()
+					return
+				}
+				<-turn.granted
+				if n := held.Add(1); n > int64(places) {
+					t.Errorf("%d hold %d places", n, places)
+				}
+				turn.hurry()
+				turn.place()
+				held.Add(-1)
+			})
+		}
+		all.Wait()
+		if q.holding != 0 || len(q.waiting) != 0 || q.crowded() {
+			t.Errorf("%d places: in the end %d hold, %d wait", places, q.holding, len(q.waiting))
+		}
+	}
 }
 
 // free fails the test when somebody has, or waits for, a turn.
