@@ -12,7 +12,7 @@ const (
 	crashLoopAfter = 5                // quick ends in a row make a crash loop
 )
 
-// backoff counts the quick ends of a script's runs in a row: those of runs that were not ready for healthAfter. The zero value is ready.
+// backoff counts the quick ends of a script's runs in a row: those of runs that were not ready for healthAfter. A run that served and came to its proper end, by keepalive or with exit code 0, ends the row. The zero value is ready.
 type backoff struct{ failures int }
 
 // next returns how long to hold off after one more quick end: 1 s, doubling, with up to a fifth on top so that scripts that fell together do not rise together; in a crash loop the longest.

@@ -52,6 +52,7 @@ func (a *scriptActor) processExited(m ProcessExited) {
 		a.her.reason = reason
 	}
 	if !a.her.script.Autostart && a.her.served && clean(m.Exit) {
+		a.forgive("healthy")
 		a.becomeIdle(CauseChildEnded)
 		a.startAgain()
 		return

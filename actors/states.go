@@ -58,7 +58,7 @@ import (
 //	stopped      ReadMetrics        answered at once                                                        -
 //
 // When the child of an autostart script ends, the actor fails: it panics with a childEnded, the supervisor restarts it, and the reborn actor begins in backing-off.
-// Five quick ends in a row are a crash loop: a mark on the script, no state of its own, since what may happen next is what may happen in back-off, which is the longest from then on. The mark goes with the back-off: after long health, with a new version, or by an operator.
+// Five quick ends in a row are a crash loop: a mark on the script, no state of its own, since what may happen next is what may happen in back-off, which is the longest from then on. The mark goes with the back-off: after long health, or a served run that keepalive ended, with a new version, or by an operator.
 // A script that is refused (see script.Script) is idle until shutdown and answers with why.
 // After a panic that is a bug, the reborn actor begins in stopping while there is a child, else in backing-off. KillChild reaches the child in any state.
 var transitions = map[script.State][]script.State{

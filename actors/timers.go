@@ -65,6 +65,9 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 		a.armKeepalive(left)
 		return
 	}
+	if a.her.served {
+		a.forgive("healthy") // it did what was asked of it, to the end
+	}
 	a.becomeStopping(CauseKeepalive)
 	a.answer(&a.next, script.Answer{Err: script.ErrReadTimeout}) // they waited behind a stuck read for all of keepalive
 }
