@@ -62,12 +62,24 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	writeMetrics(ctx, exposition.Merge(sources))
 }
 
-// readAll asks all scripts at once; each actor answers by the deadline.
+// Reads of the page of all scripts that are begun at a time. One that takes longer than allPatience holds up no other.
+const (
+	allAtOnce   = 8
+	allPatience = 20 * time.Millisecond
+)
+
+// readAll asks all scripts, a few at a time, so that who scrapes one of them meanwhile does not wait behind all the others for a processor. Each actor answers by the deadline.
 func (s *Server) readAll(names []string, q script.Query) []part {
 	parts := make([]part, len(names))
 	var asked sync.WaitGroup
+	places := make(chan struct{}, allAtOnce)
 	for i, name := range names {
+		places <- struct{}{}
+		free := sync.OnceFunc(func() { <-places })
+		late := time.AfterFunc(allPatience, free)
 		asked.Go(func() {
+			defer free()
+			defer late.Stop()
 			begun := time.Now()
 			answer := s.scrapePart(name, q)
 			parts[i] = part{name: name, page: answer.Page, took: time.Since(begun), left: errors.Is(answer.Err, script.ErrClientLeft)}
