@@ -186,7 +186,8 @@ func (c *chaos) scrapers(stop <-chan struct{}, ended *sync.WaitGroup) {
 func (c *chaos) clients(stop <-chan struct{}, ended *sync.WaitGroup) {
 	slow := c.slower()
 	c.often("vanishing", slow*100*time.Millisecond, stop, ended, c.vanish)
-	c.often("crawling", slow*700*time.Millisecond, stop, ended, func(r *rand.Rand) { c.crawl(r, stop) })
+	c.often("crawling sender", slow*1400*time.Millisecond, stop, ended, func(r *rand.Rand) { c.crawl(r, true, stop) })
+	c.often("crawling reader", slow*6*time.Second, stop, ended, func(r *rand.Rand) { c.crawl(r, false, stop) }) // more, and it is a second load of /all
 	c.often("junk", slow*200*time.Millisecond, stop, ended, c.junk)
 }
 
@@ -276,14 +277,14 @@ func (c *chaos) vanish(r *rand.Rand) {
 }
 
 // crawl sends a request byte by byte, or takes a large answer as slowly; the exporter gives neither more than its time.
-func (c *chaos) crawl(r *rand.Rand, stop <-chan struct{}) {
+func (c *chaos) crawl(r *rand.Rand, sending bool, stop <-chan struct{}) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
 		c.fault("connect: %v", err)
 		return
 	}
 	defer conn.Close()
-	if r.IntN(2) == 0 {
+	if sending {
 		c.crawlSending(conn, time.Duration(5+r.IntN(100))*time.Millisecond, stop)
 		return
 	}
