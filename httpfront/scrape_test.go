@@ -209,3 +209,25 @@ func TestAllWhileAScriptIsRemoved(t *testing.T) {
 		t.Errorf("picked by name: %d", ctx.Response.StatusCode())
 	}
 }
+
+// Scripts that do not answer hold up no other on the page of all scripts, however many they are.
+func TestAllGoesOnBesideWhoHangs(t *testing.T) {
+	letGo := make(chan struct{})
+	l := &fakeScripts{answer: func(name string, _ script.Query) script.Answer {
+		if name == "last.stp" {
+			close(letGo)
+		}
+		<-letGo
+		return script.Answer{Page: pageOf("up 1\n"), Status: &script.Status{}}
+	}}
+	s := New(Config{Scripts: l})
+	names := make([]string, 5*allAtOnce)
+	for i := range names {
+		names[i] = "hangs.stp"
+	}
+	for _, p := range s.readAll(append(names, "last.stp"), script.Query{}) {
+		if p.page == nil {
+			t.Errorf("%s has no page", p.name)
+		}
+	}
+}
