@@ -1,6 +1,11 @@
 package actors
 
-import "testing"
+import (
+	"testing"
+
+	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/script"
+)
 
 // A text that has not changed is not checked again; any change of it, or the script's end, makes another page.
 func TestSameTextSamePage(t *testing.T) {
@@ -25,5 +30,21 @@ func TestSameTextSamePage(t *testing.T) {
 			t.Errorf("%s: same page %v, %q", c.name, page == first, page.Text())
 		}
 		first = page
+	}
+}
+
+// A read makes the forms that those want who wait for it, and no other.
+func TestReadMakesWhatIsWanted(t *testing.T) {
+	zipped := exposition.Form{Format: exposition.FormatOpenMetrics, Gzip: true}
+	var early, next waiters
+	early.add(&ReadMetrics{Query: script.Query{Form: zipped}})
+	early.moveTo(&next)
+	next.add(&ReadMetrics{})
+	if want := exposition.Forms(0).With(zipped).With(exposition.Form{}); next.forms != want || early.forms != 0 {
+		t.Errorf("forms %b, want %b; of those who moved on %b", next.forms, want, early.forms)
+	}
+	next.empty()
+	if next.forms != 0 {
+		t.Errorf("forms %b of nobody", next.forms)
 	}
 }

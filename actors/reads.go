@@ -25,9 +25,15 @@ type waiter struct {
 }
 
 // waiters are requests that wait for the same thing.
-type waiters struct{ list []waiter }
+type waiters struct {
+	list  []waiter
+	forms exposition.Forms // that they want the page in
+}
 
-func (w *waiters) add(m *ReadMetrics) { w.list = append(w.list, waiter{m, m.number}) }
+func (w *waiters) add(m *ReadMetrics) {
+	w.list = append(w.list, waiter{m, m.number})
+	w.forms = w.forms.With(m.Query.Form)
+}
 
 // drop forgets one, if it is there.
 func (w *waiters) drop(one waiter) {
@@ -53,15 +59,19 @@ func (w *waiters) answer(answer script.Answer) {
 	for _, each := range w.list {
 		each.request.respond(each.number, answer)
 	}
+	w.empty()
+}
+
+func (w *waiters) empty() {
 	clear(w.list)
-	w.list = w.list[:0]
+	w.list, w.forms = w.list[:0], 0
 }
 
 // moveTo lets those of w wait for what other's wait for.
 func (w *waiters) moveTo(other *waiters) {
 	other.list = append(other.list, w.list...)
-	clear(w.list)
-	w.list = w.list[:0]
+	other.forms |= w.forms
+	w.empty()
 }
 
 // read is one read of the script's file, from before its open to after its close.
@@ -94,9 +104,9 @@ func (a *scriptActor) readNext() {
 	r := &read{number: a.her.reads, run: a.her.run, begun: a.cfg.Clock.Now(), source: a.source, cancel: cancel, enough: make(chan struct{}), done: make(chan struct{})}
 	a.armRead(r)
 	a.her.read = r
-	tell := a.tell
+	tell, forms := a.tell, a.current.forms
 	a.cfg.Go(func() {
-		page, err := readSource(ctx, r)
+		page, err := readSource(ctx, r, forms)
 		close(r.done)
 		tell(ReadFinished{r.number, page, err})
 	})
@@ -110,14 +120,17 @@ func (a *scriptActor) readDue(m ReadDue) {
 	a.readNext()
 }
 
-// readSource turns a panic of the source into an error: in a goroutine of its own it would end the process.
-func readSource(ctx context.Context, r *read) (page *exposition.Page, err error) {
+// readSource reads, and makes the forms that are wanted: it takes as long as the next requests wait, so that more of them share the next read where forms are costly. It turns a panic of the source into an error: in a goroutine of its own it would end the process.
+func readSource(ctx context.Context, r *read, forms exposition.Forms) (page *exposition.Page, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("read metrics: panic: %v", p)
 		}
 	}()
-	return r.source.Read(ctx, r.enough)
+	if page, err = r.source.Read(ctx, r.enough); err == nil {
+		page.Prepare(forms)
+	}
+	return page, err
 }
 
 func (a *scriptActor) armRead(r *read) {

@@ -59,7 +59,7 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	for _, p := range parts {
 		sources = append(sources, exposition.Source{Script: p.name, Page: p.page})
 	}
-	writeMetrics(ctx, exposition.Merge(sources))
+	writeMetrics(ctx, exposition.Merge(sources), formOf(ctx))
 }
 
 // Reads of the page of all scripts that are begun at a time. One that takes longer than allPatience holds up no other.

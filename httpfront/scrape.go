@@ -22,26 +22,34 @@ var headerTimeout = []byte("X-Prometheus-Scrape-Timeout-Seconds")
 
 // scrape answers with the metrics of the script called name, or with why there are none. name belongs to ctx.
 func (s *Server) scrape(ctx *fasthttp.RequestCtx, name []byte) {
-	answer := s.cfg.Scripts.Scrape(name, s.query(ctx))
+	q := s.query(ctx)
+	q.Form = formOf(ctx)
+	answer := s.cfg.Scripts.Scrape(name, q)
 	if answer.Err != nil {
 		s.explain(ctx, answer)
 		return
 	}
-	writeMetrics(ctx, answer.Page)
+	writeMetrics(ctx, answer.Page, q.Form)
 	answer.Status.Count(fasthttp.StatusOK)
 }
 
-// writeMetrics sends a page in the form that the client asks for. The bytes are neither copied nor kept: they belong to all replies of this read.
-func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page) {
+// formOf is the form in which the client wants metrics.
+func formOf(ctx *fasthttp.RequestCtx) exposition.Form {
+	return exposition.Form{
+		Format: exposition.Negotiate(ctx.Request.Header.Peek(fasthttp.HeaderAccept)),
+		Gzip:   exposition.AcceptsGzip(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)),
+	}
+}
+
+// writeMetrics sends a page. The bytes are neither copied nor kept: they belong to all replies of this read.
+func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page, form exposition.Form) {
 	h := &ctx.Response.Header
-	format := exposition.Negotiate(ctx.Request.Header.Peek(fasthttp.HeaderAccept))
-	gzip := exposition.AcceptsGzip(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))
-	h.SetContentType(format.ContentType())
+	h.SetContentType(form.Format.ContentType())
 	h.SetCanonical(headerVary, valueVary)
-	if gzip {
+	if form.Gzip {
 		h.SetContentEncoding("gzip")
 	}
-	ctx.Response.SetBodyRaw(page.Render(format, gzip))
+	ctx.Response.SetBodyRaw(page.Render(form))
 }
 
 // query says how long the request may take. A valid timeout header also says that its sender waits for a script that is not running yet.

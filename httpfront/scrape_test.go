@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/script"
 )
 
@@ -82,8 +83,8 @@ func TestMetricsAreSentWithoutAllocation(t *testing.T) {
 		"without timeout": {"", "", "", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
 		"with timeout":    {"9.5", "", "", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
 		"refused gzip":    {"9.5", "text/plain", "gzip;q=0", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
-		"gzip":            {"9.5", "text/plain", "gzip", "text/plain; version=0.0.4; charset=utf-8", page.GzipText()},
-		"Prometheus":      {"9.5", prometheusAccept, prometheusEncoding, "application/openmetrics-text; version=1.0.0; charset=utf-8", page.GzipOpenMetrics()},
+		"gzip":            {"9.5", "text/plain", "gzip", "text/plain; version=0.0.4; charset=utf-8", page.Render(exposition.Form{Gzip: true})},
+		"Prometheus":      {"9.5", prometheusAccept, prometheusEncoding, "application/openmetrics-text; version=1.0.0; charset=utf-8", page.Render(exposition.Form{Format: exposition.FormatOpenMetrics, Gzip: true})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := newRequest("/a%20b.stp", c.timeout)

@@ -33,12 +33,12 @@ func TestWrongBodies(t *testing.T) {
 		r    reply
 	}{
 		"good":                  {"", reply{body: whole}},
-		"good gzip":             {"", reply{encoding: "gzip", body: page.GzipText()}},
+		"good gzip":             {"", reply{encoding: "gzip", body: page.Render(exposition.Form{Gzip: true})}},
 		"good OpenMetrics":      {"", reply{contentType: exposition.FormatOpenMetrics.ContentType(), body: page.OpenMetrics()}},
 		"no 200":                {wrongStatus, reply{status: 503, body: []byte("Refresh page")}},
 		"empty":                 {wrongEmpty, reply{}},
 		"gzip that is none":     {wrongEncoding, reply{encoding: "gzip", body: whole}},
-		"gzip cut":              {wrongEncoding, reply{encoding: "gzip", body: page.GzipText()[:100]}},
+		"gzip cut":              {wrongEncoding, reply{encoding: "gzip", body: page.Render(exposition.Form{Gzip: true})[:100]}},
 		"unknown encoding":      {wrongEncoding, reply{encoding: "br", body: whole}},
 		"bad line":              {wrongParse, reply{body: swap("count{tid", "count{=tid")}},
 		"OpenMetrics without #": {wrongParse, reply{contentType: exposition.FormatOpenMetrics.ContentType(), body: whole}},

@@ -71,7 +71,7 @@ func newBare(o Options) (Server, error) {
 		}
 		page = exposition.Check(text, exposition.Options{})
 	}
-	text, gzip := page.Text(), page.GzipText()
+	text, gzip := page.Text(), page.Render(exposition.Form{Gzip: true})
 	return newFast(func(ctx *fasthttp.RequestCtx) {
 		ctx.Response.Header.SetContentType(exposition.FormatText.ContentType())
 		if len(ctx.Request.Header.PeekBytes(acceptEncoding)) > 0 {
@@ -100,6 +100,6 @@ func newMutex(o Options) (Server, error) {
 		if gzip {
 			ctx.Response.Header.SetContentEncoding("gzip")
 		}
-		ctx.Response.SetBodyRaw(page.Render(exposition.FormatText, gzip))
+		ctx.Response.SetBodyRaw(page.Render(exposition.Form{Gzip: gzip}))
 	}), nil
 }

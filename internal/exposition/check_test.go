@@ -363,12 +363,12 @@ func TestValidTextIsNotCopied(t *testing.T) {
 		t.Errorf("%v allocations per read, want 1: the Page", n)
 	}
 	p.OpenMetrics()
-	p.GzipText()
-	p.GzipOpenMetrics()
+	p.Render(Form{Gzip: true})
+	p.Render(Form{Format: FormatOpenMetrics, Gzip: true})
 	if n := testing.AllocsPerRun(100, func() {
 		for _, f := range []Format{FormatText, FormatOpenMetrics} {
-			p.Render(f, true)
-			p.Render(f, false)
+			p.Render(Form{Format: f, Gzip: true})
+			p.Render(Form{Format: f, Gzip: false})
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations per shared reply", n)

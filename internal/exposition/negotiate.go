@@ -19,6 +19,28 @@ func (f Format) ContentType() string {
 	return "text/plain; version=0.0.4; charset=utf-8"
 }
 
+// Form is one form of a page.
+type Form struct {
+	Format Format
+	Gzip   bool
+}
+
+var allForms = [...]Form{{FormatText, false}, {FormatText, true}, {FormatOpenMetrics, false}, {FormatOpenMetrics, true}}
+
+func (f Form) bit() Forms {
+	n := Forms(1) << (2 * f.Format)
+	if f.Gzip {
+		n <<= 1
+	}
+	return n
+}
+
+// Forms is a set of forms. The zero value is empty.
+type Forms uint8
+
+// With returns the set with one more.
+func (s Forms) With(f Form) Forms { return s | f.bit() }
+
 // offer is how much a client wants a format.
 type offer struct {
 	specific int // how exactly the best range names it; 0: no range does

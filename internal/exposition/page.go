@@ -48,7 +48,6 @@ type Page struct {
 type rendering struct {
 	once sync.Once
 	body []byte
-	bug  any // what the making of it panicked with
 }
 
 // Check makes the Page of one read. The text belongs to the Page from then on: it may be what Text returns.
@@ -164,48 +163,30 @@ func (p *Page) Text() []byte { return p.body }
 
 // OpenMetrics returns the page in OpenMetrics 1.0.0. Nobody may write to it.
 func (p *Page) OpenMetrics() []byte {
-	return p.om.of(p, func(p *Page) []byte { return renderOpenMetrics(p.body) })
+	p.om.once.Do(func() { p.om.body = renderOpenMetrics(p.body) })
+	return p.om.body
 }
 
-// GzipText returns Text compressed. Nobody may write to it.
-func (p *Page) GzipText() []byte {
-	return p.gzipText.of(p, func(p *Page) []byte { return compress(p.body) })
-}
-
-// GzipOpenMetrics returns OpenMetrics compressed. Nobody may write to it.
-func (p *Page) GzipOpenMetrics() []byte {
-	return p.gzipOM.of(p, func(p *Page) []byte { return compress(p.OpenMetrics()) })
-}
-
-// of returns the rendering of p, and makes it on first ask. A panic of render goes to everybody who asks.
-func (r *rendering) of(p *Page, render func(*Page) []byte) []byte {
-	r.once.Do(func() { r.make(p, render) })
-	if r.bug != nil {
-		panic(r.bug)
-	}
-	return r.body
-}
-
-// make renders in a goroutine of its own: the stack that this needs ends with it, while that of an asker stays with its connection.
-func (r *rendering) make(p *Page, render func(*Page) []byte) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer func() { r.bug = recover() }()
-		r.body = render(p)
-	}()
-	<-done
-}
-
-// Render returns the page in one of its forms. Nobody may write to it.
-func (p *Page) Render(f Format, gzip bool) []byte {
+// Render returns the page in one of its forms, which is made on first ask. Nobody may write to it.
+func (p *Page) Render(f Form) []byte {
 	switch {
-	case f == FormatOpenMetrics && gzip:
-		return p.GzipOpenMetrics()
-	case f == FormatOpenMetrics:
+	case f.Format == FormatOpenMetrics && f.Gzip:
+		p.gzipOM.once.Do(func() { p.gzipOM.body = compress(p.OpenMetrics()) })
+		return p.gzipOM.body
+	case f.Format == FormatOpenMetrics:
 		return p.OpenMetrics()
-	case gzip:
-		return p.GzipText()
+	case f.Gzip:
+		p.gzipText.once.Do(func() { p.gzipText.body = compress(p.body) })
+		return p.gzipText.body
 	}
-	return p.Text()
+	return p.body
+}
+
+// Prepare makes the forms that will be asked for, so that Render costs who asks nothing.
+func (p *Page) Prepare(forms Forms) {
+	for _, f := range allForms {
+		if forms&f.bit() != 0 {
+			p.Render(f)
+		}
+	}
 }

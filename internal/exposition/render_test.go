@@ -73,10 +73,10 @@ func TestRenderingsAreMadeOnceAndShared(t *testing.T) {
 	var got [4][16][]byte
 	for i := range 16 {
 		wg.Go(func() {
-			got[0][i] = p.Render(FormatText, false)
-			got[1][i] = p.Render(FormatText, true)
-			got[2][i] = p.Render(FormatOpenMetrics, false)
-			got[3][i] = p.Render(FormatOpenMetrics, true)
+			got[0][i] = p.Render(Form{Format: FormatText, Gzip: false})
+			got[1][i] = p.Render(Form{Format: FormatText, Gzip: true})
+			got[2][i] = p.Render(Form{Format: FormatOpenMetrics, Gzip: false})
+			got[3][i] = p.Render(Form{Format: FormatOpenMetrics, Gzip: true})
 		})
 	}
 	wg.Wait()
@@ -101,13 +101,13 @@ func TestRenderingsAreMadeOnceAndShared(t *testing.T) {
 // A page keeps its renderings when the pools are used again.
 func TestPagesDoNotShareMemory(t *testing.T) {
 	first := Check([]byte("a{x=\"\\t1\"} 1\nb 1\na 2\n"), Options{})
-	text, om, zipped := string(first.Text()), string(first.OpenMetrics()), string(first.GzipText())
+	text, om, zipped := string(first.Text()), string(first.OpenMetrics()), string(first.Render(Form{Gzip: true}))
 	for range 100 {
 		p := Check([]byte("c{y=\"\\t2\"} 7\nd 8\nc 9\n"), Options{})
 		p.OpenMetrics()
-		p.GzipText()
+		p.Render(Form{Gzip: true})
 	}
-	if string(first.Text()) != text || string(first.OpenMetrics()) != om || string(first.GzipText()) != zipped {
+	if string(first.Text()) != text || string(first.OpenMetrics()) != om || string(first.Render(Form{Gzip: true})) != zipped {
 		t.Error("a page changed")
 	}
 }

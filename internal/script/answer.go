@@ -89,10 +89,11 @@ type Client interface {
 
 // Query is what a scrape asks for, beside the script's name.
 type Query struct {
-	Deadline time.Time // the answer must be there by then, whatever it is
-	Client   Client    // asked now and then while the request waits long; once it has left the answer is ErrClientLeft. nil: it never leaves
-	Passive  bool      // of interest only if it runs: starts nothing, renews no keepalive
-	Wait     bool      // wait until Deadline for a script that is not running yet; false: answer ErrWarming at once
+	Deadline time.Time       // the answer must be there by then, whatever it is
+	Form     exposition.Form // that the page will be sent in
+	Client   Client          // asked now and then while the request waits long; once it has left the answer is ErrClientLeft. nil: it never leaves
+	Passive  bool            // of interest only if it runs: starts nothing, renews no keepalive
+	Wait     bool            // wait until Deadline for a script that is not running yet; false: answer ErrWarming at once
 }
 
 // Answer is the reply to a Query: Page, or Err saying why there is none.
