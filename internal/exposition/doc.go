@@ -21,5 +21,5 @@
 // # Who owns what
 //
 // Check and Merge may be called from any goroutine; what they need beside the Page comes from pools. The text given to Check belongs to the Page from then on.
-// A Page is immutable. Its renderings are made on first ask, once, by whichever goroutine asks first, and are shared: nobody may write to them.
+// A Page is immutable. Its renderings are made once, by Prepare or by whichever goroutine asks first, and are shared: nobody may write to them.
 package exposition
