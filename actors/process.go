@@ -83,6 +83,7 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 		}
 	}
 	text, err := f.file.Read(ctx, enough)
+	f.file.WasEmpty = errors.Is(err, procfs.ErrEmpty)
 	f.cut = err != nil && (ctx.Err() != nil || !errors.Is(err, procfs.ErrEmpty))
 	switch {
 	case ctx.Err() != nil || f.cut:

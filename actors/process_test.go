@@ -1,9 +1,12 @@
 package actors
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/procfs"
 	"stap-exporter/internal/script"
 )
 
@@ -30,6 +33,26 @@ func TestSameTextSamePage(t *testing.T) {
 			t.Errorf("%s: same page %v, %q", c.name, page == first, page.Text())
 		}
 		first = page
+	}
+}
+
+// The source tells its file whether the read before was empty.
+func TestEmptyReads(t *testing.T) {
+	f := &fileSource{name: "s.stp", alive: func() bool { return true }, file: procfs.File{Path: filepath.Join(t.TempDir(), "f"), Abandonable: true}}
+	for _, c := range []struct {
+		text, want string
+	}{
+		{"", "# s.stp has no samples yet\n"},
+		{"", "# s.stp has no samples yet\n"},
+		{"x 1\n", "x 1\n"},
+	} {
+		if err := os.WriteFile(f.file.Path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		page, err := f.Read(t.Context(), nil)
+		if err != nil || string(page.Text()) != c.want || f.file.WasEmpty != (c.text == "") {
+			t.Errorf("%q: page %v, error %v, was empty: %v", c.text, page, err, f.file.WasEmpty)
+		}
 	}
 }
 

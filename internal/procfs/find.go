@@ -36,6 +36,7 @@ type File struct {
 	Path        string
 	FIFO        bool // bpf runtime: a FIFO; otherwise the kernel module's procfs file
 	Abandonable bool // false: a FIFO whose writer dies of SIGPIPE when its reader leaves before the end, so the context given to Read must not end before the script shall
+	WasEmpty    bool // the latest Read ended with ErrEmpty: the next one waits for less long
 }
 
 // Find returns the file of the running module, and an error that is fs.ErrNotExist while there is none. The kernel's file is looked for first.

@@ -60,13 +60,13 @@ func TestFind(t *testing.T) {
 	makeFIFO(t, r)
 	for _, direct := range []bool{false, true} {
 		f, err := r.Find(module, direct)
-		if want := (File{filepath.Join(r.FIFO, module, fileName), true, direct}); f != want || err != nil {
+		if want := (File{Path: filepath.Join(r.FIFO, module, fileName), FIFO: true, Abandonable: direct}); f != want || err != nil {
 			t.Errorf("FIFO: got %v, %v, want %v", f, err, want)
 		}
 	}
 	makeKernelFile(t, r)
 	f, err := r.Find(module, false)
-	if want := (File{filepath.Join(r.Kernel, module, fileName), false, true}); f != want || err != nil {
+	if want := (File{Path: filepath.Join(r.Kernel, module, fileName), Abandonable: true}); f != want || err != nil {
 		t.Errorf("kernel file: got %v, %v, want %v", f, err, want)
 	}
 }

@@ -148,6 +148,16 @@ func TestKernelFileWhatWasSeenLast(t *testing.T) {
 	}
 }
 
+// What was empty for the whole patience is asked less often the next time.
+func TestKernelFileEmptyAgain(t *testing.T) {
+	f := kernelFile(t)
+	write(t, f.Path, nil)
+	const looks = 30
+	mustFail(endAtLook(t, looks), t, f, "context canceled", context.Canceled, ErrEmpty)
+	f.WasEmpty = true
+	mustFail(endAtLook(t, looks), t, f, "nothing but empty answers", ErrEmpty)
+}
+
 // A file that was missing before it was empty is not one that gave only empty answers.
 func TestKernelFileEmptyAfterMissing(t *testing.T) {
 	f := kernelFile(t)

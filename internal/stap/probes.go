@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,6 +39,13 @@ func (s system) removeProbes(pids []int, wait time.Duration) (left []string) {
 		}
 	}
 	return left
+}
+
+var probeExists = regexp.MustCompile(`Error creating probe \d+: File exists`)
+
+// probeTaken tells that a run's stapbpf found a probe with its own number in tracefs: a stapbpf that was killed left it, and had the same number, before numbers wrapped or in another container. To start once more is enough, since that stapbpf has another number.
+func probeTaken(e Exit) bool {
+	return !e.Ready && slices.ContainsFunc(e.Tail, probeExists.MatchString)
 }
 
 func isProbeOf(name string, pids []int) bool {

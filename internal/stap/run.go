@@ -98,6 +98,12 @@ func (r *Run) life() Exit {
 	}
 	r.host.guard.begin(r.job.module, r.dir)
 	exit := r.stages()
+	if probeTaken(exit) && !r.asked() {
+		exit.Leftovers = append(exit.Leftovers, r.sweep()...)
+		if len(exit.Leftovers) == 0 {
+			exit = r.stages()
+		}
+	}
 	r.turn.leave()
 	exit.Leftovers = append(exit.Leftovers, r.sweep()...)
 	r.host.guard.end(r.job.module)

@@ -73,6 +73,21 @@ func TestExecutableWithoutInterpreterSaysSo(t *testing.T) {
 	}
 }
 
+// What a killed stapbpf with the same number left costs no failed start, unless it happens twice.
+func TestProbeOfTheSameNumber(t *testing.T) {
+	l := newLab(t, "m1:probe-taken-once m2:probe-taken", nil)
+	r := l.start(l.script("m1"))
+	r.ready()
+	l.waitForLog("probe taken")
+	r.Stop(nil)
+	r.exited()
+	l.clean("m1")
+	if e := l.start(l.script("m2")).exited(); e.Code != 1 || e.Ready || !strings.Contains(e.Reason(), "creating probe") {
+		t.Errorf("exit is %s", e.Reason())
+	}
+	l.clean("m2")
+}
+
 func TestFailingCompileGivesItsError(t *testing.T) {
 	l := newLab(t, "stap-fails", nil)
 	e := l.start(l.script("m1")).exited()

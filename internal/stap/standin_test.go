@@ -194,6 +194,11 @@ func (s *standin) stapbpf(module string) int {
 		<-s.term
 		return 0
 	}
+	if taken := "probe taken"; s.is("probe-taken") || s.is("probe-taken-once") && !logHas(s.dir, taken) {
+		s.log(taken)
+		fmt.Fprintln(os.Stderr, "Error creating probe 0: File exists")
+		return 1
+	}
 	folder := filepath.Join(s.dir, "fifo", module)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		panic(err)
