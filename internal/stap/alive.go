@@ -1,27 +1,9 @@
 package stap
 
-import (
-	"bytes"
-	"fmt"
-	"os"
-	"strconv"
-)
-
-// exiting is PF_EXITING of the kernel's include/linux/sched.h: set before an ending process closes its files, so what was read to its end while the flag was not set was written whole.
-const exiting = 0x4
-
-// alive tells whether the process is there and not about to end, by state and flags in /proc/PID/stat, see proc(5).
+// alive tells whether the process is there and not about to end. What was read from it to the end while it was alive was written whole, since a process that ends is exiting before it closes its files.
 func alive(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(f) < 7 || f[0][0] == 'Z' || f[0][0] == 'X' {
-		return false
-	}
-	flags, err := strconv.ParseUint(string(f[6]), 10, 64)
-	return err == nil && flags&exiting == 0
+	st, err := readStat(pid, make([]byte, statBuffer))
+	return err == nil && !st.dead() && st.number(9)&exiting == 0
 }
 
 // writer is the process that writes the procfs file, as well as can be known: the child itself, or the stapbpf among its group.

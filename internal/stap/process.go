@@ -1,13 +1,11 @@
 package stap
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -154,30 +152,6 @@ func (c *child) members() (found []member) {
 		}
 	}
 	return found
-}
-
-// parseStat reads name, state and process group out of /proc/PID/stat, see proc(5). The name may hold blanks and parentheses. group is 0 when the text is not understood.
-func parseStat(stat []byte) (name string, state byte, group int) {
-	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
-	if open < 0 || end < open {
-		return "", 0, 0
-	}
-	f := bytes.Fields(stat[end+1:])
-	if len(f) < 3 {
-		return "", 0, 0
-	}
-	group, _ = strconv.Atoi(string(f[2]))
-	return string(stat[open+1 : end]), f[0][0], group
-}
-
-// parentOf reads the parent's process id out of the same text; 0 when it is not understood.
-func parentOf(stat []byte) int {
-	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(f) < 2 {
-		return 0
-	}
-	parent, _ := strconv.Atoi(string(f[1]))
-	return parent
 }
 
 // pauses are growing waits between looks at something.

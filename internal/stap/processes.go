@@ -11,8 +11,10 @@ import (
 // process is a living process, as one look at /proc saw it.
 type process struct {
 	member
-	group int
-	mark  string // see markName; empty: it has none, or it cannot be seen
+	group    int
+	mark     string // see markName; empty: it has none, or it cannot be seen
+	cpu      time.Duration
+	resident uint64 // bytes
 }
 
 // processes looks through /proc. The look began after the call, and others who called meanwhile get the same one: where many scripts end at a time, each of which must know that nobody of it is left, one look serves all who wait for the next. The result is not to be changed.
@@ -22,10 +24,11 @@ func processes() []process { return looks.next() }
 
 var looks = shared[[]process]{do: newLooker().all}
 
-// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a fifth of a processor.
+// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a fifth of a processor. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
 const (
-	restTimes   = 4
+	restTimes   = 2
 	longestRest = 25 * time.Millisecond
+	lookSlice   = 64
 )
 
 // shared does what many want to be done after they asked, as rarely as it can: one at a time, with rests, and once for all who ask meanwhile.
@@ -76,6 +79,11 @@ func (s *shared[T]) take() *round[T] {
 	return r
 }
 
+// clockTick is USER_HZ, which is 100 on every architecture that Go runs on, see proc(5) and sysconf(3).
+const clockTick = time.Second / 100
+
+var pageSize = uint64(os.Getpagesize())
+
 // looker looks through /proc again and again. It belongs to one goroutine at a time.
 type looker struct {
 	known map[int]*sighting // by process id
@@ -94,7 +102,12 @@ func newLooker() *looker { return &looker{known: map[int]*sighting{}, buf: make(
 
 func (l *looker) all() (found []process) {
 	l.looks++
-	for _, pid := range processIDs() {
+	begun := time.Now()
+	for i, pid := range processIDs() {
+		if i%lookSlice == lookSlice-1 {
+			time.Sleep(time.Since(begun))
+			begun = time.Now()
+		}
 		if p, ok := l.one(pid); ok {
 			found = append(found, p)
 		}
@@ -121,23 +134,14 @@ func processIDs() (pids []int) {
 
 // one is false for a process that has ended, and for a thread of the kernel.
 func (l *looker) one(pid int) (process, bool) {
-	proc := "/proc/" + strconv.Itoa(pid)
-	text, err := readShort(proc+"/stat", l.buf)
-	if err != nil {
+	st, err := readStat(pid, l.buf)
+	if err != nil || st.dead() || st.number(9)&kernelThread != 0 {
 		return process{}, false
 	}
-	st := splitStat(text)
-	if state := st.field(3); len(state) != 1 || state[0] == 'Z' || state[0] == 'X' {
-		return process{}, false
-	}
-	if flags, _ := strconv.ParseUint(string(st.field(9)), 10, 64); flags&kernelThread != 0 {
-		return process{}, false
-	}
-	group, _ := strconv.Atoi(string(st.field(5)))
 	begun, memory := st.field(22), st.memory
 	s := l.known[pid]
 	if s == nil || len(memory) == 0 || s.memory != string(memory) || s.begun != string(begun) {
-		environ, err := os.ReadFile(proc + "/environ") // unreadable for those of other users
+		environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ") // unreadable for those of other users
 		s = &sighting{begun: string(begun), mark: markOf(environ)}
 		if err == nil {
 			s.memory = string(memory)
@@ -148,7 +152,10 @@ func (l *looker) one(pid int) (process, bool) {
 		s.name = string(st.name)
 	}
 	s.look = l.looks
-	return process{member{pid, s.name}, group, s.mark}, true
+	return process{
+		member: member{pid, s.name}, group: int(st.number(5)), mark: s.mark,
+		cpu: time.Duration(st.number(14)+st.number(15)) * clockTick, resident: st.number(24) * pageSize,
+	}, true
 }
 
 // lookAt looks at one process afresh.

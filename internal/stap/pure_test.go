@@ -181,18 +181,6 @@ func TestMends(t *testing.T) {
 	}
 }
 
-func TestParseStat(t *testing.T) {
-	name, state, group := parseStat([]byte("123 (a) b( c)) S 1 77 77 0 -1\n"))
-	if name != "a) b( c)" || state != 'S' || group != 77 {
-		t.Errorf("got %q %c %d", name, state, group)
-	}
-	for _, bad := range []string{"", "1", "1 (x", ")(", "1 (x) S 1"} {
-		if _, _, group := parseStat([]byte(bad)); group != 0 {
-			t.Errorf("%q: group %d", bad, group)
-		}
-	}
-}
-
 func TestParseRuntime(t *testing.T) {
 	for _, r := range []Runtime{Auto, Kernel, BPF} {
 		if got, err := ParseRuntime(r.String()); got != r || err != nil {

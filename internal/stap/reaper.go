@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -80,11 +79,7 @@ func endedChildren() (pids []int) {
 	self := os.Getpid()
 	buf := make([]byte, statBuffer)
 	for _, pid := range processIDs() {
-		stat, err := readShort("/proc/"+strconv.Itoa(pid)+"/stat", buf)
-		if err != nil {
-			continue
-		}
-		if _, state, _ := parseStat(stat); state == 'Z' && parentOf(stat) == self {
+		if st, err := readStat(pid, buf); err == nil && string(st.field(3)) == "Z" && st.number(4) == uint64(self) {
 			pids = append(pids, pid)
 		}
 	}

@@ -3,12 +3,16 @@ package stap
 import (
 	"bytes"
 	"errors"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// kernelThread is PF_KTHREAD of the kernel's include/linux/sched.h.
-const kernelThread = 0x00200000
+// Flags of a process (field 9), of the kernel's include/linux/sched.h.
+const (
+	exiting      = 0x4        // PF_EXITING: set before an ending process closes its files
+	kernelThread = 0x00200000 // PF_KTHREAD
+)
 
 // statText is the text of a /proc/PID/stat, see proc(5).
 type statText struct {
@@ -52,6 +56,27 @@ func splitStat(text []byte) (st statText) {
 
 // field returns the field with that number in proc(5), from 3; empty: it is not there.
 func (st *statText) field(number int) []byte { return st.fields[number-3] }
+
+// number is a field that is one; 0: it is not there.
+func (st *statText) number(field int) uint64 {
+	n, _ := strconv.ParseUint(string(st.field(field)), 10, 64)
+	return n
+}
+
+// dead tells of a zombie, whose parent will look or not, and of what is not there.
+func (st *statText) dead() bool {
+	state := st.field(3)
+	return len(state) != 1 || state[0] == 'Z' || state[0] == 'X'
+}
+
+// readStat reads a process's /proc/PID/stat into buf, of statBuffer bytes.
+func readStat(pid int, buf []byte) (statText, error) {
+	text, err := readShort("/proc/"+strconv.Itoa(pid)+"/stat", buf)
+	if err != nil {
+		return statText{}, err
+	}
+	return splitStat(text), nil
+}
 
 // readShort reads a file that is shorter than buf, in as few system calls as can be.
 func readShort(path string, buf []byte) ([]byte, error) {
