@@ -10,13 +10,13 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"stap-exporter/bench/server"
+	"stap-exporter/internal/heap"
 )
 
 // options are the command line.
@@ -86,13 +86,8 @@ type ready struct {
 	CA      string        `json:",omitempty"` // file with the certificate to trust, with -tls
 }
 
-// gcPercent is the exporter's, see cmd/stap-exporter.
-const gcPercent = 20
-
 func serve(o options, stdout io.Writer) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	heap.Tune() // as the exporter does
 	began := time.Now()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

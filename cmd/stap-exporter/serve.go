@@ -11,7 +11,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"stap-exporter/httpfront"
+	"stap-exporter/internal/heap"
 	"stap-exporter/internal/procfs"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
@@ -36,14 +36,9 @@ const (
 	endTimeout   = 45 * time.Second // for all children: each has its own, shorter bounds
 )
 
-// gcPercent lets the heap grow by so much before the collector runs: Go's own 100 would keep as much garbage as there is memory in use, and the exporter makes little. GOGC in the environment wins.
-const gcPercent = 20
-
 // serve runs the exporter until a signal or a failure ends it. Its error is the one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	heap.Tune()
 	out := newLogWriter(stderr)
 	defer out.Close()
 	log := newLogger(opts, out)
