@@ -59,9 +59,7 @@ func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) 
 		n, err := f.attempt(ctx, s, f.FIFO && f.Abandonable && empty > 1)
 		switch {
 		case err == nil && n > 0:
-			body := make([]byte, n)
-			copy(body, s.buf)
-			return body, nil
+			return s.body(), nil
 		case err == nil:
 			last = ErrEmpty
 			empty++
@@ -114,7 +112,7 @@ func passing(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ENXIO)
 }
 
-// attempt opens the file, reads it to its end into s.buf and closes it. It returns the number of bytes, 0 for an empty answer.
+// attempt opens the file, reads it to its end into s and closes it. It returns the number of bytes, 0 for an empty answer.
 // When ctx ends first it returns an error; that tells what was seen.
 //
 // With leave, a FIFO that nobody writes is left at once, with errNoWriter. A writer's open counts while it still waits for a reader, so nobody means that stapbpf has not seen the last reader leave, or is gone. Who waits for it with the FIFO open is taken for the last reader and gets nothing, again and again where processors are short: stapbpf gets one when the reader is back, and loses it to the reader that it wakes. The FIFO must be abandonable, since stapbpf may open it in the moment before it is left.
@@ -123,25 +121,34 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 	if err != nil {
 		return 0, fmt.Errorf("open: %w", err)
 	}
-	defer closeFD(fd)
+	var fifo pollable
+	if f.FIFO {
+		if fifo, err = newPollable(fd, f.Path); err != nil {
+			return 0, fmt.Errorf("open: %w", err)
+		}
+		defer fifo.close()
+	} else {
+		defer closeFD(fd)
+	}
 
 	if f.FIFO && !leave {
 		// Before its writer is there a read of a FIFO says 0, as at the end.
-		if err := s.await(ctx, fd); err != nil {
+		if err := s.await(ctx, fifo); err != nil {
 			return 0, err
 		}
 	}
-	got, tooLarge, written := 0, false, !leave
+	s.reset()
+	tooLarge, written := false, !leave
 	for {
-		n, err := unix.Read(fd, s.buf[got:])
+		n, err := unix.Read(fd, s.room())
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN) && f.FIFO:
 			// Also after POLLHUP: the writer opens the FIFO again and again, until its readers are gone.
 			written = true
-			if err := s.await(ctx, fd); err != nil {
-				return 0, cutOff(got, tooLarge, err)
+			if err := s.await(ctx, fifo); err != nil {
+				return 0, cutOff(s.size(), tooLarge, err)
 			}
 			continue
 		case errors.Is(err, unix.EAGAIN):
@@ -153,23 +160,21 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 		case n == 0 && tooLarge:
 			return 0, ErrTooLarge
 		case n == 0:
-			return got, nil
+			return s.size(), nil
 		}
-		got, written = got+n, true
-		if got > MaxBody {
+		s.took(n)
+		written = true
+		if s.size() > MaxBody {
 			if f.Abandonable {
 				return 0, ErrTooLarge
 			}
 			tooLarge = true
 		}
 		if tooLarge {
-			got = 0
+			s.reset()
 		}
 		if ctx.Err() != nil {
-			return 0, cutOff(got, tooLarge, errNoAnswer)
-		}
-		if got == len(s.buf) {
-			s.grow()
+			return 0, cutOff(s.size(), tooLarge, errNoAnswer)
 		}
 	}
 }

@@ -1,67 +1,82 @@
 package procfs
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"runtime"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	scratchSize = 64 << 10 // fits the longest text of SystemTap's tapset, and a full pipe
-	scratchKept = 1 << 20  // a longer buffer is not kept for the next Read
-
-	quiet = time.Second // a FIFO silent for so long is one that does not answer; for less, ctx may just have ended at a bad moment
+	scratchSize = 64 << 10  // of the first part: fits the longest text of SystemTap's tapset, and a full pipe
+	partSize    = 256 << 10 // of the others
+	partsKept   = 4         // more parts are not kept for the next Read
 )
 
 // scratch is what one Read works with. A Read holds one from start to end and copies the body out of it.
+//
+// A text is read in parts. One buffer that grows would be copied and cleared in pieces of megabytes, during which nothing else of the process gets that processor, and a beginning collection none at all (seen: 60 ms).
 type scratch struct {
-	buf  []byte // as long as it can be
-	poll [1]unix.PollFd
+	parts [][]byte
+	full  int // parts that are full
+	last  int // bytes in the part behind them
+
+	look    func(fd uintptr) bool // see await
+	poll    [1]unix.PollFd
+	pollErr error
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{buf: make([]byte, scratchSize)} }}
+var scratches = sync.Pool{New: func() any {
+	s := &scratch{parts: [][]byte{make([]byte, scratchSize)}}
+	s.look = s.lookAt
+	return s
+}}
 
 func getScratch() *scratch { return scratches.Get().(*scratch) }
 
 func (s *scratch) release() {
-	if len(s.buf) <= scratchKept {
-		scratches.Put(s)
+	clear(s.parts[min(len(s.parts), partsKept):])
+	s.parts = s.parts[:min(len(s.parts), partsKept)]
+	s.reset()
+	scratches.Put(s)
+}
+
+// reset forgets what was read.
+func (s *scratch) reset() { s.full, s.last = 0, 0 }
+
+// size is how many bytes were read.
+func (s *scratch) size() int {
+	if s.full == 0 {
+		return s.last
+	}
+	return scratchSize + (s.full-1)*partSize + s.last
+}
+
+// room is where the next bytes go; it is never empty.
+func (s *scratch) room() []byte {
+	if s.full == len(s.parts) {
+		s.parts = append(s.parts, make([]byte, partSize))
+	}
+	return s.parts[s.full][s.last:]
+}
+
+// took counts what was read into room.
+func (s *scratch) took(n int) {
+	if s.last += n; s.last == len(s.parts[s.full]) {
+		s.full, s.last = s.full+1, 0
 	}
 }
 
-// grow doubles the buffer and keeps what is in it. One byte more than MaxBody is enough to see that a text is too long.
-func (s *scratch) grow() {
-	bigger := make([]byte, min(2*len(s.buf), MaxBody+1))
-	copy(bigger, s.buf)
-	s.buf = bigger
-}
-
-// await waits until the FIFO fd has something to read or its writer has closed it. It looks at ctx at least every slice; when ctx has ended it returns errNoAnswer, or errCutShort when that was too soon to say so.
-func (s *scratch) await(ctx context.Context, fd int) error {
-	start := time.Now()
-	for ctx.Err() == nil {
-		wait := slice
-		if deadline, ok := ctx.Deadline(); ok {
-			wait = min(wait, time.Until(deadline))
-		}
-		// poll counts whole milliseconds; 0 would be a busy loop up to the moment the context's timer fires.
-		ms := max(1, int((wait+time.Millisecond-1)/time.Millisecond))
-		s.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-		n, err := unix.Poll(s.poll[:], ms)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("poll: %w", err)
-		case n > 0:
-			return nil
-		}
+// body is a copy of what was read.
+func (s *scratch) body() []byte {
+	body := make([]byte, s.size())
+	at := 0
+	for i := range s.full {
+		at += copy(body[at:], s.parts[i])
+		runtime.Gosched()
 	}
-	if time.Since(start) < quiet {
-		return errCutShort
+	if s.last > 0 {
+		copy(body[at:], s.parts[s.full][:s.last])
 	}
-	return errNoAnswer
+	return body
 }
