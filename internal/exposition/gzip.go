@@ -26,7 +26,11 @@ func compress(body []byte) []byte {
 	c.out.Reset()
 	c.w.Reset(&c.out)
 	// A bytes.Buffer does not return errors.
-	_, _ = c.w.Write(body)
+	for from := 0; from < len(body); from += courtesyBytes {
+		to := min(from+courtesyBytes, len(body))
+		_, _ = c.w.Write(body[from:to])
+		courtesy(from, to)
+	}
 	_ = c.w.Close()
 	return bytes.Clone(c.out.Bytes())
 }

@@ -186,7 +186,9 @@ func (m *merger) write(size int) {
 				m.page.drop(DuplicateSeries, 0, l.line)
 				continue
 			}
+			at := len(out)
 			out = appendWithScript(out, &s, l)
+			courtesy(at, len(out))
 			samples++
 		}
 		if samples == 0 {

@@ -128,7 +128,9 @@ func (o *openMetrics) group(name []byte, typ string, family []byte, lines []rec,
 	}
 	for i := range lines {
 		if lines[i].kind == kindSample && (only == nil || string(lines[i].name) == string(only)) {
+			before := len(o.out)
 			o.sample(lines[i].line)
+			courtesy(before, len(o.out))
 		}
 	}
 }

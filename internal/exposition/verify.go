@@ -92,6 +92,7 @@ func (c *checker) verify(text []byte, d *Directives, keep bool) bool {
 		line := text[at:end]
 		start := at
 		at = end + 1
+		courtesy(start, at)
 		if len(line) == 0 || class[line[0]]&startsName == 0 {
 			if len(line) > 0 && line[len(line)-1] == '\r' {
 				return false
