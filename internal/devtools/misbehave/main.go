@@ -110,7 +110,7 @@ func root() string {
 }
 
 // serve is one turn of stapbpf.cxx's procfs_read_event_loop: wait for a reader, run the probe, write, close, then open without blocking until no reader is left. It is false when the reader left early.
-// stapbpf does the last without rest: where processors are short, 150 of them keep the exporter from closing what they wait for, for as long as it is asked again. That is known, and not what this run is about, so here the rest grows.
+// stapbpf does the last without rest: where processors are short, 150 of them keep the exporter from closing what they wait for, for as long as it is asked again. That is known, and not what this run is about, so here the rest grows, to 1 ms: longer ones would make the reads long, since a reader that comes meanwhile is taken for the last one.
 func (c *child) serve(text func(*child) []byte) bool {
 	fd := open(c.path, 0)
 	c.texts++
@@ -118,7 +118,7 @@ func (c *child) serve(text func(*child) []byte) bool {
 		return false
 	}
 	_ = syscall.Close(fd)
-	for pause := time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
+	for pause := time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
 		fd := open(c.path, syscall.O_NONBLOCK)
 		if fd < 0 {
 			return true
