@@ -28,8 +28,9 @@ type heritage struct {
 	lastBuild time.Duration // lastStart of the latest run that had to compile
 
 	reads     uint64    // number of the latest read
-	restUntil time.Time // no read begins before
-	read      *read     // the read whose file is not closed yet, else nil
+	restUntil time.Time // no read begins before,
+	quorum    int       // unless so many wait for it
+	read      *read // the read whose file is not closed yet, else nil
 
 	backoff backoff
 	heldFor time.Duration   // the latest hold-off

@@ -119,7 +119,7 @@ type Source interface {
 	Read(ctx context.Context, enough <-chan struct{}) (*exposition.Page, error)
 	// Patient tells that the script would die of a reader that leaves before the end: the context of Read is then not ended when its time is up.
 	Patient() bool
-	// Pace is how many times as long as a read the pause after it is to be at least: the probe that makes the text costs the kernel time that SystemTap ends the script for when it is too much.
+	// Pace is how many times as long as a read the pause after it is to be at least: the probe that makes the text costs the kernel time that SystemTap ends the script for when it is too much. 0: there is no such limit.
 	Pace() int
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"time"
 
@@ -15,8 +16,12 @@ import (
 // patientStop is how long a stop waits for a read that its script would not survive being left; see Source.Patient.
 const patientStop = 500 * time.Millisecond
 
-// longestRest bounds the pause after a read.
-const longestRest = 500 * time.Millisecond
+// Bounds of the pause after a read, see rest.
+const (
+	longestRest      = 500 * time.Millisecond
+	longestGathering = 2 * time.Millisecond
+	costly           = 100 * time.Microsecond
+)
 
 // waiter is a request that has no answer yet.
 type waiter struct {
@@ -89,15 +94,17 @@ type read struct {
 
 // readNext begins a read for those who wait for one. One at a time: the one under way was opened before they came, so they wait for its end.
 func (a *scriptActor) readNext() {
-	if a.her.read != nil || a.source == nil || len(a.next.list) == 0 || a.resting {
+	waiting := len(a.next.list)
+	if a.her.read != nil || a.source == nil || waiting == 0 || a.resting && waiting < a.her.quorum {
 		return
 	}
-	if rest := a.her.restUntil.Sub(a.cfg.Clock.Now()); rest > 0 {
+	if rest := a.her.restUntil.Sub(a.cfg.Clock.Now()); rest > 0 && waiting < a.her.quorum {
 		a.resting = true
 		due, tell := ReadDue{a.her.reads}, a.tell
 		a.cfg.Clock.AfterFunc(rest, func() { tell(due) })
 		return
 	}
+	a.resting = false
 	a.current, a.next = a.next, a.current
 	a.her.reads++
 	ctx, cancel := context.WithCancel(context.Background())
@@ -110,6 +117,19 @@ func (a *scriptActor) readNext() {
 		close(r.done)
 		tell(ReadFinished{r.number, page, err})
 	})
+}
+
+// rest says when the next read may begin. After a read that costs something it waits for those who are on their way, at most as long as the read took: three in four of those who were answered by it or came meanwhile. Clients that ask again and again then share reads, instead of taking turns in two groups that keep the script at work all the time; who comes alone never waits.
+func (a *scriptActor) rest(r *read, now time.Time) {
+	took := now.Sub(r.begun)
+	if pace := r.source.Pace(); pace > 0 {
+		a.her.restUntil, a.her.quorum = now.Add(min(took*time.Duration(pace), longestRest)), math.MaxInt
+		return
+	}
+	a.her.quorum = 0
+	if took >= costly {
+		a.her.restUntil, a.her.quorum = now.Add(min(took, longestGathering)), (len(a.current.list)+len(a.next.list))*3/4
+	}
 }
 
 func (a *scriptActor) readDue(m ReadDue) {
@@ -155,7 +175,7 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	r.stop()
 	r.cancel()
 	now := a.cfg.Clock.Now()
-	a.her.restUntil = now.Add(min(now.Sub(r.begun)*time.Duration(r.source.Pace()), longestRest))
+	a.rest(r, now)
 	ended := ReadEnded{Script: a.her.script.Name, Duration: now.Sub(r.begun), Page: m.Page, Err: m.Err, Expired: r.expired}
 	if !r.expired {
 		ended.Replies = len(a.current.list)
