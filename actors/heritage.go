@@ -30,7 +30,7 @@ type heritage struct {
 	reads     uint64    // number of the latest read
 	restUntil time.Time // no read begins before,
 	quorum    int       // unless so many wait for it
-	read      *read // the read whose file is not closed yet, else nil
+	read      *read     // the read whose file is not closed yet, else nil
 
 	backoff backoff
 	heldFor time.Duration   // the latest hold-off
