@@ -83,7 +83,7 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 		}
 	}
 	text, err := f.file.Read(ctx, enough)
-	f.file.WasEmpty = errors.Is(err, procfs.ErrEmpty)
+	f.file.WasEmpty = errors.Is(err, procfs.ErrEmpty) && ctx.Err() == nil && !isClosed(enough) // and it was not cut off
 	f.cut = err != nil && (ctx.Err() != nil || !errors.Is(err, procfs.ErrEmpty))
 	switch {
 	case ctx.Err() != nil || f.cut:
@@ -104,6 +104,15 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 		ended = !f.alive()
 	}
 	return f.check(text, ended), nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // check makes the page of a text. A quiet script gives the same text again and again: then it is the same page, with what was made of it.

@@ -1,9 +1,12 @@
 package actors
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/procfs"
@@ -39,6 +42,14 @@ func TestSameTextSamePage(t *testing.T) {
 // The source tells its file whether the read before was empty.
 func TestEmptyReads(t *testing.T) {
 	f := &fileSource{name: "s.stp", alive: func() bool { return true }, file: procfs.File{Path: filepath.Join(t.TempDir(), "f"), Abandonable: true}}
+	cutOff, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := os.WriteFile(f.file.Path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Read(cutOff, nil); !errors.Is(err, procfs.ErrEmpty) || f.file.WasEmpty {
+		t.Errorf("cut off: error %v, was empty: %v", err, f.file.WasEmpty)
+	}
 	for _, c := range []struct {
 		text, want string
 	}{

@@ -119,7 +119,7 @@ func (a *scriptActor) readNext() {
 	})
 }
 
-// rest says when the next read may begin. After a read that costs something it waits for those who are on their way, at most as long as the read took: three in four of those who were answered by it or came meanwhile. Clients that ask again and again then share reads, instead of taking turns in two groups that keep the script at work all the time; who comes alone never waits.
+// rest says when the next read may begin. That of a module keeps the source's Pace. After another one that costs something the next waits for those who are on their way, at most as long as the read took: three in four of those who were answered by it or came meanwhile. Clients that ask again and again then share reads, instead of taking turns in two groups that keep the script at work all the time; who is always alone never waits.
 func (a *scriptActor) rest(r *read, now time.Time) {
 	took := now.Sub(r.begun)
 	if pace := r.source.Pace(); pace > 0 {

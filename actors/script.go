@@ -77,7 +77,7 @@ type scriptActor struct {
 	next    waiters // wait for a read that has not begun
 	current waiters // wait for the read under way
 
-	resting     bool // a ReadDue will come
+	resting     bool // the next read waits for a ReadDue, or for her.quorum
 	lastRequest time.Time
 	wanted      Cause // why another run follows the one that is being stopped; empty: none does unless it is an autostart script
 

@@ -58,8 +58,8 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 		used = a.lastRequest
 	}
 	left := used.Add(a.keepalive()).Sub(a.cfg.Clock.Now())
-	if r := a.her.read; left <= 0 && r != nil && !r.expired {
-		left = slowRead // somebody still waits for a read that is in its time
+	if r := a.her.read; left <= 0 && (r != nil && !r.expired || r == nil && len(a.next.list) > 0) {
+		left = slowRead // somebody still waits for a read that is in its time, or begins in a moment
 	}
 	if left > 0 {
 		a.armKeepalive(left)

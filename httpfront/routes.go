@@ -29,9 +29,10 @@ var (
 
 // A route is what one path answers, by method.
 type route struct {
-	get  fasthttp.RequestHandler // GET and HEAD; nil: not allowed
-	post fasthttp.RequestHandler // nil: not allowed
-	open bool                    // for everybody: neither login nor rate limit
+	get   fasthttp.RequestHandler // GET and HEAD; nil: not allowed
+	post  fasthttp.RequestHandler // nil: not allowed
+	open  bool                    // for everybody: neither login nor rate limit
+	large bool                    // a page that takes milliseconds to make, see turns
 }
 
 // FixedPaths are the paths that the server itself answers.
@@ -42,19 +43,19 @@ func FixedPaths() []string {
 // newRoutes returns what answers each fixed path. Below apiScripts, apiRoute says; every other path is that of a script, or of nothing.
 func (s *Server) newRoutes() map[string]route {
 	routes := map[string]route{
-		"/":          {get: s.list},
+		"/":          {get: s.list, large: true},
 		"/-/healthy": {get: s.healthy, open: true},
 		"/-/ready":   {get: s.ready, open: true},
 		"/sd":        {get: s.discovery},
 		allPath:      {get: s.all},
-		apiList:      {get: s.apiList},
+		apiList:      {get: s.apiList, large: true},
 		"/-/reload":  {post: s.reload},
 	}
 	if s.cfg.Telemetry != nil {
 		routes[s.cfg.TelemetryPath] = s.telemetry(s.cfg.Telemetry)
 	}
 	if s.cfg.Events != nil {
-		routes[apiEventsPath] = route{get: s.apiEvents}
+		routes[apiEventsPath] = route{get: s.apiEvents, large: true}
 	}
 	return routes
 }
@@ -77,6 +78,9 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	switch {
+	case fixed && r.large:
+		defer s.turns.take()()
+		r.serve(ctx)
 	case fixed:
 		r.serve(ctx)
 	case bytes.HasPrefix(path, apiScripts):

@@ -11,7 +11,7 @@ import (
 
 // telemetry makes a route of the handler that gives the exporter's own metrics. It is net/http's, as client_golang's is; it is not on the hot path.
 func (s *Server) telemetry(h http.Handler) route {
-	return route{get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return route{large: true, get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { // here, since the adaptor runs it in a goroutine of its own
 			if p := recover(); p != nil {
 				s.logPanic(p, r.URL.Path)

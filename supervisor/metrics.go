@@ -188,7 +188,7 @@ func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect looks at all statuses, and once through /proc for what the scripts' processes use.
+// Collect looks at all statuses, and at all processes for what the scripts' use.
 func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	statuses := c.statuses()
 	usage := stap.GroupUsage()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +36,7 @@ func look(scripts []script.Script) []found {
 		if err != nil {
 			panic(err) // a script.Script is plain values
 		}
+		runtime.Gosched() // a folder of hundreds takes some 10 ms, for which scrapes are not to wait
 		list[i] = found{Script: s, version: sum + " " + string(header), stamp: fmt.Sprint(stamp, s.Refused, s.Insecure)}
 	}
 	return list

@@ -52,7 +52,8 @@ func (c *chaos) scriptEvent(r *rand.Rand, s *chaosScript, stop <-chan struct{}) 
 	post := func(action string) {
 		s.touch()
 		c.event(action + " by POST")
-		w.ask(question{kind: "operator", method: "POST", path: "/api/v1/scripts/" + s.name + "/" + action, known: []int{202}})
+		// 409: an event before has just put the file right, and the exporter has not looked yet.
+		w.ask(question{kind: "operator", method: "POST", path: "/api/v1/scripts/" + s.name + "/" + action, known: []int{202, 409}})
 	}
 	path := filepath.Join(c.dir, s.name)
 	switch r.IntN(10) {

@@ -24,7 +24,7 @@ func (c *checker) mendLines(p *Page) {
 	for at := 0; at < len(c.text); {
 		end := at + bytes.IndexByte(c.text[at:], '\n')
 		raw := c.text[at:end]
-		courtesy(at, end)
+		courtesy(at, end+1)
 		at = end + 1
 		no++
 		line := bytes.TrimRight(raw, "\r")

@@ -28,27 +28,29 @@ func Tune() {
 type sentinel struct{ _ *[2]int }
 
 func adjust(before int) {
-	now := percentFor(live())
+	now := percentFor(base())
 	if now != before {
 		debug.SetGCPercent(now)
 	}
 	runtime.SetFinalizer(&sentinel{}, func(*sentinel) { adjust(now) })
 }
 
-// live is how many bytes the latest collection found in use.
-func live() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
-		return 0
+// base is what the percentage is of, in bytes: what the latest collection found in use, with stacks and globals.
+func base() (sum uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(samples)
+	for _, s := range samples {
+		if s.Value.Kind() == metrics.KindUint64 {
+			sum += s.Value.Uint64()
+		}
 	}
-	return sample[0].Value.Uint64()
+	return sum
 }
 
-// percentFor is what SetGCPercent is to be with that much in use.
-func percentFor(live uint64) int {
-	if live == 0 {
+// percentFor is what SetGCPercent is to be with that base.
+func percentFor(base uint64) int {
+	if base == 0 {
 		return most
 	}
-	return int(min(max(percent, least*100/live), most))
+	return int(min(max(percent, least*100/base), most))
 }

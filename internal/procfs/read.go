@@ -14,7 +14,7 @@ import (
 const MaxBody = 16 << 20
 
 var (
-	// ErrEmpty is wrapped when there were only empty answers for emptyPatience (or quietPatience), not counting the time that they took, or up to the end of the context without a silence of a second: the script's probe prints nothing. A file that somebody else holds gives empty answers, too; that is waited for, and then a different error.
+	// ErrEmpty is wrapped when there were only empty answers for emptyPatience (or againPatience), not counting the time that they took, or up to the end of the context without a silence of a second: the script's probe prints nothing. A file that somebody else holds gives empty answers, too; that is waited for, and then a different error.
 	ErrEmpty = errors.New("nothing but empty answers")
 	// ErrTooLarge is wrapped when the file holds more than MaxBody bytes.
 	ErrTooLarge = fmt.Errorf("text is longer than %d bytes", MaxBody)
@@ -30,13 +30,13 @@ var (
 const (
 	slice         = 20 * time.Millisecond // the longest wait without a look at the context
 	emptyPatience = time.Second           // how long only empty answers are taken for accidents
-	quietPatience = emptyPatience / 10    // the same, where the read before was empty to its end
+	againPatience = emptyPatience / 10    // the same, where the read before was empty to its end
 	firstPause    = 50 * time.Microsecond // between two attempts, doubled up to slice
 )
 
 // Read opens the file, reads one whole snapshot and closes it. The body is never empty, is freshly allocated and belongs to the caller. There must be one Read at a time per file.
 //
-// An empty answer is no answer. The kernel's file gives one when it is busy (with O_NONBLOCK its open succeeds even then, and without it the open could not be cancelled); the FIFO gives one when it is opened before stapbpf has seen the last reader leave. Read tries again after a short, growing pause, until the pauses come to emptyPatience (then ErrEmpty; quietPatience where WasEmpty is set, so that those who ask for a script without samples do not wait for a second each), or until ctx ends where another process holds the file. Only the pauses count: on a busy machine stapbpf may get no processor for a second, and one empty answer after a second proves nothing. It does the same while the file is missing or its module is going away (ENOENT, EIO, ENXIO): that the script has died the caller learns from its process. Other errors are returned at once.
+// An empty answer is no answer. The kernel's file gives one when it is busy (with O_NONBLOCK its open succeeds even then, and without it the open could not be cancelled); the FIFO gives one when it is opened before stapbpf has seen the last reader leave. Read tries again after a short, growing pause, until the pauses come to emptyPatience (then ErrEmpty; againPatience where WasEmpty is set, so that those who ask for a script without samples do not wait for a second each), or until ctx ends where another process holds the file. Only the pauses count: on a busy machine stapbpf may get no processor for a second, and one empty answer after a second proves nothing. It does the same while the file is missing or its module is going away (ENOENT, EIO, ENXIO): that the script has died the caller learns from its process. Other errors are returned at once.
 //
 // When ctx ends Read returns within about 20 ms, without a body; errors.Is(err, ctx.Err()) holds, and the text says what was seen last. A FIFO is then left early: see File.Abandonable. Its writer may be in the middle of the probe, and what it writes afterwards goes to the next reader: the first body after a Read cut off by ctx can come from a probe that ran before.
 //
@@ -52,7 +52,7 @@ func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) 
 	last, empty, other := errNoAnswer, 0, 0
 	patience := emptyPatience
 	if f.WasEmpty {
-		patience = quietPatience
+		patience = againPatience
 	}
 	pause, paused := firstPause, time.Duration(0) // paused: behind empty answers
 	for ctx.Err() == nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -47,6 +48,7 @@ func Scan(dir string, inst Instance, opts ScanOptions) (Catalogue, error) {
 	}
 	var c Catalogue
 	for _, entry := range entries {
+		runtime.Gosched() // as in supervisor: hundreds take some 10 ms
 		name := entry.Name()
 		if strings.HasPrefix(name, ".") || !strings.HasSuffix(name, Ext) {
 			continue

@@ -26,6 +26,8 @@ func Launch(args []string) error {
 	}
 	if args[0] == launchIgnoreSIGPIPE {
 		signal.Ignore(syscall.SIGPIPE)
+		// stapbpf will have this process's number. What a killed one of the same number left (numbers wrap, and begin anew in each container) fails its start, or is counted with its own.
+		system{tracing: tracing}.removeProbes([]int{os.Getpid()}, 0)
 	}
 	runtime.LockOSThread() // the filter holds for this thread, which must be the one that calls exec
 	limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}

@@ -24,9 +24,9 @@ func processes() []process { return looks.next() }
 
 var looks = shared[[]process]{do: newLooker().all}
 
-// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a fifth of a processor. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
+// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a fifth of a processor, or with thousands of processes a third. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
 const (
-	restTimes   = 2
+	restTimes   = 4
 	longestRest = 25 * time.Millisecond
 	lookSlice   = 64
 )
@@ -105,7 +105,7 @@ func (l *looker) all() (found []process) {
 	begun := time.Now()
 	for i, pid := range processIDs() {
 		if i%lookSlice == lookSlice-1 {
-			time.Sleep(time.Since(begun))
+			time.Sleep(min(time.Since(begun), longestRest))
 			begun = time.Now()
 		}
 		if p, ok := l.one(pid); ok {

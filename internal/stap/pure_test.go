@@ -194,15 +194,24 @@ func TestParseRuntime(t *testing.T) {
 
 func TestRemoveProbes(t *testing.T) {
 	dir := t.TempDir()
-	before := "p:uprobes/stapprobe_77_0 /lib/libc.so.6:0x1\np:uprobes/stapprobe_7_0 /lib/libc.so.6:0x1\nr:uprobes/stapprobe_8_13 /x:0x2\np:uprobes/mine /x:0x3\n"
-	path := filepath.Join(dir, "uprobe_events")
-	writeFile(t, path, before)
-	if left := (system{tracing: dir}).removeProbes([]int{7, 8}, patience); len(left) > 0 {
-		t.Errorf("left: %q", left)
-	}
-	want := before + "-:uprobes/stapprobe_7_0\n-:uprobes/stapprobe_8_13\n"
-	if got, _ := os.ReadFile(path); string(got) != want {
-		t.Errorf("the list got %q, want %q", got, want)
+	for list, c := range map[string]struct{ before, removed string }{
+		"uprobe_events": {
+			"p:uprobes/stapprobe_77_0 /lib/libc.so.6:0x1\np:uprobes/stapprobe_7_0 /lib/libc.so.6:0x1\nr:uprobes/stapprobe_8_13 /x:0x2\np:uprobes/mine /x:0x3\np:mine/p7_0 /x:0x4\n",
+			"-:uprobes/stapprobe_7_0\n-:uprobes/stapprobe_8_13\n",
+		},
+		"kprobe_events": {
+			"p:kprobes/p77_0 vfs_read\np:kprobes/p7_0 vfs_read\nr2:kprobes/p8_13 vfs_write\np:kprobes/p_vfs_read_0 vfs_read\np:mine/p7_0 x\n",
+			"-:kprobes/p7_0\n-:kprobes/p8_13\n",
+		},
+	} {
+		path := filepath.Join(dir, list)
+		writeFile(t, path, c.before)
+		if left := (system{tracing: dir}).removeProbes([]int{7, 8}, patience); len(left) > 0 {
+			t.Errorf("%s: left: %q", list, left)
+		}
+		if got, _ := os.ReadFile(path); string(got) != c.before+c.removed {
+			t.Errorf("%s got %q, want %q", list, got, c.before+c.removed)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -214,6 +215,20 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 			t.Errorf("%d probes are left", n)
 		}
 		realClean(t, h, s.Module)
+	}
+}
+
+// What a killed stapbpf of the launcher's own number left is gone before the next one begins.
+func TestRealLauncherRemovesProbesOfItsNumber(t *testing.T) {
+	realHost(t)
+	const events = tracing + "/uprobe_events"
+	if _, err := os.Stat(events); err != nil {
+		t.Skipf("tracefs is not mounted, so stapbpf has no uprobes: %v", err)
+	}
+	script := `echo "p:uprobes/stapprobe_$$_0 /bin/cat:0x1000" >>` + events + ` && grep -c "stapprobe_$$_0 " ` + events + ` && exec "$0" as-launcher ` + launchIgnoreSIGPIPE + ` /bin/sh -c 'grep -c "stapprobe_$$_0 " ` + events + `'`
+	out, _ := exec.Command("/bin/sh", "-c", script, mustExecutable()).CombinedOutput()
+	if got := strings.Fields(string(out)); !slices.Equal(got, []string{"1", "0"}) {
+		t.Errorf("probes before and after: %s", out)
 	}
 }
 

@@ -22,7 +22,7 @@ type job struct {
 	ahead   bool                 // a compile ahead: lowest priority, until hurryUp
 	class   class                // whom it waits for before it may start
 	timeout time.Duration        // until the procfs file is there; for a run that offers none, until its end
-	plan    func() (plan, error) // called in the run's goroutine, once
+	plan    func() (plan, error) // called in the run's goroutine, for each try
 	env     func(tmp string) []string
 }
 
@@ -98,11 +98,9 @@ func (r *Run) life() Exit {
 	}
 	r.host.guard.begin(r.job.module, r.dir)
 	exit := r.stages()
-	if probeTaken(exit) && !r.asked() {
-		exit.Leftovers = append(exit.Leftovers, r.sweep()...)
-		if len(exit.Leftovers) == 0 {
-			exit = r.stages()
-		}
+	if probeTaken(exit) && len(exit.Leftovers) == 0 && !r.asked() && len(r.sweep()) == 0 {
+		r.host.cfg.Logger.Info("another process of this number has a probe, starting once more", zap.String("script", r.job.name), zap.Uint64("run", r.number))
+		exit = r.stages()
 	}
 	r.turn.leave()
 	exit.Leftovers = append(exit.Leftovers, r.sweep()...)
@@ -177,9 +175,11 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	if isClosed(c.ended) {
 		exit.Code, exit.Signal = endOf(c)
 	}
-	exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(append(w.pids, c.pid), r.host.cfg.SweepWait)...)
 	text, before := c.out.text()
 	exit.Tail = usefulTail(text, before)
+	if !probeTaken(exit) { // it is somebody else's
+		exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(append(w.pids, c.pid), r.host.cfg.SweepWait)...)
+	}
 	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {
 		exit.Mend = findMend(text)
 	}

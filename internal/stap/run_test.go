@@ -82,8 +82,12 @@ func TestProbeOfTheSameNumber(t *testing.T) {
 	r.Stop(nil)
 	r.exited()
 	l.clean("m1")
-	if e := l.start(l.script("m2")).exited(); e.Code != 1 || e.Ready || !strings.Contains(e.Reason(), "creating probe") {
+	if e := l.start(l.script("m2")).exited(); e.Code != 1 || e.Ready || !strings.Contains(e.Reason(), "creating probe") || !strings.Contains(e.Mend, "same number") {
 		t.Errorf("exit is %s", e.Reason())
+	}
+	log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
+	if n := strings.Count(string(log), "probe taken"); n != 3 {
+		t.Errorf("%d tries of both scripts failed, want 1 and 2", n)
 	}
 	l.clean("m2")
 }

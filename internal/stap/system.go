@@ -17,8 +17,11 @@ type system struct {
 	boot            string // /boot
 	status          string // /proc/self/status
 	modulesDisabled string // /proc/sys/kernel/modules_disabled
-	tracing         string // /sys/kernel/debug/tracing, which is where stapbpf looks for tracefs
+	tracing         string // see there
 }
+
+// tracing is where stapbpf looks for tracefs.
+const tracing = "/sys/kernel/debug/tracing"
 
 // hasBuildTree tells whether the kernel's headers are installed: "build" is often a link whose target is gone, so look for the file that stap looks for.
 func (s system) hasBuildTree() bool {
@@ -40,6 +43,6 @@ func thisSystem() (system, error) {
 		boot:            "/boot",
 		status:          "/proc/self/status",
 		modulesDisabled: "/proc/sys/kernel/modules_disabled",
-		tracing:         "/sys/kernel/debug/tracing",
+		tracing:         tracing,
 	}, nil
 }

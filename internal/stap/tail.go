@@ -133,6 +133,10 @@ var mends = []struct {
 		"the script's metrics are longer than its procfs file holds (65,535 bytes with the prometheus tapset): let it keep fewer label values",
 	},
 	{
+		probeExists,
+		"a process of the same number in another container, or one that was killed, has a probe of this name: try again; cat /sys/kernel/debug/tracing/uprobe_events tells which there are",
+	},
+	{
 		regexp.MustCompile(`File exists`),
 		"a module or FIFO of this name is there already: another instance, or something that an earlier run left",
 	},
