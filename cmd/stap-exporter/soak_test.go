@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -92,7 +93,11 @@ func gunzip(body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(z)
+	size := binary.LittleEndian.Uint32(body[len(body)-4:]) // RFC 1952, 2.3.1: ISIZE
+	var out bytes.Buffer
+	out.Grow(min(int(size), 64<<20) + bytes.MinRead)
+	_, err = out.ReadFrom(z)
+	return out.Bytes(), err
 }
 
 var unknownType = regexp.MustCompile(`(?m)^(# TYPE \w+) unknown$`)
