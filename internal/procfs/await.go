@@ -31,6 +31,9 @@ func (p pollable) close() { _ = p.file.Close() } // there is nothing that an err
 
 // await waits until the FIFO has something to read or its writer has closed it. It looks at ctx at least every slice; when ctx has ended it returns errNoAnswer, or errCutShort when that was too soon to say so.
 func (s *scratch) await(ctx context.Context, p pollable) error {
+	if s.look == nil {
+		s.look = s.lookAt
+	}
 	start := time.Now()
 	for ctx.Err() == nil {
 		if err := p.file.SetReadDeadline(time.Now().Add(slice)); err != nil {

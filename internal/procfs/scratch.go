@@ -18,8 +18,9 @@ const (
 // A text is read in parts. One buffer that grows would be copied and cleared in pieces of megabytes, during which nothing else of the process gets that processor, and a beginning collection none at all (seen: 60 ms).
 type scratch struct {
 	parts [][]byte
-	full  int // parts that are full
-	last  int // bytes in the part behind them
+	kept  [partsKept][]byte // what parts is at first
+	full  int               // parts that are full
+	last  int               // bytes in the part behind them
 
 	look    func(fd uintptr) bool // see await
 	poll    [1]unix.PollFd
@@ -27,8 +28,9 @@ type scratch struct {
 }
 
 var scratches = sync.Pool{New: func() any {
-	s := &scratch{parts: [][]byte{make([]byte, scratchSize)}}
-	s.look = s.lookAt
+	s := &scratch{}
+	s.kept[0] = make([]byte, scratchSize)
+	s.parts = s.kept[:1]
 	return s
 }}
 
