@@ -177,8 +177,10 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	}
 	text, before := c.out.text()
 	exit.Tail = usefulTail(text, before)
-	if !probeTaken(exit) { // it is somebody else's
-		exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(append(w.pids, c.pid), r.host.cfg.SweepWait)...)
+	if pids := append(w.pids, c.pid); probeTaken(exit) {
+		_ = r.host.system.removeProbes(pids, 0) // its own; what is busy is somebody else's
+	} else {
+		exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(pids, r.host.cfg.SweepWait)...)
 	}
 	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {
 		exit.Mend = findMend(text)
