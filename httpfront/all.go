@@ -55,7 +55,6 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 		plainError(ctx, fasthttp.StatusNotFound, fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown)))
 		return
 	}
-	defer s.turns.take()()
 	sources := []exposition.Source{{Page: ownPage(parts)}}
 	for _, p := range parts {
 		sources = append(sources, exposition.Source{Script: p.name, Page: p.page})

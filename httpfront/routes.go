@@ -7,6 +7,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
+
+	"stap-exporter/internal/processors"
 )
 
 const (
@@ -32,7 +34,7 @@ type route struct {
 	get   fasthttp.RequestHandler // GET and HEAD; nil: not allowed
 	post  fasthttp.RequestHandler // nil: not allowed
 	open  bool                    // for everybody: neither login nor rate limit
-	large bool                    // a page that takes milliseconds to make, see turns
+	large bool                    // a page that takes milliseconds to make, see processors.Turn
 }
 
 // FixedPaths are the paths that the server itself answers.
@@ -79,7 +81,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 	}
 	switch {
 	case fixed && r.large:
-		defer s.turns.take()()
+		defer processors.Turn()()
 		r.serve(ctx)
 	case fixed:
 		r.serve(ctx)

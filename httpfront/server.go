@@ -69,7 +69,6 @@ type Server struct {
 	log    *zap.Logger
 	http   *fasthttp.Server
 	routes map[string]route // by path; read only after New
-	turns  turns
 	now    func() time.Time // time.Now, but in tests
 	web    atomic.Pointer[WebConfig]
 
@@ -100,7 +99,6 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg:       cfg,
 		log:       cfg.Logger,
-		turns:     newTurns(),
 		now:       time.Now,
 		listeners: make(map[*listener]struct{}),
 		conns:     make(map[*clientConn]struct{}),

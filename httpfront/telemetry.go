@@ -3,6 +3,7 @@ package httpfront
 import (
 	"encoding/json"
 	"net/http"
+	"runtime"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -18,8 +19,16 @@ func (s *Server) telemetry(h http.Handler) route {
 				http.Error(w, strings.TrimSpace(internalErrorText), http.StatusInternalServerError)
 			}
 		}()
-		h.ServeHTTP(w, r)
+		h.ServeHTTP(courteous{w}, r)
 	}))}
+}
+
+// courteous lets other goroutines run after every few KB of a page that is written bit by bit.
+type courteous struct{ http.ResponseWriter }
+
+func (c courteous) Write(b []byte) (int, error) {
+	runtime.Gosched()
+	return c.ResponseWriter.Write(b)
 }
 
 const apiEventsPath = "/api/v1/events"

@@ -17,6 +17,7 @@ import (
 
 	"stap-exporter/bench/server"
 	"stap-exporter/internal/heap"
+	"stap-exporter/internal/processors"
 )
 
 // options are the command line.
@@ -88,6 +89,7 @@ type ready struct {
 
 func serve(o options, stdout io.Writer) error {
 	heap.Tune() // as the exporter does
+	processors.Tune()
 	began := time.Now()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

@@ -23,6 +23,7 @@ import (
 
 	"stap-exporter/httpfront"
 	"stap-exporter/internal/heap"
+	"stap-exporter/internal/processors"
 	"stap-exporter/internal/procfs"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
@@ -39,6 +40,7 @@ const (
 // serve runs the exporter until a signal or a failure ends it. Its error is the one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
 	heap.Tune()
+	processors.Tune()
 	out := newLogWriter(stderr)
 	defer out.Close()
 	log := newLogger(opts, out)

@@ -1,6 +1,10 @@
 package exposition
 
-import "runtime"
+import (
+	"runtime"
+
+	"stap-exporter/internal/processors"
+)
 
 // courtesyBytes is how much text is worked on between two looks at who else wants the processor: some 0.1 ms.
 const courtesyBytes = 1 << 15
@@ -10,4 +14,12 @@ func courtesy(from, to int) {
 	if from/courtesyBytes != to/courtesyBytes {
 		runtime.Gosched()
 	}
+}
+
+// turn is for who begins to work on a text of that many bytes: where it is longer than SystemTap lets one be, it waits for its turn. What it returns ends the turn. There are no turns in turns.
+func turn(size int) (end func()) {
+	if size <= MaxText {
+		return func() {}
+	}
+	return processors.Turn()
 }

@@ -21,6 +21,7 @@ var compressors = sync.Pool{New: func() any {
 
 // compress returns the gzip form of the body, freshly allocated.
 func compress(body []byte) []byte {
+	defer turn(len(body))()
 	c := compressors.Get().(*compressor)
 	defer compressors.Put(c)
 	c.out.Reset()

@@ -17,6 +17,13 @@ type Source struct {
 // The TYPE holds when no script gives another one. A script that gives none does not speak against counter or gauge, but against histogram and summary, since their samples have to look a certain way; so does a family whose name is that of one of their parts (x_count beside histogram x). Where there is a conflict the family has no TYPE, and a histogram or summary becomes one family for each of its sample names.
 // The families of the exporter's own page belong to it: a script's samples of the same name are left out, as DuplicateSeries.
 func Merge(sources []Source) *Page {
+	texts := 0
+	for _, src := range sources {
+		if src.Page != nil {
+			texts += len(src.Page.body)
+		}
+	}
+	defer turn(texts)()
 	m := merger{byName: make(map[string]*mergedFamily), page: &Page{}}
 	seen := make(map[string]bool, len(sources))
 	size := 0

@@ -13,6 +13,7 @@ import (
 // A histogram or summary stays one when its samples have the names and the le or quantile labels that OpenMetrics wants. What the values say is not judged, lest the type changes from read to read: with it Prometheus would change how it spells le and quantile, and so the series. One that does not stay becomes one unknown family for each of its sample names.
 // Comments and families without samples are left out.
 func renderOpenMetrics(body []byte) []byte {
+	defer turn(len(body))()
 	c := getChecker()
 	defer c.release()
 	o := openMetrics{c: c, out: make([]byte, 0, len(body)+len(body)/8+64)}

@@ -52,6 +52,7 @@ type rendering struct {
 
 // Check makes the Page of one read. The text belongs to the Page from then on: it may be what Text returns.
 func Check(text []byte, o Options) *Page {
+	defer turn(len(text))()
 	p := &Page{Size: len(text), empty: len(bytes.Trim(text, " \t\r\n")) == 0}
 	text = p.endLastLine(text, o)
 	c := getChecker()

@@ -10,9 +10,26 @@ import (
 )
 
 func TestPercentFor(t *testing.T) {
-	for live, want := range map[uint64]int{0: 300, 1 << 20: 300, 4 << 20: 300, 6 << 20: 200, 12 << 20: 100, 30 << 20: 40, 60 << 20: 20, 1 << 40: 20} {
-		if got := percentFor(live); got != want {
-			t.Errorf("%d bytes: %d, want %d", live, got, want)
+	const mb = 1 << 20
+	for _, c := range []struct {
+		base, rate uint64
+		want       int
+	}{
+		{0, 0, 300},
+		{1 * mb, 0, 300},
+		{4 * mb, 1 * mb, 300},
+		{6 * mb, 12 * mb, 200},
+		{12 * mb, 0, 100},
+		{30 * mb, 0, 40},
+		{60 * mb, 0, 20},
+		{1 << 40, 0, 20},
+		{1 * mb, 1 << 40, 800},
+		{12 * mb, 24 * mb, 200},
+		{32 * mb, 1 << 40, 100},
+		{160 * mb, 1 << 40, 20},
+	} {
+		if got := percentFor(c.base, c.rate); got != c.want {
+			t.Errorf("%d bytes, %d in a second: %d, want %d", c.base, c.rate, got, c.want)
 		}
 	}
 }

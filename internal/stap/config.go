@@ -3,11 +3,11 @@ package stap
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/processors"
 	"stap-exporter/internal/procfs"
 )
 
@@ -92,7 +92,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Stap, "stap")
 	setDefault(&c.Roots, procfs.DefaultRoots())
-	setDefault(&c.MaxParallel, max(2, runtime.GOMAXPROCS(0))) // which knows a container's share
+	setDefault(&c.MaxParallel, max(2, processors.Number()))
 	setDefault(&c.StartTimeout, 5*time.Minute)
 	setDefault(&c.AfterWait, 2*time.Second)
 	setDefault(&c.LoadWait, 5*time.Second)

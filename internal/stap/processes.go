@@ -24,10 +24,10 @@ func processes() []process { return looks.next() }
 
 var looks = shared[[]process]{do: newLooker().all}
 
-// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a fifth of a processor, or with thousands of processes a third. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
+// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a seventeenth of a processor, or with thousands of processes more. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
 const (
-	restTimes   = 4
-	longestRest = 25 * time.Millisecond
+	restTimes   = 16
+	longestRest = 100 * time.Millisecond
 	lookSlice   = 64
 )
 
