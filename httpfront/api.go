@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/internal/processors"
 	"stap-exporter/internal/script"
 )
 
@@ -96,7 +97,8 @@ type apiMetric struct {
 // apiList answers with all scripts.
 func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 	reply := apiScriptsReply{Scripts: []apiScript{}}
-	osPIDs := s.osPIDs()
+	osPIDs := s.osPIDs() // which waits, so before it is this one's turn
+	defer processors.Turn()()
 	for _, st := range s.cfg.Scripts.Statuses() {
 		reply.Scripts = append(reply.Scripts, s.apiScriptOf(st, osPIDs))
 	}

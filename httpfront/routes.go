@@ -50,7 +50,7 @@ func (s *Server) newRoutes() map[string]route {
 		"/-/ready":   {get: s.ready, open: true},
 		"/sd":        {get: s.discovery},
 		allPath:      {get: s.all},
-		apiList:      {get: s.apiList, large: true},
+		apiList:      {get: s.apiList},
 		"/-/reload":  {post: s.reload},
 	}
 	if s.cfg.Telemetry != nil {

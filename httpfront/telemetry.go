@@ -8,27 +8,48 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
+
+	"stap-exporter/internal/processors"
 )
 
 // telemetry makes a route of the handler that gives the exporter's own metrics. It is net/http's, as client_golang's is; it is not on the hot path.
 func (s *Server) telemetry(h http.Handler) route {
-	return route{large: true, get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return route{get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { // here, since the adaptor runs it in a goroutine of its own
 			if p := recover(); p != nil {
 				s.logPanic(p, r.URL.Path)
 				http.Error(w, strings.TrimSpace(internalErrorText), http.StatusInternalServerError)
 			}
 		}()
-		h.ServeHTTP(courteous{w}, r)
+		page := &largePage{ResponseWriter: w}
+		defer page.end()
+		h.ServeHTTP(page, r)
 	}))}
 }
 
-// courteous lets other goroutines run after every few KB of a page that is written bit by bit.
-type courteous struct{ http.ResponseWriter }
+// largePage takes a turn when a page begins to be written: what is to be in it was collected by then, which waits for a look through all processes. It lets other goroutines run after every 4 KB.
+type largePage struct {
+	http.ResponseWriter
+	written int
+	turn    func()
+}
 
-func (c courteous) Write(b []byte) (int, error) {
-	runtime.Gosched()
-	return c.ResponseWriter.Write(b)
+func (p *largePage) Write(b []byte) (int, error) {
+	if p.turn == nil {
+		p.turn = processors.Turn()
+	}
+	before := p.written
+	p.written += len(b)
+	if before>>12 != p.written>>12 {
+		runtime.Gosched()
+	}
+	return p.ResponseWriter.Write(b)
+}
+
+func (p *largePage) end() {
+	if p.turn != nil {
+		p.turn()
+	}
 }
 
 const apiEventsPath = "/api/v1/events"

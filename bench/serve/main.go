@@ -88,7 +88,7 @@ type ready struct {
 }
 
 func serve(o options, stdout io.Writer) error {
-	heap.Tune() // as the exporter does
+	heap.Tune() // both as the exporter does
 	processors.Tune()
 	began := time.Now()
 	signals := make(chan os.Signal, 1)

@@ -1,7 +1,6 @@
 package processors
 
 import (
-	"os"
 	"runtime"
 	"testing"
 )
@@ -14,9 +13,7 @@ func TestTune(t *testing.T) {
 	if got := runtime.GOMAXPROCS(0); got != number {
 		t.Errorf("%d at a time, though the environment says so: want %d", got, number)
 	}
-	if err := os.Unsetenv("GOMAXPROCS"); err != nil {
-		t.Fatal(err)
-	}
+	t.Setenv("GOMAXPROCS", "")
 	Tune()
 	if got, want := runtime.GOMAXPROCS(0), max(number, least); got != want {
 		t.Errorf("%d at a time, want %d", got, want)

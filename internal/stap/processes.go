@@ -24,10 +24,11 @@ func processes() []process { return looks.next() }
 
 var looks = shared[[]process]{do: newLooker().all}
 
-// After a look there is a rest of restTimes as long as it took, at most longestRest, so that however many wait they take a seventeenth of a processor, or with thousands of processes more. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
+// After a look there is a rest of restTimes as long as it took, at most longestRest, and up to mostRests such rests where look follows on look: a start or a stop does not wait for long, and however many there are, their looks take a seventeenth of a processor, or with thousands of processes a bit more. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
 const (
-	restTimes   = 16
-	longestRest = 100 * time.Millisecond
+	restTimes   = 4
+	longestRest = 25 * time.Millisecond
+	mostRests   = 4
 	lookSlice   = 64
 )
 
@@ -62,11 +63,13 @@ func (s *shared[T]) next() T {
 
 // run ends after a rest in which nobody came.
 func (s *shared[T]) run() {
+	rests := time.Duration(0)
 	for r := s.take(); r != nil; r = s.take() {
 		begun := time.Now()
 		r.result = s.do()
 		close(r.done)
-		time.Sleep(min(restTimes*time.Since(begun), longestRest))
+		rests = min(rests+1, mostRests)
+		time.Sleep(rests * min(restTimes*time.Since(begun), longestRest))
 	}
 }
 
