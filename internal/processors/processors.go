@@ -14,7 +14,7 @@ var number = runtime.GOMAXPROCS(0)
 // Number is how many processors there are for this process; it knows a container's share.
 func Number() int { return number }
 
-// Tune lets at least four goroutines run at a time, also where there are fewer processors. Go's scheduler takes a processor away from a goroutine after 10 ms only, and does not look for what came from outside while all are taken; the kernel's does both at once. With two of them a large page and a collection could hold up all small ones. GOMAXPROCS in the environment wins. From then on a share of a container that changes is not noticed. It is called once, at the start of a process.
+// Tune lets at least four goroutines run at a time, also where there are fewer processors. Go's scheduler takes a processor away from a goroutine after 10 ms only, and while all are taken it looks as seldom for what came from outside; the kernel's does both at once. With two of them a large page and a collection could hold up all small ones. GOMAXPROCS in the environment wins. From then on a share of a container that changes is not noticed. It is called once, at the start of a process.
 func Tune() {
 	if os.Getenv("GOMAXPROCS") == "" && number < least {
 		runtime.GOMAXPROCS(least)

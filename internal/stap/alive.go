@@ -6,15 +6,12 @@ func alive(pid int) bool {
 	return err == nil && !st.dead() && st.number(9)&exiting == 0
 }
 
-// writer is the process that writes the procfs file, as well as can be known: the child itself, or the stapbpf among its group.
-func (w *watch) writer() int {
-	if w.direct {
-		return w.child.pid
-	}
-	for _, m := range w.child.members() {
+// writerOf is the process that writes the procfs file, as well as can be known: the stapbpf among the members of a child's group, or the child itself.
+func writerOf(members []member, child int) int {
+	for _, m := range members {
 		if m.name == "stapbpf" {
 			return m.pid
 		}
 	}
-	return w.child.pid
+	return child
 }

@@ -262,13 +262,15 @@ func (w *watch) look() bool {
 	if ok {
 		w.ready = true
 		w.run.turn.leave()
+		writer := w.child.pid
 		if !w.direct {
-			for _, m := range w.child.members() {
+			members := w.child.members()
+			for _, m := range members {
 				w.pids = append(w.pids, m.pid)
 			}
 			keepPIDs(w.run.dir, w.pids...)
+			writer = writerOf(members, writer)
 		}
-		writer := w.writer()
 		w.run.report(Ready{Run: w.run.number, OSPID: w.child.pid, File: file, Alive: func() bool { return alive(writer) }, Compiled: w.run.compiled, Output: w.child.out.tail, Queued: w.run.queued})
 	}
 	return ok
