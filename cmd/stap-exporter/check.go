@@ -54,7 +54,10 @@ func scriptsToCheck(opts options, instance script.Instance) (c script.Catalogue,
 		if err != nil {
 			return c, err
 		}
-		return script.Scan(dir, instance, options)
+		if c, err = script.Scan(dir, instance, options); err != nil {
+			return c, misconfigured(err)
+		}
+		return c, nil
 	}
 	for _, word := range opts.words {
 		path := word
@@ -252,7 +255,7 @@ func toolHost(opts options) (commandHost, script.Instance, error) {
 	host, err := stap.NewHost(cfg)
 	if err != nil {
 		os.RemoveAll(cfg.Dir)
-		return commandHost{}, instance, explainNoStap(err)
+		return commandHost{}, instance, explainNoStap(opts, err)
 	}
 	return commandHost{host, cfg.Dir}, instance, nil
 }

@@ -80,7 +80,7 @@ func TestCheck(t *testing.T) {
 
 func TestCheckWithoutStap(t *testing.T) {
 	_, errs, code := command(t, "check", "-s", t.TempDir(), "--stap=/none/stap")
-	if code != 1 {
+	if code != exitConfig {
 		t.Errorf("exit code %d", code)
 	}
 	holds(t, errs, "/none/stap", "apt install systemtap")

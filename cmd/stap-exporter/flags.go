@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,6 +19,9 @@ import (
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
+
+// defaultStap is looked up in PATH.
+const defaultStap = "stap"
 
 // options are the command line, checked.
 type options struct {
@@ -51,7 +55,7 @@ type options struct {
 // parseFlags returns done when the command line only asked for help or the version. An error names the flag and its value.
 func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err error) {
 	opts = options{
-		scripts: "/etc/stap-exporter", stap: "stap", cacheDir: defaultCacheDir(),
+		scripts: "/etc/stap-exporter", stap: defaultStap, cacheDir: defaultCacheDir(),
 		startTimeout: 5 * time.Minute, readTimeout: 10 * time.Second, logFormat: "logfmt", telemetryPath: "/metrics",
 	}
 	port := 9900
@@ -115,7 +119,7 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 	})
 	flag("stap-runtime", 0, "DIR", "SystemTap's runtime folder for kernel modules, where its own does not compile on this kernel (stap -R).", func(s string) (err error) {
 		if _, err := os.Stat(filepath.Join(s, "runtime.h")); err != nil {
-			return fmt.Errorf("is to be a folder that holds SystemTap's runtime.h")
+			return configError{fmt.Errorf("is to be a folder that holds SystemTap's runtime.h")}
 		}
 		opts.stapRuntime, err = filepath.Abs(s)
 		return err
@@ -226,11 +230,11 @@ func parseDuration(s string) (time.Duration, error) {
 }
 
 func checkAddress(s string) error {
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 {
-		return fmt.Errorf("is to be HOST:PORT or :PORT")
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("is to be HOST:PORT or :PORT, an IPv6 address in []")
 	}
-	if n, err := strconv.Atoi(s[i+1:]); err != nil || n < 0 || n > 65535 {
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return fmt.Errorf("is to end in a port number from 0 to 65535")
 	}
 	return nil

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"syscall"
 
 	"stap-exporter/internal/stap"
 )
@@ -13,12 +16,45 @@ import (
 // version is set by the linker, see Makefile.
 var version = "unknown"
 
-// Exit codes.
+// Exit codes. The last two are those of sysexits.h: another start changes
+// nothing, and the systemd unit does not try one. No code of this program is 2,
+// with which Go ends a process that panics or gets a SIGQUIT.
 const (
 	exitOK      = 0
-	exitFailure = 1 // it could not start, or something is left of a script
-	exitUsage   = 2 // a flag or its value is wrong
+	exitFailure = 1  // it could not start, or something is left of a script
+	exitUsage   = 64 // EX_USAGE: an unknown flag or argument, a value that cannot be parsed
+	exitConfig  = 78 // EX_CONFIG: a file, folder or setup that a flag names does not do
 )
+
+// configError is the cause of exitConfig.
+type configError struct{ err error }
+
+func (e configError) Error() string { return e.err.Error() }
+func (e configError) Unwrap() error { return e.err }
+
+// Causes that may pass without a change of the configuration.
+var passing = []error{
+	syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOSPC, syscall.EDQUOT, syscall.EINTR, syscall.EAGAIN,
+	syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT,
+}
+
+// misconfigured makes err, which is not nil, a configError, unless its cause
+// may pass.
+func misconfigured(err error) error {
+	if slices.ContainsFunc(passing, func(cause error) bool { return errors.Is(err, cause) }) {
+		return err
+	}
+	return configError{err}
+}
+
+// exitCode is for an error that is not nil; other is the code where the
+// configuration is not the cause.
+func exitCode(err error, other int) int {
+	if _, ok := errors.AsType[configError](err); ok {
+		return exitConfig
+	}
+	return other
+}
 
 // First arguments that make this program something else. Not for people.
 const (
@@ -43,7 +79,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	opts, done, err := parseFlags(args, stdout)
 	if err != nil {
 		fmt.Fprintf(stderr, "stap-exporter: %v (--help lists the flags)\n", err)
-		return exitUsage
+		return exitCode(err, exitUsage)
 	}
 	if done {
 		return exitOK
@@ -64,7 +100,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "stap-exporter: %v\n", err)
-		return exitFailure
+		return exitCode(err, exitFailure)
 	}
 	return exitOK
 }

@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -92,6 +94,29 @@ func TestUnits(t *testing.T) {
 	}
 	if !bytes.Contains(text, []byte("\nExecStart="+dir+"/sbin/stap-exporter $PORT $KEEPALIVE $SCRIPTS $OPTIONS\n")) {
 		t.Errorf("unit starts something else:\n%s", text)
+	}
+}
+
+// After a crash, which a SIGQUIT makes, the unit starts the exporter again;
+// after an error that stays it does not.
+func TestRestartAfterCrash(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/systemd/stap-exporter.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "\nRestartPreventExitStatus=")
+	line, _, _ := strings.Cut(after, "\n")
+	if want := fmt.Sprint(exitUsage, " ", exitConfig); line != want || !strings.Contains(string(text), "\nRestart=on-failure\n") {
+		t.Errorf("not started again after %q, want %q", line, want)
+	}
+	needStap(t)
+	e := startExporter(t, idle(t))
+	code := e.stop(syscall.SIGQUIT)
+	if slices.Contains([]int{exitOK, exitFailure, exitUsage, exitConfig}, code) || code < 0 {
+		t.Errorf("a crash has exit code %d, which has another meaning", code)
+	}
+	if slices.Contains(strings.Fields(line), strconv.Itoa(code)) {
+		t.Errorf("not started again after a crash, exit code %d", code)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -65,14 +66,14 @@ func serve(opts options, stderr io.Writer) error {
 	var web *httpfront.WebConfig
 	if opts.webConfig != "" {
 		if web, err = httpfront.LoadWebConfig(opts.webConfig, log); err != nil {
-			return err
+			return misconfigured(err)
 		}
 	}
 	systemd := newNotifier(log)
 	var listeners []net.Listener
 	if opts.systemdSocket {
 		if listeners, err = systemdListeners(); err != nil {
-			return err
+			return misconfigured(err)
 		}
 		opts.listen = addresses(listeners)
 	}
@@ -92,12 +93,14 @@ func serve(opts options, stderr io.Writer) error {
 	}
 	found, err := scan()
 	if err != nil {
-		return err
+		return misconfigured(err)
 	}
 	// Before NewHost, which removes what a dead exporter of this identity left: whoever listens is alive.
 	if !opts.systemdSocket {
-		if listeners, err = httpfront.Listen(opts.listen); err != nil {
-			return err
+		if listeners, err = httpfront.Listen(opts.listen); errors.Is(err, syscall.EACCES) {
+			return misconfigured(err)
+		} else if err != nil {
+			return err // the port may come free, the address or its name may come
 		}
 	}
 	self, err := os.Executable()
@@ -113,7 +116,7 @@ func serve(opts options, stderr io.Writer) error {
 		MaxParallel: opts.maxParallel, StartTimeout: opts.startTimeout, Logger: log,
 	})
 	if err != nil {
-		return explainNoStap(err)
+		return explainNoStap(opts, err)
 	}
 	defer host.Close()
 
@@ -227,17 +230,18 @@ func newLogger(opts options, w io.Writer) *zap.Logger {
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), opts.logLevel))
 }
 
-// scriptsDir returns the real path of the scripts folder.
+// scriptsDir returns the real path of the scripts folder. Its errors are the
+// configuration's, unless their cause may pass.
 func scriptsDir(dir string) (string, error) {
 	path, err := filepath.EvalSymlinks(dir)
 	if err == nil {
 		path, err = filepath.Abs(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("scripts folder %q does not exist: make it, or name another with --scripts", dir)
+		return "", configError{fmt.Errorf("scripts folder %q does not exist: make it, or name another with --scripts", dir)}
 	}
 	if err != nil {
-		return "", fmt.Errorf("open scripts folder %q: %w: name another with --scripts", dir, err)
+		return "", misconfigured(fmt.Errorf("open scripts folder %q: %w: name another with --scripts", dir, err))
 	}
 	return path, nil
 }
@@ -266,7 +270,8 @@ func lockDir(cacheDir string) string {
 	return cacheDir
 }
 
-// makeCacheDir makes the exporter's own folder and returns its real path.
+// makeCacheDir makes the exporter's own folder and returns its real path. Its
+// errors are the configuration's, unless their cause may pass.
 func makeCacheDir(dir string) (string, error) {
 	err := os.MkdirAll(dir, 0o700)
 	if err == nil {
@@ -276,13 +281,13 @@ func makeCacheDir(dir string) (string, error) {
 		dir, err = filepath.EvalSymlinks(dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("make cache folder: %w: name another with --cache.dir", err)
+		return "", misconfigured(fmt.Errorf("make cache folder: %w: name another with --cache.dir", err))
 	}
 	if !stapPath.MatchString(dir) {
-		return "", fmt.Errorf("cache folder %q: SystemTap takes only letters, digits and -/._ in the path of its work folder: name another with --cache.dir", dir)
+		return "", configError{fmt.Errorf("cache folder %q: SystemTap takes only letters, digits and -/._ in the path of its work folder: name another with --cache.dir", dir)}
 	}
 	if err := script.CheckTrust(dir, script.Self()); err != nil {
-		return "", fmt.Errorf("cache folder: %w, or name another with --cache.dir", err)
+		return "", misconfigured(fmt.Errorf("cache folder: %w, or name another with --cache.dir", err))
 	}
 	return dir, nil
 }
@@ -307,10 +312,17 @@ func logScripts(log *zap.Logger, dir string, found script.Catalogue) {
 	log.Info("serving scripts", zap.String("version", version), zap.String("folder", dir), zap.Int("scripts", len(found.Scripts)))
 }
 
-// explainNoStap adds what to do when SystemTap is not there.
-func explainNoStap(err error) error {
+// explainNoStap adds what to do when SystemTap is not there. That --stap names
+// no program is the configuration's fault; that SystemTap is not installed, or
+// only in part, is not.
+func explainNoStap(opts options, err error) error {
 	if errors.Is(err, stap.ErrNoStap) {
-		return fmt.Errorf("%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), or name it with --stap", err)
+		err = fmt.Errorf("%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), or name it with --stap", err)
+	}
+	if opts.stap != defaultStap {
+		if _, wrong := exec.LookPath(opts.stap); wrong != nil {
+			return misconfigured(err)
+		}
 	}
 	return err
 }

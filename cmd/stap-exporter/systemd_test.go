@@ -183,9 +183,9 @@ func TestWebFlagsThatCannotWork(t *testing.T) {
 		flag, want string
 		code       int
 	}{
-		{"--web.config.file=" + file, "web config " + file + ":2: field burts not found", exitFailure},
-		{"--web.config.file=" + file + ".none", "no such file", exitFailure},
-		{"--web.systemd-socket", "systemd passed no socket", exitFailure},
+		{"--web.config.file=" + file, "web config " + file + ":2: field burts not found", exitConfig},
+		{"--web.config.file=" + file + ".none", "no such file", exitConfig},
+		{"--web.systemd-socket", "systemd passed no socket", exitConfig},
 		{"--web.external-url=h:9900", `flag --web.external-url: value "h:9900" is to be an address`, exitUsage},
 	} {
 		var stderr bytes.Buffer
