@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"sync"
 	"syscall"
 
@@ -33,13 +34,14 @@ func newCertificates(from *web.TLSConfig, log *zap.Logger) (*certificates, error
 		MinVersion:         tls.VersionTLS12, // what latest returns counts, this is for those who read the code
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest(), nil },
 	}
+	c.guard(c.server)
 	var err error
-	c.current, err = build(from)
+	c.current, err = c.build()
 	return c, err
 }
 
-func build(from *web.TLSConfig) (*tls.Config, error) {
-	cfg, err := web.ConfigToTLSConfig(from)
+func (c *certificates) build() (*tls.Config, error) {
+	cfg, err := web.ConfigToTLSConfig(c.from)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +49,7 @@ func build(from *web.TLSConfig) (*tls.Config, error) {
 		return nil, errors.New("client CA: no certificate in it")
 	}
 	if cfg.ClientAuth >= tls.VerifyClientCertIfGiven && cfg.ClientCAs == nil {
-		return nil, fmt.Errorf("invalid ClientAuth: %s needs client_ca_file or client_ca", from.ClientAuth)
+		return nil, fmt.Errorf("invalid ClientAuth: %s needs client_ca_file or client_ca", c.from.ClientAuth)
 	}
 	// exporter-toolkit reads and parses the files in each handshake.
 	cert, err := cfg.GetCertificate(nil)
@@ -58,7 +60,58 @@ func build(from *web.TLSConfig) (*tls.Config, error) {
 	cfg.NextProtos = []string{"http/1.1"}
 	// A resumed session would go by the client CA and the allowed names of its beginning.
 	cfg.SessionTicketsDisabled = cfg.ClientAuth != tls.NoClientCert
+	if check := cfg.VerifyPeerCertificate; check != nil {
+		cfg.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
+			if len(raw) == 0 { // check reads the first one
+				return errNoClientCertificate
+			}
+			return check(raw, chains)
+		}
+	}
+	c.guard(cfg)
 	return cfg, nil
+}
+
+// errNoClientCertificate refuses a client where client_auth_type lets it give
+// none: client_allowed_sans says who may come in, and who it is is not known.
+var errNoClientCertificate = errors.New("client gave no certificate, and client_allowed_sans asks for one")
+
+// guard makes a panic in a callback of cfg an error, which refuses that one
+// handshake. A handshake runs in a goroutine of fasthttp, which recovers
+// nothing: a panic there would end the process.
+func (c *certificates) guard(cfg *tls.Config) {
+	if f := cfg.GetConfigForClient; f != nil {
+		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (next *tls.Config, err error) {
+			defer c.recoverPanic(&err)
+			return f(hello)
+		}
+	}
+	if f := cfg.GetCertificate; f != nil {
+		cfg.GetCertificate = func(hello *tls.ClientHelloInfo) (cert *tls.Certificate, err error) {
+			defer c.recoverPanic(&err)
+			return f(hello)
+		}
+	}
+	if f := cfg.VerifyPeerCertificate; f != nil {
+		cfg.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) (err error) {
+			defer c.recoverPanic(&err)
+			return f(raw, chains)
+		}
+	}
+	if f := cfg.VerifyConnection; f != nil {
+		cfg.VerifyConnection = func(state tls.ConnectionState) (err error) {
+			defer c.recoverPanic(&err)
+			return f(state)
+		}
+	}
+}
+
+// recoverPanic must be deferred itself.
+func (c *certificates) recoverPanic(err *error) {
+	if p := recover(); p != nil {
+		c.log.Error("panic in a TLS handshake, which is refused", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		*err = fmt.Errorf("panic in a TLS handshake: %v", p)
+	}
 }
 
 // latest returns what the files hold now, or what they held before when they are wrong: a renewal writes certificate and key one after the other.
@@ -70,7 +123,7 @@ func (c *certificates) latest() *tls.Config {
 		return c.current
 	}
 	c.stamps = stamps
-	next, err := build(c.from)
+	next, err := c.build()
 	if err != nil {
 		c.log.Warn("new certificate files not used, going on with the old ones", zap.Error(err))
 		return c.current

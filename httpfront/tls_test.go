@@ -2,6 +2,7 @@ package httpfront
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -82,6 +83,9 @@ func TestTLSMatrix(t *testing.T) {
 		{"other name", clientsAllowed, as("second"), []int{curlRecv}},
 		{"any client certificate", serverTLS + "  client_auth_type: RequireAnyClientCert\n", as("stranger"), []int{curlOK}},
 		{"given or not: none", strings.Replace(clientsVerify, "RequireAndVerifyClientCert", "VerifyClientCertIfGiven", 1), trust, []int{curlOK}},
+		{"given or not: none, names", strings.Replace(clientsAllowed, "RequireAndVerifyClientCert", "VerifyClientCertIfGiven", 1), trust, []int{curlRecv}},
+		{"given or not: allowed name", strings.Replace(clientsAllowed, "RequireAndVerifyClientCert", "VerifyClientCertIfGiven", 1), as("client"), []int{curlOK}},
+		{"given or not: other name", strings.Replace(clientsAllowed, "RequireAndVerifyClientCert", "VerifyClientCertIfGiven", 1), as("second"), []int{curlRecv}},
 		{"given or not: foreign", strings.Replace(clientsVerify, "RequireAndVerifyClientCert", "VerifyClientCertIfGiven", 1), as("stranger"), []int{curlRecv}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -230,6 +234,105 @@ func TestClientCAReplaced(t *testing.T) {
 	}
 	if code, out := curl(t, dir, addr, "--cacert", "ca.crt", "--cert", "successor.crt", "--key", "successor.key"); code != curlOK {
 		t.Errorf("curl with a certificate of the new CA: %d %q", code, out)
+	}
+}
+
+// With client_allowed_sans a client that gives no certificate where it need not
+// is refused, and the server goes on.
+func TestNoClientCertificate(t *testing.T) {
+	dir := t.TempDir()
+	ca := newAuthority(t, dir, "ca")
+	ca.issue("server")
+	ca.issue("client")
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"VerifyClientCertIfGiven", "RequestClientCert"} {
+		for _, names := range []string{"[client]", "[]"} {
+			for version, name := range map[uint16]string{tls.VersionTLS12: "TLS 1.2", tls.VersionTLS13: "TLS 1.3"} {
+				t.Run(kind+" "+names+" "+name, func(t *testing.T) {
+					core, logs := observer.New(zap.DebugLevel)
+					scripts := serveBody("count 1\n", "x.stp")
+					text := serverTLS + "  client_auth_type: " + kind + "\n  client_ca_file: ca.crt\n  client_allowed_sans: " + names + "\n"
+					_, addr := startWith(t, scripts, dir, text, zap.New(core))
+					ask := func(certs ...tls.Certificate) (int, error) {
+						client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+							InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, Certificates: certs,
+						}}}
+						resp, err := client.Get("https://" + addr + "/x.stp")
+						if err != nil {
+							return 0, err
+						}
+						_ = resp.Body.Close()
+						return resp.StatusCode, nil
+					}
+					if code, err := ask(); err == nil || !strings.Contains(err.Error(), "bad certificate") {
+						t.Errorf("without a certificate: %d, %v", code, err)
+					}
+					if len(scripts.asked()) > 0 {
+						t.Error("a refused client reached a script")
+					}
+					code, err := ask(cert)
+					if let := names != "[]"; (code == 200) != let {
+						t.Errorf("with a certificate: %d, %v", code, err)
+					}
+					if logs.FilterLevelExact(zap.ErrorLevel).Len() > 0 {
+						t.Errorf("logged %v", logs.All())
+					}
+					eventually(t, "the log says why", func() bool {
+						return strings.Contains(fmt.Sprint(logs.All()), errNoClientCertificate.Error())
+					})
+				})
+			}
+		}
+	}
+}
+
+// A panic in a callback refuses its handshake, and is logged with its stack.
+func TestPanicInHandshake(t *testing.T) {
+	dir := t.TempDir()
+	newAuthority(t, dir, "ca").issue("server")
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]*tls.Config{
+		"GetConfigForClient": {GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { panic("no luck") }},
+		"GetCertificate":     {GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("no luck") }},
+		"VerifyPeerCertificate": {
+			Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert,
+			VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { panic("no luck") },
+		},
+		"VerifyConnection": {Certificates: []tls.Certificate{cert}, VerifyConnection: func(tls.ConnectionState) error { panic("no luck") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logs := observer.New(zap.DebugLevel)
+			(&certificates{log: zap.New(core)}).guard(cfg)
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			client := tls.Client(dial(t, ln.Addr().String()), &tls.Config{InsecureSkipVerify: true})
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = client.Handshake() // what the server says of it counts
+			}()
+			defer func() { <-ended }()
+			server, err := ln.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			if err := tls.Server(server, cfg).Handshake(); err == nil || !strings.Contains(err.Error(), "panic in a TLS handshake: no luck") {
+				t.Errorf("got %v", err)
+			}
+			if n := logs.FilterLevelExact(zap.ErrorLevel).FilterField(zap.Any("panic", "no luck")).Len(); n != 1 {
+				t.Errorf("logged %d times: %v", n, logs.All())
+			}
+		})
 	}
 }
 
