@@ -34,7 +34,11 @@ func Self() Identity {
 //   - The owner is root or who. An owner can write whatever the mode says: he can change it.
 //   - Others have no right to write, nor has a group other than root's (gid 0) and who's own, be it through an ACL. A sticky folder (/tmp) may be writable for all, since only the owner of an entry can rename or remove it there. Because of that a symlink in such a folder needs a trusted owner; elsewhere it is a part of its folder.
 //
-// What lies on a read-only mount passes, whoever owns it. What cannot be looked at does not pass; then the error matches the cause, too (fs.ErrNotExist, …).
+// A read-only mount is no reason for trust: the flag is of this mount in this
+// mount namespace (ProtectSystem=strict of systemd, a container's :ro), and the
+// owner can write to the same file by another.
+//
+// What cannot be looked at does not pass; then the error matches the cause, too (fs.ErrNotExist, …).
 //
 // Nothing is held: who was trusted by this call can change things after it, and nobody else could.
 func CheckTrust(path string, who Identity) error {
@@ -89,14 +93,11 @@ func CheckTrust(path string, who Identity) error {
 
 // check looks at one file or folder that is no symlink. shared tells that others can make files in it.
 func (id Identity) check(path string) (shared bool, err error) {
-	info, readOnly, err := look(path)
+	info, err := look(path)
 	if err != nil {
 		return false, err
 	}
 	sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0
-	if readOnly {
-		return false, nil
-	}
 	if err := id.owns(path, info, "chown root"); err != nil {
 		return false, err
 	}
@@ -112,30 +113,19 @@ func (id Identity) check(path string) (shared bool, err error) {
 
 // checkLink looks at a symlink in a sticky folder that is writable for all.
 func (id Identity) checkLink(path string) error {
-	info, readOnly, err := look(path)
-	if err != nil || readOnly {
+	info, err := look(path)
+	if err != nil {
 		return err
 	}
 	return id.owns(path, info, "chown -h root")
 }
 
-func look(path string) (info fs.FileInfo, readOnly bool, err error) {
-	if info, err = os.Lstat(path); err != nil {
-		return nil, false, fmt.Errorf("%w: look at %q: %w", ErrUntrusted, path, cause(err))
-	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		path = filepath.Dir(path) // statfs would follow it; it lies where its folder does
-	}
-	var st unix.Statfs_t
-	for {
-		if err = unix.Statfs(path, &st); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
+func look(path string) (fs.FileInfo, error) {
+	info, err := os.Lstat(path)
 	if err != nil {
-		return nil, false, fmt.Errorf("%w: find the mount of %q: %w", ErrUntrusted, path, err)
+		return nil, fmt.Errorf("%w: look at %q: %w", ErrUntrusted, path, cause(err))
 	}
-	return info, st.Flags&unix.ST_RDONLY != 0, nil // of the mount as well as of the file system: statfs(2)
+	return info, nil
 }
 
 func (id Identity) owns(path string, info fs.FileInfo, mend string) error {

@@ -216,15 +216,23 @@ func TestCheckTrustACL(t *testing.T) {
 	}
 }
 
-// A read-only mount protects what lies on it from everybody, its owner included; the folder that it is mounted in still counts.
+// On a read-only mount owner and mode count as elsewhere: who owns a file can
+// write to it by another mount.
 func TestCheckTrustReadOnlyMount(t *testing.T) {
 	needRoot(t)
 	dir := tree(t)
-	if err := errors.Join(os.Chmod(filepath.Join(dir, "sub", "a.stp"), 0o666), os.Chown(filepath.Join(dir, "sub"), stranger, strangerGroup)); err != nil {
+	in := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(
+		os.Mkdir(in("mount"), 0o755),
+		os.WriteFile(in("sub/foreign.stp"), []byte("old"), 0o644), os.Chown(in("sub/foreign.stp"), stranger, strangerGroup),
+		os.WriteFile(in("sub/open.stp"), nil, 0o644), os.Chmod(in("sub/open.stp"), 0o666),
+		os.WriteFile(in("sub/group.stp"), nil, 0o644), os.Chown(in("sub/group.stp"), 0, strangerGroup), os.Chmod(in("sub/group.stp"), 0o664),
+		os.MkdirAll(in("sub/theirs"), 0o755), os.WriteFile(in("sub/theirs/a.stp"), nil, 0o644), os.Chown(in("sub/theirs"), stranger, 0),
+		os.Mkdir(in("sub/sticky"), 0o755), os.Chmod(in("sub/sticky"), 0o777|fs.ModeSticky),
+		os.Symlink("../a.stp", in("sub/sticky/link.stp")), os.Lchown(in("sub/sticky/link.stp"), stranger, 0),
+	); err != nil {
 		t.Fatal(err)
 	}
-	sub, file := filepath.Join(dir, "sub"), filepath.Join(dir, "sub", "a.stp")
-	checkTrusted(t, file, rootAndGroup, "belongs to user")
 	done := make(chan string)
 	go func() {
 		// The thread gets a mount namespace of its own, and is never given back: it ends with the goroutine, and the mounts with it.
@@ -238,22 +246,35 @@ func TestCheckTrustReadOnlyMount(t *testing.T) {
 			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 		}
 		if err == nil {
-			err = unix.Mount(sub, sub, "", unix.MS_BIND, "")
+			err = unix.Mount(in("sub"), in("mount"), "", unix.MS_BIND, "")
+		}
+		if err == nil {
+			err = unix.Mount("", in("mount"), "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")
 		}
 		if err != nil {
 			t.Error(err)
 			done <- ""
 			return
 		}
-		checkTrusted(t, file, rootAndGroup, "belongs to user")
-		if err := unix.Mount("", sub, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		if err := os.WriteFile(in("mount/foreign.stp"), nil, 0o644); !errors.Is(err, unix.EROFS) {
+			t.Errorf("the mount is not read-only: %v", err)
+		}
+		if err := os.WriteFile(in("sub/foreign.stp"), []byte("new"), 0o644); err != nil {
 			t.Error(err)
 		}
-		checkTrusted(t, file, rootAndGroup, "")
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Error(err)
+		if text, err := os.ReadFile(in("mount/foreign.stp")); string(text) != "new" {
+			t.Errorf("not the same file: %q, %v", text, err)
 		}
-		checkTrusted(t, file, rootAndGroup, `folder" can be written by all`)
+		for name, want := range map[string]string{
+			"a.stp":           "",
+			"foreign.stp":     `foreign.stp" belongs to user 54321`,
+			"open.stp":        `open.stp" can be written by all`,
+			"group.stp":       `group.stp" can be written by group 54322`,
+			"theirs/a.stp":    `theirs" belongs to user 54321`,
+			"sticky/link.stp": `link.stp" belongs to user 54321`,
+		} {
+			checkTrusted(t, in("mount/"+name), rootAndGroup, want)
+		}
 		done <- ""
 	}()
 	if why := <-done; why != "" {
