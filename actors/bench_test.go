@@ -14,7 +14,9 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// BenchmarkRoundTrip is a request and its answer through a script actor's mailbox, without the metrics that package supervisor adds: once answered at once (the script may not run), once after a read that costs nothing.
+// BenchmarkRoundTrip is a request and its answer through a script actor's
+// mailbox, without the metrics that package supervisor adds: once answered at
+// once (the script may not run), once after a read that costs nothing.
 func BenchmarkRoundTrip(b *testing.B) {
 	refused := errors.New("refused")
 	for _, bench := range []struct {
@@ -26,11 +28,17 @@ func BenchmarkRoundTrip(b *testing.B) {
 		{"after a read", script.Script{Name: "b.stp", Module: "b"}, nil},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
-			system := actor.NewActorSystem(actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }))
+			system := actor.NewActorSystem(
+				actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }),
+			)
 			defer system.Shutdown()
 			cfg := &Config{
-				Starter: instant{}, ReadTimeout: 10 * time.Second, MaxWaiting: 1, Clock: SystemClock{}, Go: func(f func()) { go f() },
-				Listener: func(script.Script) func(Event) { return func(Event) {} },
+				Starter:     instant{},
+				ReadTimeout: 10 * time.Second,
+				MaxWaiting:  1,
+				Clock:       SystemClock{},
+				Go:          func(f func()) { go f() },
+				Listener:    func(script.Script) func(Event) { return func(Event) {} },
 				Decorate: func(script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
 					return func(a actor.Actor) actor.Actor { return a }, actor.Unbounded()
 				},
@@ -48,7 +56,12 @@ func BenchmarkRoundTrip(b *testing.B) {
 			}()
 			b.ReportAllocs()
 			for b.Loop() {
-				if a := h.Ask(script.Query{Wait: true, Deadline: time.Now().Add(time.Minute)}); !errors.Is(a.Err, bench.want) {
+				if a := h.Ask(
+					script.Query{Wait: true, Deadline: time.Now().Add(time.Minute)},
+				); !errors.Is(
+					a.Err,
+					bench.want,
+				) {
 					b.Fatal(a.Err)
 				}
 			}

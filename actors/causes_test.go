@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Causes names each constant of causes.go, each is used, and no other file makes up words of its own.
+// Causes names each constant of causes.go, each is used, and no other file
+// makes up words of its own.
 func TestCausesAreAll(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {

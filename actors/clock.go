@@ -5,7 +5,8 @@ import "time"
 // Clock is the actor's time, so that tests can turn it.
 type Clock interface {
 	Now() time.Time
-	// AfterFunc calls f in a goroutine of its own after d, unless stop is called first.
+	// AfterFunc calls f in a goroutine of its own after d, unless stop is
+	// called first.
 	AfterFunc(d time.Duration, f func()) (stop func())
 }
 

@@ -8,7 +8,8 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// Event is something that happened to a script. Log, metrics and API listen; the actor itself logs nothing.
+// Event is something that happened to a script. Log, metrics and API listen;
+// the actor itself logs nothing.
 type Event interface{ event() }
 
 // StateChanged is published at every change of a script's state.
@@ -27,7 +28,8 @@ type StateChanged struct {
 	Reason    string    // why the last run ended, several lines
 }
 
-// ChildEnded is published when a run is over: its processes are reaped and what they left is removed.
+// ChildEnded is published when a run is over: its processes are reaped and what
+// they left is removed.
 type ChildEnded struct {
 	Time      time.Time
 	Script    string
@@ -39,7 +41,8 @@ type ChildEnded struct {
 	Leftovers []string // Exit's: what could not be removed
 }
 
-// ActorFailed is published when a script actor panicked for another reason than the end of its child: a bug.
+// ActorFailed is published when a script actor panicked for another reason than
+// the end of its child: a bug.
 type ActorFailed struct {
 	Time   time.Time
 	Script string
@@ -57,20 +60,23 @@ type ReadEnded struct {
 	Replies  int              // how many requests it answered
 }
 
-// ScriptReplaced is published when the script is another version of its file than before.
+// ScriptReplaced is published when the script is another version of its file
+// than before.
 type ScriptReplaced struct {
 	Time   time.Time
 	Script string
 }
 
-// ScriptRefused is published when the script is a version of its file that must not be started.
+// ScriptRefused is published when the script is a version of its file that must
+// not be started.
 type ScriptRefused struct {
 	Time   time.Time
 	Script string
 	Reason string
 }
 
-// VersionRefused is published when a new version of the file does not take over, since stap or the exporter refuses it. The old one runs on.
+// VersionRefused is published when a new version of the file does not take
+// over, since stap or the exporter refuses it. The old one runs on.
 type VersionRefused struct {
 	Time   time.Time
 	Script string
@@ -101,7 +107,8 @@ func countReads(reads *script.Reads, next func(Event)) func(Event) {
 // lateRead is what the status says of a read that is not done in time.
 var lateRead = "not done in time"
 
-// noteLate says in the status that the read under way had its time: it may go on for as long as its script hangs.
+// noteLate says in the status that the read under way had its time: it may go
+// on for as long as its script hangs.
 func (a *scriptActor) noteLate() {
 	if r := a.her.read; r != nil && r.expired {
 		a.her.counted.Problem.Store(&lateRead)

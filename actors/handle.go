@@ -10,7 +10,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Handle is what the outside holds of a script actor. Its methods may be called from any goroutine.
+// Handle is what the outside holds of a script actor. Its methods may be called
+// from any goroutine.
 type Handle struct {
 	root     *actor.RootContext
 	actorPID *actor.PID
@@ -31,7 +32,8 @@ func (h *Handle) Status() *script.Status { return h.board.Load() }
 // Tell sends a message that has no reply, or one that names its own.
 func (h *Handle) Tell(message any) { h.root.Send(h.actorPID, message) }
 
-// Remove ends the script since its file is gone. From now on it is unknown to everybody who asks, and the actor stops when nothing is left of its child.
+// Remove ends the script since its file is gone. From now on it is unknown to
+// everybody who asks, and the actor stops when nothing is left of its child.
 func (h *Handle) Remove() {
 	h.gone.Store(true)
 	h.Tell(Shutdown{Removed: true})
@@ -40,7 +42,8 @@ func (h *Handle) Remove() {
 // Ended is closed when nothing is left of the child, after Shutdown or Remove.
 func (h *Handle) Ended() <-chan struct{} { return h.ending.done }
 
-// Leftovers names what could not be removed. It may be called once Ended is closed.
+// Leftovers names what could not be removed. It may be called once Ended is
+// closed.
 func (h *Handle) Leftovers() []string { return h.ending.left }
 
 // ActorPID returns the actor's address.
@@ -51,7 +54,8 @@ type reply struct {
 	answer script.Answer
 }
 
-// repliesAtMost is what can be in a request's channel at a time: its answer, a call to look, and a late one of each from an earlier use.
+// repliesAtMost is what can be in a request's channel at a time: its answer, a
+// call to look, and a late one of each from an earlier use.
 const repliesAtMost = 4
 
 var requests = sync.Pool{New: func() any {
@@ -61,13 +65,15 @@ var requests = sync.Pool{New: func() any {
 	return m
 }}
 
-// How soon a waiting request's client is looked at for the first time, and how often after that: most requests are answered long before.
+// How soon a waiting request's client is looked at for the first time, and how
+// often after that: most requests are answered long before.
 const (
 	firstLook = 250 * time.Millisecond
 	nextLook  = time.Second
 )
 
-// Ask sends a ReadMetrics and waits for its answer, at the longest until the query's deadline or until its client has left. It does not allocate.
+// Ask sends a ReadMetrics and waits for its answer, at the longest until the
+// query's deadline or until its client has left. It does not allocate.
 func (h *Handle) Ask(q script.Query) script.Answer {
 	m := requests.Get().(*ReadMetrics)
 	for len(m.reply) > 0 {
@@ -79,7 +85,8 @@ func (h *Handle) Ask(q script.Query) script.Answer {
 	m.timer.Reset(lookAfter(q, firstLook))
 	h.root.Send(h.actorPID, m)
 	if h.gone.Load() {
-		// The actor may have stopped before it saw m. Who finds gone unset is in its mailbox before Remove's message, and is answered.
+		// The actor may have stopped before it saw m. Who finds gone unset is
+		// in its mailbox before Remove's message, and is answered.
 		m.timer.Stop()
 		return script.Answer{Err: script.ErrUnknown}
 	}
@@ -95,7 +102,8 @@ func (h *Handle) Ask(q script.Query) script.Answer {
 				m.timer.Reset(lookAfter(q, nextLook))
 				continue
 			}
-			// The actor still holds the message: it must not go back to the pool.
+			// The actor still holds the message: it must not go back to the
+			// pool.
 			h.Tell(AskerLeft{m, number})
 			if late {
 				return h.late()
@@ -105,7 +113,9 @@ func (h *Handle) Ask(q script.Query) script.Answer {
 	}
 }
 
-// wake is called by the timer: the asker is to look whether to wait any longer. It comes by the channel of the answer, with the number 0, since to wait for two channels costs a fifth of a request.
+// wake is called by the timer: the asker is to look whether to wait any longer.
+// It comes by the channel of the answer, with the number 0, since to wait for
+// two channels costs a fifth of a request.
 func (m *ReadMetrics) wake() {
 	select {
 	case m.reply <- reply{}:
@@ -138,7 +148,8 @@ func (h *Handle) late() script.Answer {
 	return a
 }
 
-// respond answers the request. It never blocks; a second answer to the same request is thrown away.
+// respond answers the request. It never blocks; a second answer to the same
+// request is thrown away.
 func (m *ReadMetrics) respond(number uint64, a script.Answer) {
 	select {
 	case m.reply <- reply{number, a}:

@@ -7,18 +7,24 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// heritage is what a script actor leaves to its next incarnation. It belongs to the incarnation that lives; protoactor makes the next one in the same mailbox, after the last message of the one before, so it needs no lock.
-// It comes to the reborn actor through the producer: a message would queue behind the requests that are already there.
+// heritage is what a script actor leaves to its next incarnation. It belongs to
+// the incarnation that lives; protoactor makes the next one in the same
+// mailbox, after the last message of the one before, so it needs no lock.
+// It comes to the reborn actor through the producer: a message would queue
+// behind the requests that are already there.
 type heritage struct {
 	script  script.Script
-	version string                         // of script
-	board   *atomic.Pointer[script.Status] // the published status; read by anybody, written by the actor
+	version string // of script
+	// the published status; read by anybody, written by the actor
+	board *atomic.Pointer[script.Status]
 
 	requests *script.Requests
 	counted  *script.Reads
 	listen   func(Event) // gets the script's events
 
-	run       uint64        // number of the latest run: never starts again at 1, or an old report would match a new run
+	// number of the latest run: never starts again at 1, or an old report would
+	// match a new run
+	run       uint64
 	process   Process       // the latest run while it is not reaped, else nil
 	startedAt time.Time     // of the latest run
 	readyAt   time.Time     // of the latest run that became ready

@@ -2,7 +2,8 @@ package actors
 
 import "stap-exporter/internal/script"
 
-// barred says why nothing may start the script: it is refused, or an operator stopped it. nil: it may start.
+// barred says why nothing may start the script: it is refused, or an operator
+// stopped it. nil: it may start.
 func (a *scriptActor) barred() error {
 	switch {
 	case a.state == script.Running || a.her.shutdown:
@@ -16,7 +17,8 @@ func (a *scriptActor) barred() error {
 	}
 }
 
-// startOver stops the run, if there is one, and starts the next. Who waits goes on waiting for that.
+// startOver stops the run, if there is one, and starts the next. Who waits goes
+// on waiting for that.
 func (a *scriptActor) startOver(cause Cause) {
 	switch a.state {
 	case script.Starting, script.Running:
@@ -49,7 +51,8 @@ func (a *scriptActor) restartNow() {
 	}
 }
 
-// release ends what keeps the script from starting, and tells whether it may start.
+// release ends what keeps the script from starting, and tells whether it may
+// start.
 func (a *scriptActor) release() bool {
 	a.her.held = false
 	a.forgive("operator")

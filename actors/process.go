@@ -22,9 +22,29 @@ func (s hostStarter) Start(sc script.Script, run uint64, report func(message any
 	return s.host.Start(sc, run, func(e stap.Event) {
 		switch e := e.(type) {
 		case stap.Progress:
-			report(ProcessProgressed{e.Run, e.OSPID, e.Activity, e.Place, e.Of, e.Compiling, e.Output})
+			report(ProcessProgressed{
+				Run:       e.Run,
+				OSPID:     e.OSPID,
+				Activity:  e.Activity,
+				Place:     e.Place,
+				Of:        e.Of,
+				Compiling: e.Compiling,
+				Output:    e.Output,
+			})
 		case stap.Ready:
-			report(ProcessReady{e.Run, e.OSPID, e.Compiled, &fileSource{name: sc.Name, file: e.File, alive: e.Alive, directives: metadata(sc)}, e.Queued, e.Output})
+			report(ProcessReady{
+				Run:      e.Run,
+				OSPID:    e.OSPID,
+				Compiled: e.Compiled,
+				Source: &fileSource{
+					name:       sc.Name,
+					file:       e.File,
+					alive:      e.Alive,
+					directives: metadata(sc),
+				},
+				Queued: e.Queued,
+				Output: e.Output,
+			})
 		case stap.Exited:
 			report(ProcessExited{e.Run, e.Exit})
 		}
@@ -44,7 +64,8 @@ func (s hostStarter) Try(sc script.Script, trial uint64, report func(message any
 	return run
 }
 
-// metadata is what the script's header says of its metrics. What is wrong with it "check" has named; the rest is used.
+// metadata is what the script's header says of its metrics. What is wrong with
+// it "check" has named; the rest is used.
 func metadata(sc script.Script) *exposition.Directives {
 	list := make([]exposition.Metadata, 0, len(sc.Directives.Metrics))
 	for _, m := range sc.Directives.Metrics {
@@ -55,13 +76,17 @@ func metadata(sc script.Script) *exposition.Directives {
 	return d
 }
 
-// tornPause is how long a text without a newline at its end waits for the news that its script was dying: SystemTap ends a script after an error in its probe, with what the probe had written until then.
+// tornPause is how long a text without a newline at its end waits for the news
+// that its script was dying: SystemTap ends a script after an error in its
+// probe, with what the probe had written until then.
 const tornPause = 100 * time.Millisecond
 
-// errDied tells that the script ended while it was read. The actor hears of that from the process, with the reason, and answers with it.
+// errDied tells that the script ended while it was read. The actor hears of
+// that from the process, with the reason, and answers with it.
 var errDied = errors.New("script ended while it was read")
 
-// fileSource is the file of one run. Its reads come one after the other, so it needs no lock.
+// fileSource is the file of one run. Its reads come one after the other, so it
+// needs no lock.
 type fileSource struct {
 	name       string
 	file       procfs.File
@@ -74,8 +99,11 @@ type fileSource struct {
 	ended bool
 }
 
-// Read reads the file and checks its text. After a FIFO was left in the middle its writer may hold the text of a probe that ran before: that text goes to the next reader, here to nobody.
-// A text that stays empty gives a page that says so: an empty reply would make Prometheus forget every series of the script.
+// Read reads the file and checks its text. After a FIFO was left in the middle
+// its writer may hold the text of a probe that ran before: that text goes to
+// the next reader, here to nobody.
+// A text that stays empty gives a page that says so: an empty reply would make
+// Prometheus forget every series of the script.
 func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposition.Page, error) {
 	if f.cut && f.file.FIFO {
 		if _, err := f.file.Read(ctx, enough); err != nil && !errors.Is(err, procfs.ErrEmpty) {
@@ -83,7 +111,8 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 		}
 	}
 	text, err := f.file.Read(ctx, enough)
-	f.file.WasEmpty = errors.Is(err, procfs.ErrEmpty) && ctx.Err() == nil && !isClosed(enough) // and it was not cut off
+	// and it was not cut off
+	f.file.WasEmpty = errors.Is(err, procfs.ErrEmpty) && ctx.Err() == nil && !isClosed(enough)
 	f.cut = err != nil && (ctx.Err() != nil || !errors.Is(err, procfs.ErrEmpty))
 	switch {
 	case ctx.Err() != nil || f.cut:
@@ -93,10 +122,12 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 	}
 	ended := f.file.FIFO && !f.alive()
 	if ended {
-		// A FIFO ends in the same way when its writer is killed in the middle of the text.
+		// A FIFO ends in the same way when its writer is killed in the middle
+		// of the text.
 		return nil, errDied
 	}
-	if text[len(text)-1] != '\n' && len(text) < exposition.MaxText { // past that the gate knows that it was cut
+	if text[len(text)-1] != '\n' && len(text) < exposition.MaxText {
+		// past that the gate knows that it was cut
 		select {
 		case <-time.After(tornPause):
 		case <-ctx.Done():
@@ -115,7 +146,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// check makes the page of a text. A quiet script gives the same text again and again: then it is the same page, with what was made of it.
+// check makes the page of a text. A quiet script gives the same text again and
+// again: then it is the same page, with what was made of it.
 func (f *fileSource) check(text []byte, ended bool) *exposition.Page {
 	if f.page != nil && f.ended == ended && bytes.Equal(f.text, text) {
 		return f.page
@@ -131,7 +163,9 @@ func (f *fileSource) check(text []byte, ended bool) *exposition.Page {
 // Patient is true for a FIFO whose writer would die of SIGPIPE.
 func (f *fileSource) Patient() bool { return !f.file.Abandonable }
 
-// Pace leaves a kernel module three quarters of the time without its prometheus probe: SystemTap ends a script whose probes take half of a processor, and skips other probes while the text is made. bpf has no such limit.
+// Pace leaves a kernel module three quarters of the time without its prometheus
+// probe: SystemTap ends a script whose probes take half of a processor, and
+// skips other probes while the text is made. bpf has no such limit.
 func (f *fileSource) Pace() int {
 	if f.file.FIFO {
 		return 0

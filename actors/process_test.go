@@ -13,7 +13,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// A text that has not changed is not checked again; any change of it, or the script's end, makes another page.
+// A text that has not changed is not checked again; any change of it, or the
+// script's end, makes another page.
 func TestSameTextSamePage(t *testing.T) {
 	f := &fileSource{name: "s.stp"}
 	first := f.check([]byte("x 1\ny 2"), false)
@@ -41,7 +42,11 @@ func TestSameTextSamePage(t *testing.T) {
 
 // The source tells its file whether the read before was empty.
 func TestEmptyReads(t *testing.T) {
-	f := &fileSource{name: "s.stp", alive: func() bool { return true }, file: procfs.File{Path: filepath.Join(t.TempDir(), "f"), Abandonable: true}}
+	f := &fileSource{
+		name:  "s.stp",
+		alive: func() bool { return true },
+		file:  procfs.File{Path: filepath.Join(t.TempDir(), "f"), Abandonable: true},
+	}
 	cutOff, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := os.WriteFile(f.file.Path, nil, 0o600); err != nil {

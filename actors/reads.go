@@ -13,7 +13,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// patientStop is how long a stop waits for a read that its script would not survive being left; see Source.Patient.
+// patientStop is how long a stop waits for a read that its script would not
+// survive being left; see Source.Patient.
 const patientStop = 500 * time.Millisecond
 
 // Bounds of the pause after a read, see rest.
@@ -47,7 +48,8 @@ func (w *waiters) drop(one waiter) {
 	}
 }
 
-// dropExpired forgets those whose asker is gone: it was answered by its own deadline.
+// dropExpired forgets those whose asker is gone: it was answered by its own
+// deadline.
 func (w *waiters) dropExpired(now time.Time) {
 	kept := w.list[:0]
 	for _, each := range w.list {
@@ -79,7 +81,8 @@ func (w *waiters) moveTo(other *waiters) {
 	w.empty()
 }
 
-// read is one read of the script's file, from before its open to after its close.
+// read is one read of the script's file, from before its open to after its
+// close.
 type read struct {
 	number  uint64
 	run     uint64
@@ -92,7 +95,8 @@ type read struct {
 	expired bool          // its time was up: what it brings is thrown away
 }
 
-// readNext begins a read for those who wait for one. One at a time: the one under way was opened before they came, so they wait for its end.
+// readNext begins a read for those who wait for one. One at a time: the one
+// under way was opened before they came, so they wait for its end.
 func (a *scriptActor) readNext() {
 	waiting := len(a.next.list)
 	if a.her.read != nil || a.source == nil || waiting == 0 || a.resting && waiting < a.her.quorum {
@@ -108,7 +112,15 @@ func (a *scriptActor) readNext() {
 	a.current, a.next = a.next, a.current
 	a.her.reads++
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &read{number: a.her.reads, run: a.her.run, begun: a.cfg.Clock.Now(), source: a.source, cancel: cancel, enough: make(chan struct{}), done: make(chan struct{})}
+	r := &read{
+		number: a.her.reads,
+		run:    a.her.run,
+		begun:  a.cfg.Clock.Now(),
+		source: a.source,
+		cancel: cancel,
+		enough: make(chan struct{}),
+		done:   make(chan struct{}),
+	}
 	a.armRead(r)
 	a.her.read = r
 	tell, forms := a.tell, a.current.forms
@@ -119,7 +131,12 @@ func (a *scriptActor) readNext() {
 	})
 }
 
-// rest says when the next read may begin. That of a module keeps the source's Pace. After another one that costs something the next waits for those who are on their way, at most as long as the read took: three in four of those who were answered by it or came meanwhile. Clients that ask again and again then share reads, instead of taking turns in two groups that keep the script at work all the time; who is always alone never waits.
+// rest says when the next read may begin. That of a module keeps the source's
+// Pace. After another one that costs something the next waits for those who are
+// on their way, at most as long as the read took: three in four of those who
+// were answered by it or came meanwhile. Clients that ask again and again then
+// share reads, instead of taking turns in two groups that keep the script at
+// work all the time; who is always alone never waits.
 func (a *scriptActor) rest(r *read, now time.Time) {
 	took := now.Sub(r.begun)
 	if pace := r.source.Pace(); pace > 0 {
@@ -140,7 +157,10 @@ func (a *scriptActor) readDue(m ReadDue) {
 	a.readNext()
 }
 
-// readSource reads, and makes the forms that are wanted: it takes as long as the next requests wait, so that more of them share the next read where forms are costly. It turns a panic of the source into an error: in a goroutine of its own it would end the process.
+// readSource reads, and makes the forms that are wanted: it takes as long as
+// the next requests wait, so that more of them share the next read where forms
+// are costly. It turns a panic of the source into an error: in a goroutine of
+// its own it would end the process.
 func readSource(ctx context.Context, r *read, forms exposition.Forms) (page *exposition.Page, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -176,14 +196,21 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	r.cancel()
 	now := a.cfg.Clock.Now()
 	a.rest(r, now)
-	ended := ReadEnded{Script: a.her.script.Name, Duration: now.Sub(r.begun), Page: m.Page, Err: m.Err, Expired: r.expired}
+	ended := ReadEnded{
+		Script:   a.her.script.Name,
+		Duration: now.Sub(r.begun),
+		Page:     m.Page,
+		Err:      m.Err,
+		Expired:  r.expired,
+	}
 	if !r.expired {
 		ended.Replies = len(a.current.list)
 	}
 	a.her.listen(ended)
 	switch {
 	case r.expired || r.run != a.her.run || a.state != script.Running:
-		// Those who waited for it were answered; what it brought may be older than those who wait now.
+		// Those who waited for it were answered; what it brought may be older
+		// than those who wait now.
 	case errors.Is(m.Err, errDied):
 		a.current.moveTo(&a.next) // the process tells why in a moment
 	case m.Err == nil && m.Page.Ruined():
@@ -210,7 +237,9 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 // ruined says why a text of which nothing is left gives no metrics.
 func ruined(page *exposition.Page) error { return fmt.Errorf("%w: %s", script.ErrRuined, page.First) }
 
-// readExpired answers those who wait for a read that takes too long. The read itself goes on where its script would die of being left; those who come meanwhile wait for no longer than a read may take, either.
+// readExpired answers those who wait for a read that takes too long. The read
+// itself goes on where its script would die of being left; those who come
+// meanwhile wait for no longer than a read may take, either.
 func (a *scriptActor) readExpired(m ReadExpired) {
 	r := a.her.read
 	if r == nil || r.number != m.Read {
@@ -230,7 +259,9 @@ func (a *scriptActor) readExpired(m ReadExpired) {
 	}
 }
 
-// endRead ends the read under way, if any, and returns what tells that its file is closed. A living script that would die of it gets a moment to come to the end of its text.
+// endRead ends the read under way, if any, and returns what tells that its file
+// is closed. A living script that would die of it gets a moment to come to the
+// end of its text.
 func (a *scriptActor) endRead() (closed <-chan struct{}) {
 	r := a.her.read
 	if r == nil {

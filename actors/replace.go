@@ -21,7 +21,8 @@ func (v *newVersion) String() string {
 	}
 }
 
-// replaceScript takes a new version, or the old one written again: that ends a back-off, too. An operator's stop it ends only when something in it is new.
+// replaceScript takes a new version, or the old one written again: that ends a
+// back-off, too. An operator's stop it ends only when something in it is new.
 func (a *scriptActor) replaceScript(m ReplaceScript) {
 	if a.her.shutdown {
 		return
@@ -70,7 +71,8 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 	}
 }
 
-// replaceRunning goes on with the old version for as long as the new one is not known to be good.
+// replaceRunning goes on with the old version for as long as the new one is not
+// known to be good.
 func (a *scriptActor) replaceRunning(m ReplaceScript, same bool) {
 	switch {
 	case same:
@@ -85,7 +87,8 @@ func (a *scriptActor) replaceRunning(m ReplaceScript, same bool) {
 	}
 }
 
-// tryPending begins a trial, once the one before is over. What cannot be tried takes over at once.
+// tryPending begins a trial, once the one before is over. What cannot be tried
+// takes over at once.
 func (a *scriptActor) tryPending() {
 	if a.her.trial != nil {
 		return

@@ -38,7 +38,16 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	a.disarm()
 	reason := m.Exit.Reason()
 	a.her.history = a.her.history.With(endOf(m, now, lasted, reason))
-	a.her.listen(ChildEnded{now, a.her.script.Name, m.Run, m.Exit.Stopped, lasted, m.Exit, reason, m.Exit.Leftovers})
+	a.her.listen(ChildEnded{
+		Time:      now,
+		Script:    a.her.script.Name,
+		Run:       m.Run,
+		Asked:     m.Exit.Stopped,
+		Lasted:    lasted,
+		Exit:      m.Exit,
+		Reason:    reason,
+		Leftovers: m.Exit.Leftovers,
+	})
 
 	if a.health() >= healthAfter {
 		a.forgive("healthy")
@@ -72,7 +81,8 @@ func (a *scriptActor) processExited(m ProcessExited) {
 // clean tells that a child ended as a script does that has nothing more to do.
 func clean(e stap.Exit) bool { return e.Code == 0 && e.Signal == 0 && e.Err == nil }
 
-// startAgain starts an idle script for those who were waiting when it ended, if any.
+// startAgain starts an idle script for those who were waiting when it ended, if
+// any.
 func (a *scriptActor) startAgain() {
 	if err := a.barred(); err != nil {
 		a.answerAll(err)
@@ -84,7 +94,8 @@ func (a *scriptActor) startAgain() {
 	}
 }
 
-// waitForRun lets all who wait, wait for the next run, but for those who do not want to.
+// waitForRun lets all who wait, wait for the next run, but for those who do not
+// want to.
 func (a *scriptActor) waitForRun() {
 	a.current.moveTo(&a.warming)
 	a.next.moveTo(&a.warming)
@@ -125,7 +136,15 @@ func (a *scriptActor) holdOff() {
 	a.her.heldFor = a.her.backoff.next()
 	a.her.retryAt = a.cfg.Clock.Now().Add(a.her.heldFor)
 	if a.her.backoff.failures == crashLoopAfter {
-		a.her.listen(CrashLoopChanged{Time: a.cfg.Clock.Now(), Script: a.her.script.Name, Looping: true, QuickEnds: crashLoopAfter, Cause: "quick ends", HoldOff: a.her.heldFor, Reason: a.her.reason})
+		a.her.listen(CrashLoopChanged{
+			Time:      a.cfg.Clock.Now(),
+			Script:    a.her.script.Name,
+			Looping:   true,
+			QuickEnds: crashLoopAfter,
+			Cause:     "quick ends",
+			HoldOff:   a.her.heldFor,
+			Reason:    a.her.reason,
+		})
 	}
 }
 
@@ -134,7 +153,12 @@ func (a *scriptActor) forgive(cause string) {
 	b := a.her.backoff
 	a.her.backoff, a.her.retryAt = backoff{}, time.Time{}
 	if b.looping() {
-		a.her.listen(CrashLoopChanged{Time: a.cfg.Clock.Now(), Script: a.her.script.Name, QuickEnds: b.failures, Cause: cause})
+		a.her.listen(CrashLoopChanged{
+			Time:      a.cfg.Clock.Now(),
+			Script:    a.her.script.Name,
+			QuickEnds: b.failures,
+			Cause:     cause,
+		})
 	}
 }
 
@@ -166,7 +190,16 @@ func (a *scriptActor) health() time.Duration {
 // endOf is a run's end for the history.
 func endOf(m ProcessExited, now time.Time, lasted time.Duration, reason string) script.End {
 	e := m.Exit
-	end := script.End{Time: now, Run: m.Run, Cause: e.EndCause(), Code: e.Code, Lasted: lasted, Ready: e.Ready, Output: e.Tail, Reason: reason}
+	end := script.End{
+		Time:   now,
+		Run:    m.Run,
+		Cause:  e.EndCause(),
+		Code:   e.Code,
+		Lasted: lasted,
+		Ready:  e.Ready,
+		Output: e.Tail,
+		Reason: reason,
+	}
 	if e.Signal != 0 {
 		end.Signal = unix.SignalName(e.Signal)
 	}

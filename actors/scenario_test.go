@@ -21,8 +21,10 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// TestScenarios plays the files in testdata: each is a life of one script, told in commands with what follows from each.
-// Process, clock and supervisor are stand-ins that the file moves; "go test ./actors -run Scenarios -rewrite" writes what follows anew.
+// TestScenarios plays the files in testdata: each is a life of one script, told
+// in commands with what follows from each.
+// Process, clock and supervisor are stand-ins that the file moves; "go test
+// ./actors -run Scenarios -rewrite" writes what follows anew.
 func TestScenarios(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		var w *world
@@ -80,7 +82,8 @@ func (s fakeSource) Pace() int { return s.pace }
 
 func (w *world) printf(format string, args ...any) { fmt.Fprintf(&w.out, format+"\n", args...) }
 
-// strike is the bug that the scenario asked for: a panic in the middle of a message.
+// strike is the bug that the scenario asked for: a panic in the middle of a
+// message.
 func (w *world) strike() {
 	if w.bug {
 		w.bug = false
@@ -135,7 +138,8 @@ func (w *world) listen(e Event) {
 	case StateChanged:
 		line := fmt.Sprintf("%s -> %s (%s)", e.From, e.To, e.Cause)
 		if e.To == script.BackingOff {
-			line += fmt.Sprintf(" for at least %d s", 1<<int(math.Log2(e.RetryAt.Sub(e.Time).Seconds()))) // without the jitter
+			// without the jitter
+			line += fmt.Sprintf(" for at least %d s", 1<<int(math.Log2(e.RetryAt.Sub(e.Time).Seconds())))
 		}
 		w.printf("%s", line)
 	case ChildEnded:
@@ -161,7 +165,8 @@ func (w *world) spawn() {
 	w.deliver(&actor.Started{})
 }
 
-// deliver gives the actor a message as its mailbox does, and does the supervisor's part when it fails.
+// deliver gives the actor a message as its mailbox does, and does the
+// supervisor's part when it fails.
 func (w *world) deliver(m any) {
 	failed := func() (failed bool) {
 		defer func() {
@@ -280,7 +285,13 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.deliver(ProcessProgressed{Run: run(), OSPID: 7, Activity: strings.TrimSpace(d.Input)})
 		w.printf("activity: %q", w.her.board.Load().Activity)
 	case "ready":
-		w.deliver(ProcessReady{Run: run(), OSPID: 7, Source: fakeSource{w: w, patient: d.HasArg("patient"), pace: int(number(t, d, "pace", 0))}})
+		w.deliver(
+			ProcessReady{
+				Run:    run(),
+				OSPID:  7,
+				Source: fakeSource{w: w, patient: d.HasArg("patient"), pace: int(number(t, d, "pace", 0))},
+			},
+		)
 	case "exit":
 		exit := stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageRun, Stopped: d.HasArg("asked")}
 		if d.HasArg("left") {
@@ -288,7 +299,10 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		}
 		w.deliver(ProcessExited{Run: run(), Exit: exit})
 	case "read":
-		m := ReadFinished{Read: number(t, d, "number", w.her.reads), Page: exposition.Check([]byte(arg(t, d, "body", "")+" 1\n"), exposition.Options{})}
+		m := ReadFinished{
+			Read: number(t, d, "number", w.her.reads),
+			Page: exposition.Check([]byte(arg(t, d, "body", "")+" 1\n"), exposition.Options{}),
+		}
 		if d.HasArg("err") {
 			m = ReadFinished{Read: m.Read, Err: errors.New(arg(t, d, "err", ""))}
 			if arg(t, d, "err", "") == "ENOENT" {
@@ -311,18 +325,37 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		}
 		w.deliver(ReplaceScript{Script: s, Version: version})
 	case "trial":
-		w.deliver(TrialEnded{Trial: number(t, d, "number", w.her.trials), Exit: stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile}})
+		w.deliver(
+			TrialEnded{
+				Trial: number(t, d, "number", w.her.trials),
+				Exit:  stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile},
+			},
+		)
 	case "status":
 		s := w.her.board.Load()
 		w.printf("%s held=%v new version=%q reason=%q", s.State, s.Held, s.NewVersion, s.Reason)
 	case "history":
 		s := w.her.board.Load()
-		w.printf("%s crash loop=%v quick ends=%d held off=%v", s.State, s.CrashLoop, s.QuickEnds, s.HoldOff.Truncate(time.Minute)) // without the jitter
+		// without the jitter
+		w.printf(
+			"%s crash loop=%v quick ends=%d held off=%v",
+			s.State,
+			s.CrashLoop,
+			s.QuickEnds,
+			s.HoldOff.Truncate(time.Minute),
+		)
 		for c := range script.EndCauses {
 			w.printf("%s %d", c, s.History.Counts[c])
 		}
 		for _, e := range s.History.Last {
-			w.printf("run %d at %d s lasted %v: %s, code %d", e.Run, e.Time.Unix()-1_000_000, e.Lasted.Truncate(time.Minute), e.Cause, e.Code)
+			w.printf(
+				"run %d at %d s lasted %v: %s, code %d",
+				e.Run,
+				e.Time.Unix()-1_000_000,
+				e.Lasted.Truncate(time.Minute),
+				e.Cause,
+				e.Code,
+			)
 		}
 	case "start":
 		w.deliver(StartNow{})

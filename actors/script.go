@@ -13,36 +13,77 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Config is what all script actors of a server have in common. Nothing in it changes after the first Spawn.
+// Config is what all script actors of a server have in common. Nothing in it
+// changes after the first Spawn.
 type Config struct {
-	Starter     Starter
-	Keepalive   time.Duration                                                                           // stop an on-demand script that nobody asked for this long; 0: never
-	ReadTimeout time.Duration                                                                           // of one read
-	MaxWaiting  int                                                                                     // how many requests may wait for one script, at least 1
-	Listener    func(script.Script) func(Event)                                                         // makes what gets a script's events, in its actor's goroutine: it must not block
-	Decorate    func(script.Script) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer) // what measures a script's actor
-	Clock       Clock
-	Go          func(func()) // runs a batch of messages, or a read, in a goroutine that does nothing else meanwhile
+	Starter Starter
+	// stop an on-demand script that nobody asked for this long; 0: never
+	Keepalive time.Duration
+	// of one read
+	ReadTimeout time.Duration
+	// how many requests may wait for one script, at least 1
+	MaxWaiting int
+	// makes what gets a script's events, in its actor's goroutine: it must not
+	// block
+	Listener func(script.Script) func(Event)
+	// what measures a script's actor
+	Decorate func(script.Script) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer)
+	Clock    Clock
+	// runs a batch of messages, or a read, in a goroutine that does nothing
+	// else meanwhile
+	Go func(func())
 }
 
-// Spawn starts the actor of s as a child of parent. Call it in the parent's goroutine, and not before Ended of an earlier actor of the same script: they share the module.
-// version is that of s, see ReplaceScript; generation is another for each call, so that what is on its way to an earlier actor never reaches this one.
-func Spawn(parent actor.SpawnerContext, cfg *Config, s script.Script, version string, generation uint64) (*Handle, error) {
+// Spawn starts the actor of s as a child of parent. Call it in the parent's
+// goroutine, and not before Ended of an earlier actor of the same script: they
+// share the module.
+// version is that of s, see ReplaceScript; generation is another for each call,
+// so that what is on its way to an earlier actor never reaches this one.
+func Spawn(
+	parent actor.SpawnerContext,
+	cfg *Config,
+	s script.Script,
+	version string,
+	generation uint64,
+) (*Handle, error) {
 	root := parent.ActorSystem().Root
 	board := new(atomic.Pointer[script.Status])
 	requests, reads := new(script.Requests), new(script.Reads)
-	board.Store(&script.Status{Script: s, State: script.Idle, Since: cfg.Clock.Now(), Requests: requests, Reads: reads})
-	her := &heritage{script: s, version: version, ending: &ending{done: make(chan struct{})}, board: board, requests: requests, counted: reads, listen: countReads(reads, cfg.Listener(s))}
+	board.Store(&script.Status{
+		Script:   s,
+		State:    script.Idle,
+		Since:    cfg.Clock.Now(),
+		Requests: requests,
+		Reads:    reads,
+	})
+	her := &heritage{
+		script:   s,
+		version:  version,
+		ending:   &ending{done: make(chan struct{})},
+		board:    board,
+		requests: requests,
+		counted:  reads,
+		listen:   countReads(reads, cfg.Listener(s)),
+	}
 	if s.Refused != nil {
 		her.reason = s.Refused.Error()
 	}
 	wrap, mailbox := cfg.Decorate(s)
-	props := actor.PropsFromProducer(func() actor.Actor { return wrap(newScriptActor(cfg, her)) }, actor.WithMailbox(mailbox), actor.WithDispatcher(dispatcher(cfg.Go)))
+	props := actor.PropsFromProducer(
+		func() actor.Actor { return wrap(newScriptActor(cfg, her)) },
+		actor.WithMailbox(mailbox),
+		actor.WithDispatcher(dispatcher(cfg.Go)),
+	)
 	actorPID, err := parent.SpawnNamed(props, s.Module+"."+strconv.FormatUint(generation, 10))
 	if err != nil {
 		return nil, fmt.Errorf("spawn actor of %q: %w", s.Name, err)
 	}
-	return &Handle{root: root, actorPID: actorPID, board: board, ending: her.ending}, nil
+	return &Handle{
+		root:     root,
+		actorPID: actorPID,
+		board:    board,
+		ending:   her.ending,
+	}, nil
 }
 
 // dispatcher runs a mailbox's messages.
@@ -51,7 +92,8 @@ type dispatcher func(func())
 // Schedule is called when there are messages in an idle mailbox.
 func (d dispatcher) Schedule(f func()) { d(f) }
 
-// Throughput is how many messages are handled before others get the processor: protoactor's own default.
+// Throughput is how many messages are handled before others get the processor:
+// protoactor's own default.
 func (d dispatcher) Throughput() int { return 300 }
 
 // scriptActor is one incarnation. What outlives it is in her.
@@ -79,7 +121,9 @@ type scriptActor struct {
 
 	resting     bool // the next read waits for a ReadDue, or for her.quorum
 	lastRequest time.Time
-	wanted      Cause // why another run follows the one that is being stopped; empty: none does unless it is an autostart script
+	// why another run follows the one that is being stopped; empty: none does
+	// unless it is an autostart script
+	wanted Cause
 
 	timer     uint64 // the timer that counts, see heritage.timers
 	stopTimer func()
@@ -90,12 +134,14 @@ func newScriptActor(cfg *Config, her *heritage) *scriptActor {
 	return &scriptActor{cfg: cfg, her: her}
 }
 
-// childEnded is what an autostart script's actor fails with, so that the supervisor restarts it.
+// childEnded is what an autostart script's actor fails with, so that the
+// supervisor restarts it.
 type childEnded struct{ Reason string }
 
 func (e childEnded) String() string { return "child ended: " + e.Reason }
 
-// ChildEndedFailure tells whether an actor failed since its child ended, as it should, and not for a bug.
+// ChildEndedFailure tells whether an actor failed since its child ended, as it
+// should, and not for a bug.
 func ChildEndedFailure(reason any) bool {
 	_, ok := reason.(childEnded)
 	return ok
@@ -126,11 +172,17 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 	}
 }
 
-// guarded runs f, which a panic must not leave: it would restart an actor that is being stopped, or leave its parent waiting.
+// guarded runs f, which a panic must not leave: it would restart an actor that
+// is being stopped, or leave its parent waiting.
 func (a *scriptActor) guarded(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.her.listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
+			a.her.listen(ActorFailed{
+				Time:   a.cfg.Clock.Now(),
+				Script: a.her.script.Name,
+				Reason: fmt.Sprint(p),
+				Stack:  string(debug.Stack()),
+			})
 		}
 	}()
 	f()
@@ -186,13 +238,19 @@ func (a *scriptActor) handle(message any) {
 	}
 }
 
-// reportBug publishes a panic with its stack, which is gone by the time the supervisor hears of it, and lets it go on.
+// reportBug publishes a panic with its stack, which is gone by the time the
+// supervisor hears of it, and lets it go on.
 func (a *scriptActor) reportBug() {
 	if a.failing {
 		return
 	}
 	if p := recover(); p != nil {
-		a.her.listen(ActorFailed{a.cfg.Clock.Now(), a.her.script.Name, fmt.Sprint(p), string(debug.Stack())})
+		a.her.listen(ActorFailed{
+			Time:   a.cfg.Clock.Now(),
+			Script: a.her.script.Name,
+			Reason: fmt.Sprint(p),
+			Stack:  string(debug.Stack()),
+		})
 		panic(p)
 	}
 }
@@ -203,7 +261,8 @@ func (a *scriptActor) begin() {
 		a.takePending()
 	}
 	switch now := a.cfg.Clock.Now(); {
-	case a.her.process != nil, a.her.shutdown && a.her.trial != nil: // the incarnation before had a bug
+	case a.her.process != nil, a.her.shutdown && a.her.trial != nil:
+		// the incarnation before had a bug
 		a.becomeStopping(CauseRestarted)
 	case a.her.shutdown:
 		a.becomeStopped()
@@ -217,7 +276,8 @@ func (a *scriptActor) begin() {
 	}
 }
 
-// end is the last thing an incarnation does before the next one: it answers who waits and leaves no timer.
+// end is the last thing an incarnation does before the next one: it answers who
+// waits and leaves no timer.
 func (a *scriptActor) end() {
 	a.disarm()
 	if !a.failing {
@@ -228,7 +288,8 @@ func (a *scriptActor) end() {
 	a.answerAll(script.ErrInternal) // those of a child that ended have their answer
 }
 
-// readMetrics: the request is registered before anything is done for it, so that a panic in between still finds it.
+// readMetrics: the request is registered before anything is done for it, so
+// that a panic in between still finds it.
 func (a *scriptActor) readMetrics(m *ReadMetrics) {
 	if err := a.barred(); err != nil {
 		a.refuse(m, err)
@@ -307,7 +368,8 @@ func (a *scriptActor) refuse(m *ReadMetrics, err error) {
 	m.respond(m.number, script.Answer{Err: err, Status: a.her.board.Load()})
 }
 
-// answerImpatient answers m, the latest in warming, if it does not want to wait.
+// answerImpatient answers m, the latest in warming, if it does not want to
+// wait.
 func (a *scriptActor) answerImpatient(m *ReadMetrics) {
 	if m.Query.Wait {
 		return

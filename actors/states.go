@@ -8,7 +8,9 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// The states of a script and what each message does there; what is not listed is ignored, and so is every report of an earlier run, read or timer. A test holds this table against the code.
+// The states of a script and what each message does there; what is not listed
+// is ignored, and so is every report of an earlier run, read or timer. A test
+// holds this table against the code.
 //
 //	state        message            what it does                                                            becomes
 //	idle         ReadMetrics        starts a run; who wants to wait waits                                   starting
@@ -57,10 +59,17 @@ import (
 //	backing-off  Shutdown           the end; a trial under way is ended first                               stopped, stopping
 //	stopped      ReadMetrics        answered at once                                                        -
 //
-// When the child of an autostart script ends, the actor fails: it panics with a childEnded, the supervisor restarts it, and the reborn actor begins in backing-off.
-// Five quick ends in a row are a crash loop: a mark on the script, no state of its own, since what may happen next is what may happen in back-off, which is the longest from then on. The mark goes with the back-off: after long health, or a served run that keepalive ended, with a new version, or by an operator.
-// A script that is refused (see script.Script) is idle until shutdown and answers with why.
-// After a panic that is a bug, the reborn actor begins in stopping while there is a child, else in backing-off. KillChild reaches the child in any state.
+// When the child of an autostart script ends, the actor fails: it panics with a
+// childEnded, the supervisor restarts it, and the reborn actor begins in
+// backing-off.
+// Five quick ends in a row are a crash loop: a mark on the script, no state of
+// its own, since what may happen next is what may happen in back-off, which is
+// the longest from then on. The mark goes with the back-off: after long health,
+// or a served run that keepalive ended, with a new version, or by an operator.
+// A script that is refused (see script.Script) is idle until shutdown and
+// answers with why.
+// After a panic that is a bug, the reborn actor begins in stopping while there
+// is a child, else in backing-off. KillChild reaches the child in any state.
 var transitions = map[script.State][]script.State{
 	script.Idle:       {script.Starting, script.Stopping, script.Stopped},
 	script.Starting:   {script.Running, script.Stopping, script.BackingOff},
@@ -70,7 +79,8 @@ var transitions = map[script.State][]script.State{
 	script.Stopped:    {},
 }
 
-// become is the only place that assigns the state. cause says why, in a few fixed words.
+// become is the only place that assigns the state. cause says why, in a few
+// fixed words.
 func (a *scriptActor) become(to script.State, cause Cause) {
 	from := a.her.board.Load().State
 	if a.born && !slices.Contains(transitions[from], to) {
@@ -83,8 +93,16 @@ func (a *scriptActor) become(to script.State, cause Cause) {
 	}
 	a.publish()
 	e := StateChanged{
-		Time: a.since, Script: a.her.script.Name, Autostart: a.her.script.Autostart, From: from, To: to, Cause: cause,
-		Run: a.her.run, OSPID: a.osPID, RetryAt: a.retryAt(), Reason: a.her.reason,
+		Time:      a.since,
+		Script:    a.her.script.Name,
+		Autostart: a.her.script.Autostart,
+		From:      from,
+		To:        to,
+		Cause:     cause,
+		Run:       a.her.run,
+		OSPID:     a.osPID,
+		RetryAt:   a.retryAt(),
+		Reason:    a.her.reason,
 	}
 	if to == script.Running {
 		e.Took, e.Compiled = a.her.lastStart, a.her.compiled
@@ -99,11 +117,28 @@ func (a *scriptActor) publish() {
 		holdOff = a.her.heldFor
 	}
 	a.her.board.Store(&script.Status{
-		Script: a.her.script, State: a.state, Since: a.since, Activity: a.activity,
-		RetryAt: a.retryAt(), Reason: a.her.reason, Run: a.her.run, OSPID: a.osPID, LastStart: a.her.lastStart, Requests: a.her.requests,
-		Held: a.her.held, NewVersion: a.her.pending.String(),
-		Reads: a.her.counted, Output: a.output, Compiling: a.compiling, LastBuild: a.her.lastBuild,
-		Place: a.place, Of: a.of, HoldOff: holdOff, QuickEnds: a.her.backoff.failures, CrashLoop: a.her.backoff.looping(), History: a.her.history,
+		Script:     a.her.script,
+		State:      a.state,
+		Since:      a.since,
+		Activity:   a.activity,
+		RetryAt:    a.retryAt(),
+		Reason:     a.her.reason,
+		Run:        a.her.run,
+		OSPID:      a.osPID,
+		LastStart:  a.her.lastStart,
+		Requests:   a.her.requests,
+		Held:       a.her.held,
+		NewVersion: a.her.pending.String(),
+		Reads:      a.her.counted,
+		Output:     a.output,
+		Compiling:  a.compiling,
+		LastBuild:  a.her.lastBuild,
+		Place:      a.place,
+		Of:         a.of,
+		HoldOff:    holdOff,
+		QuickEnds:  a.her.backoff.failures,
+		CrashLoop:  a.her.backoff.looping(),
+		History:    a.her.history,
 	})
 }
 
@@ -134,7 +169,8 @@ func (a *scriptActor) becomeStarting(cause Cause) {
 	}
 }
 
-// becomeRunning takes the run's file into use and lets those who waited for it read.
+// becomeRunning takes the run's file into use and lets those who waited for it
+// read.
 func (a *scriptActor) becomeRunning(m ProcessReady) {
 	a.source = m.Source
 	a.her.lastStart, a.her.compiled = a.cfg.Clock.Now().Sub(a.her.startedAt)-m.Queued, m.Compiled
@@ -149,7 +185,8 @@ func (a *scriptActor) becomeRunning(m ProcessReady) {
 	a.readNext()
 }
 
-// becomeStopping ends the run: the read is closed first, since a child does not end while its file is held.
+// becomeStopping ends the run: the read is closed first, since a child does not
+// end while its file is held.
 func (a *scriptActor) becomeStopping(cause Cause) {
 	a.disarm()
 	a.wanted = ""

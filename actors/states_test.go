@@ -17,9 +17,17 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-var states = []script.State{script.Idle, script.Starting, script.Running, script.Stopping, script.BackingOff, script.Stopped}
+var states = []script.State{
+	script.Idle,
+	script.Starting,
+	script.Running,
+	script.Stopping,
+	script.BackingOff,
+	script.Stopped,
+}
 
-// The comment that opens states.go names every state, and every way out of it that the code allows and none other.
+// The comment that opens states.go names every state, and every way out of it
+// that the code allows and none other.
 func TestStateTableMatchesTheCode(t *testing.T) {
 	source, err := os.ReadFile("states.go")
 	if err != nil {
@@ -47,14 +55,18 @@ func TestStateTableMatchesTheCode(t *testing.T) {
 	}
 	for _, from := range states {
 		for _, to := range states {
-			if named, allowed := table[from.String()][to.String()], slices.Contains(transitions[from], to); named != allowed {
+			if named, allowed := table[from.String()][to.String()], slices.Contains(
+				transitions[from],
+				to,
+			); named != allowed {
 				t.Errorf("%s -> %s: in the table %v, in the code %v", from, to, named, allowed)
 			}
 		}
 	}
 }
 
-// Every message in every state: no panic but the one of an autostart script's end, no state without its table's way, every request answered once or kept.
+// Every message in every state: no panic but the one of an autostart script's
+// end, no state without its table's way, every request answered once or kept.
 func TestEveryMessageInEveryState(t *testing.T) {
 	messages := map[string]func(w *world) any{
 		"Started":           func(*world) any { return &actor.Started{} },
@@ -178,7 +190,14 @@ func newWorld(s script.Script, keepalive time.Duration) *world {
 		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, MaxWaiting: 1000, Clock: w,
 		Go: func(func()) { w.printf("read %d begins", w.her.reads) },
 	}
-	w.her = &heritage{script: s, ending: &ending{done: make(chan struct{})}, board: new(atomic.Pointer[script.Status]), listen: w.listen, requests: new(script.Requests), counted: new(script.Reads)}
+	w.her = &heritage{
+		script:   s,
+		ending:   &ending{done: make(chan struct{})},
+		board:    new(atomic.Pointer[script.Status]),
+		listen:   w.listen,
+		requests: new(script.Requests),
+		counted:  new(script.Reads),
+	}
 	w.her.board.Store(&script.Status{Script: s})
 	return w
 }

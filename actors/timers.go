@@ -6,7 +6,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// slowRead is how soon keepalive looks again at a script whose read outlasts it.
+// slowRead is how soon keepalive looks again at a script whose read outlasts
+// it.
 const slowRead = 100 * time.Millisecond
 
 // keepalive is how long the script may go unused; 0: for ever.
@@ -59,7 +60,9 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 	}
 	left := used.Add(a.keepalive()).Sub(a.cfg.Clock.Now())
 	if r := a.her.read; left <= 0 && (r != nil && !r.expired || r == nil && len(a.next.list) > 0) {
-		left = slowRead // somebody still waits for a read that is in its time, or begins in a moment
+		// somebody still waits for a read that is in its time, or begins in a
+		// moment
+		left = slowRead
 	}
 	if left > 0 {
 		a.armKeepalive(left)
@@ -69,7 +72,8 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 		a.forgive("healthy") // it did what was asked of it, to the end
 	}
 	a.becomeStopping(CauseKeepalive)
-	a.answer(&a.next, script.Answer{Err: script.ErrReadTimeout}) // they waited behind a stuck read for all of keepalive
+	// they waited behind a stuck read for all of keepalive
+	a.answer(&a.next, script.Answer{Err: script.ErrReadTimeout})
 }
 
 func (a *scriptActor) holdOffExpired(m HoldOffExpired) {

@@ -8,7 +8,9 @@ import (
 // fullQuality is the q-value 1, in thousandths.
 const fullQuality = 1000
 
-// prefersHTML tells whether the Accept header is a browser's: it names text/html and does not prefer text/plain to it. Wildcards name nothing, so curl and Prometheus get text.
+// prefersHTML tells whether the Accept header is a browser's: it names
+// text/html and does not prefer text/plain to it. Wildcards name nothing, so
+// curl and Prometheus get text.
 func prefersHTML(accept []byte) bool {
 	html, plain := -1, -1 // q-values; -1: not named
 	htmlFirst := false
@@ -38,7 +40,9 @@ func prefersHTML(accept []byte) bool {
 	return html > plain || html == plain && htmlFirst
 }
 
-// mediaRanges yields the elements of an Accept header without their parameters, each with its q-value in thousandths: 1000 where none is given, 0 where it is not a q-value.
+// mediaRanges yields the elements of an Accept header without their parameters,
+// each with its q-value in thousandths: 1000 where none is given, 0 where it is
+// not a q-value.
 // The ranges are slices of header.
 func mediaRanges(header []byte) iter.Seq2[[]byte, int] {
 	return func(yield func([]byte, int) bool) {
@@ -59,7 +63,8 @@ func mediaRanges(header []byte) iter.Seq2[[]byte, int] {
 	}
 }
 
-// parseQuality reads a q-value of RFC 9110, section 12.4.2, into thousandths: "0" to "1" with at most three decimals. Anything else is 0.
+// parseQuality reads a q-value of RFC 9110, section 12.4.2, into thousandths:
+// "0" to "1" with at most three decimals. Anything else is 0.
 func parseQuality(value []byte) int {
 	whole, decimals, _ := bytes.Cut(value, []byte("."))
 	if len(whole) != 1 || whole[0] != '0' && whole[0] != '1' || len(decimals) > 3 {

@@ -11,12 +11,16 @@ import (
 )
 
 const (
-	mostConnections = 16384       // open ones cost about 17 KB each
-	surplusPlaces   = 64          // connections over the limit that are told so
-	shortageAgain   = time.Minute // between two lines in the log about connections that were refused, or cannot be accepted
+	mostConnections = 16384 // open ones cost about 17 KB each
+	surplusPlaces   = 64    // connections over the limit that are told so
+	// between two lines in the log about connections that were refused, or
+	// cannot be accepted
+	shortageAgain = time.Minute
 )
 
-// DefaultMaxConnections is how many connections may be open at a time: 16,384, and no more than leave a quarter of the descriptors that the process may have, since scripts need some, too.
+// DefaultMaxConnections is how many connections may be open at a time: 16,384,
+// and no more than leave a quarter of the descriptors that the process may
+// have, since scripts need some, too.
 func DefaultMaxConnections() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -25,15 +29,19 @@ func DefaultMaxConnections() int {
 	return int(max(min(limit.Cur/4*3, mostConnections+surplusPlaces), surplusPlaces+1) - surplusPlaces)
 }
 
-// doorListener lets connections in, as many as may be open, and wraps them in TLS while the web config says so.
+// doorListener lets connections in, as many as may be open, and wraps them in
+// TLS while the web config says so.
 //
-// The ones over the limit are not left waiting outside, where a client would learn nothing before its own timeout: a few at a time are let in to be told so, see Server.turnedAway, and the others are closed at once.
+// The ones over the limit are not left waiting outside, where a client would
+// learn nothing before its own timeout: a few at a time are let in to be told
+// so, see Server.turnedAway, and the others are closed at once.
 type doorListener struct {
 	net.Listener
 	server *Server
 }
 
-// Accept returns before a TLS handshake, which is the business of the connection's own goroutine.
+// Accept returns before a TLS handshake, which is the business of the
+// connection's own goroutine.
 func (l doorListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -65,7 +73,11 @@ func (s *Server) letIn(c *clientConn) bool {
 		s.refused.Add(1)
 	}
 	if log {
-		s.log.Warn("too many connections, new ones are refused", zap.Int("open", open), zap.Int("limit", s.cfg.MaxConnections))
+		s.log.Warn(
+			"too many connections, new ones are refused",
+			zap.Int("open", open),
+			zap.Int("limit", s.cfg.MaxConnections),
+		)
 	}
 	return open < s.cfg.MaxConnections+surplusPlaces
 }
@@ -79,7 +91,8 @@ func (s *Server) secured(c *clientConn) net.Conn {
 	return &secureConn{Conn: tls.Server(c, w.tls.server), below: c}
 }
 
-// turnedAway answers a request that came over a connection over the limit; the connection ends with the reply.
+// turnedAway answers a request that came over a connection over the limit; the
+// connection ends with the reply.
 func turnedAway(ctx *fasthttp.RequestCtx) bool {
 	if !surplus(ctx) {
 		return false

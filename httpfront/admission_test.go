@@ -37,7 +37,8 @@ func fill(t *testing.T, n int, connect func() net.Conn) (conns []net.Conn, reade
 	return conns, readers
 }
 
-// Of thousands of connections over the limit each is told so or closed, those that are open go on, and a place that gets free is given away.
+// Of thousands of connections over the limit each is told so or closed, those
+// that are open go on, and a place that gets free is given away.
 func TestConnectionsOverTheLimit(t *testing.T) {
 	const limit, more, clients = 30, 3000, 50
 	core, logs := observer.New(zap.WarnLevel)
@@ -124,7 +125,8 @@ func checkDocumented(t *testing.T, c prometheus.Collector) {
 	}
 }
 
-// The limit holds for TLS and for unix sockets, and a client over it that says nothing keeps its place for a moment only.
+// The limit holds for TLS and for unix sockets, and a client over it that says
+// nothing keeps its place for a moment only.
 func TestConnectionsOverTheLimitElsewhere(t *testing.T) {
 	t.Run("tls", func(t *testing.T) {
 		dir := t.TempDir()
@@ -166,7 +168,12 @@ func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
 	}
 	eventually(t, "the silent ones are in", func() bool { return s.refused.Load() == surplusPlaces })
 	if _, secure := silent[0].(*tls.Conn); !secure {
-		if got := receive(t, bufio.NewReader(silent[0]), "GET"); got.code != 503 || got.header.Get("Retry-After") != "1" {
+		if got := receive(
+			t,
+			bufio.NewReader(silent[0]),
+			"GET",
+		); got.code != 503 ||
+			got.header.Get("Retry-After") != "1" {
 			t.Errorf("over the limit, and silent: %d %q", got.code, got.body)
 		}
 	}

@@ -10,8 +10,12 @@ import (
 
 var headerAuthorization = []byte(fasthttp.HeaderAuthorization)
 
-// ReloadWebConfig reads the web config file again, and the certificates that it names. When something is wrong with it the old one stays in force, and the error says what and where.
-// Open connections keep the certificate and the login rules hold from the next request on. A file that begins or ceases to ask for TLS counts for new connections.
+// ReloadWebConfig reads the web config file again, and the certificates that it
+// names. When something is wrong with it the old one stays in force, and the
+// error says what and where.
+// Open connections keep the certificate and the login rules hold from the next
+// request on. A file that begins or ceases to ask for TLS counts for new
+// connections.
 func (s *Server) ReloadWebConfig() error {
 	old := s.web.Load()
 	if old == nil {
@@ -34,7 +38,8 @@ func (s *Server) TLS() bool {
 	return w != nil && w.tls != nil
 }
 
-// admit applies the limit of connections, rate limit and login. When it returns false the request is answered.
+// admit applies the limit of connections, rate limit and login. When it returns
+// false the request is answered.
 func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 	if turnedAway(ctx) {
 		return false
@@ -64,7 +69,8 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 	return false
 }
 
-// setConfiguredHeaders adds those of the web config; they win over the server's own.
+// setConfiguredHeaders adds those of the web config; they win over the server's
+// own.
 func (s *Server) setConfiguredHeaders(ctx *fasthttp.RequestCtx) {
 	if w := s.web.Load(); w != nil {
 		for _, h := range w.headers {

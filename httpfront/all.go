@@ -26,8 +26,12 @@ type part struct {
 	left bool // the client has left while it waited for it
 }
 
-// all answers with the scripts that run now, in one page: each sample has the script's name as the label script. It starts nothing and renews no keepalive, unless scripts are picked by ?name[]=…: then it counts as a request for each of them.
-// A script that is down, slow or unreadable costs its own samples, not the scrape.
+// all answers with the scripts that run now, in one page: each sample has the
+// script's name as the label script. It starts nothing and renews no keepalive,
+// unless scripts are picked by ?name[]=…: then it counts as a request for each
+// of them.
+// A script that is down, slow or unreadable costs its own samples, not the
+// scrape.
 func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	q := s.query(ctx)
 	var names []string
@@ -44,15 +48,21 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 			}
 		}
 	}
-	// One read that takes too long is not to cost the others their place in the reply.
+	// One read that takes too long is not to cost the others their place in the
+	// reply.
 	q.Deadline = s.now().Add(min(q.Deadline.Sub(s.now()), s.cfg.ReadTimeout+readSlack))
 	parts := s.readAll(names, q)
 	if slices.ContainsFunc(parts, func(p part) bool { return p.left }) {
 		s.clientLeft(ctx)
 		return
 	}
-	if unknown := s.unknown(parts); unknown != "" && !q.Passive { // a script that nobody picked may be removed meanwhile
-		plainError(ctx, fasthttp.StatusNotFound, fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown)))
+	if unknown := s.unknown(parts); unknown != "" && !q.Passive {
+		// a script that nobody picked may be removed meanwhile
+		plainError(
+			ctx,
+			fasthttp.StatusNotFound,
+			fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown)),
+		)
 		return
 	}
 	sources := []exposition.Source{{Page: ownPage(parts)}}
@@ -62,13 +72,16 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	writeMetrics(ctx, exposition.Merge(sources), formOf(ctx))
 }
 
-// Reads of the page of all scripts that are begun at a time. One that takes longer than allPatience holds up no other.
+// Reads of the page of all scripts that are begun at a time. One that takes
+// longer than allPatience holds up no other.
 const (
 	allAtOnce   = 8
 	allPatience = 20 * time.Millisecond
 )
 
-// readAll asks all scripts, a few at a time, so that who scrapes one of them meanwhile does not wait behind all the others for a processor. Each actor answers by the deadline.
+// readAll asks all scripts, a few at a time, so that who scrapes one of them
+// meanwhile does not wait behind all the others for a processor. Each actor
+// answers by the deadline.
 func (s *Server) readAll(names []string, q script.Query) []part {
 	parts := make([]part, len(names))
 	var asked sync.WaitGroup
@@ -82,7 +95,12 @@ func (s *Server) readAll(names []string, q script.Query) []part {
 			defer late.Stop()
 			begun := time.Now()
 			answer := s.scrapePart(name, q)
-			parts[i] = part{name: name, page: answer.Page, took: time.Since(begun), left: errors.Is(answer.Err, script.ErrClientLeft)}
+			parts[i] = part{
+				name: name,
+				page: answer.Page,
+				took: time.Since(begun),
+				left: errors.Is(answer.Err, script.ErrClientLeft),
+			}
 			if !q.Passive && answer.Status != nil && !parts[i].left {
 				answer.Status.Count(codeOf(answer, s.now()))
 			}
@@ -92,7 +110,8 @@ func (s *Server) readAll(names []string, q script.Query) []part {
 	return parts
 }
 
-// scrapePart asks one script. It runs in a goroutine of its own, where a panic would end the process: it costs the script's samples.
+// scrapePart asks one script. It runs in a goroutine of its own, where a panic
+// would end the process: it costs the script's samples.
 func (s *Server) scrapePart(name string, q script.Query) (answer script.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -124,11 +143,16 @@ func (s *Server) unknown(parts []part) string {
 	return ""
 }
 
-// ownPage says of each script whether its samples are on the page, and how long it took to get them.
+// ownPage says of each script whether its samples are on the page, and how long
+// it took to get them.
 func ownPage(parts []part) *exposition.Page {
 	var up, took bytes.Buffer
-	up.WriteString("# HELP stap_exporter_script_up 1 if the samples of the script are on this page, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\n")
-	took.WriteString("# HELP stap_exporter_script_scrape_duration_seconds Time that it took to get the script's metrics for this page.\n# TYPE stap_exporter_script_scrape_duration_seconds gauge\n")
+	up.WriteString(
+		"# HELP stap_exporter_script_up 1 if the samples of the script are on this page, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\n",
+	)
+	took.WriteString(
+		"# HELP stap_exporter_script_scrape_duration_seconds Time that it took to get the script's metrics for this page.\n# TYPE stap_exporter_script_scrape_duration_seconds gauge\n",
+	)
 	for _, p := range parts {
 		name := labelEscape.Replace(strings.ToValidUTF8(p.name, "\uFFFD"))
 		running := 0

@@ -13,12 +13,15 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Paths of the status API. Its field names are a promise: fields may come, none goes or changes its meaning. Times are RFC 3339, durations seconds.
+// Paths of the status API. Its field names are a promise: fields may come, none
+// goes or changes its meaning. Times are RFC 3339, durations seconds.
 const apiList = "/api/v1/scripts"
 
 var apiScripts = []byte(apiList + "/")
 
-// apiRoute says what answers /api/v1/scripts/REST. rest belongs to the request. A script's name holds no slash, so what follows one is what to do with the script.
+// apiRoute says what answers /api/v1/scripts/REST. rest belongs to the request.
+// A script's name holds no slash, so what follows one is what to do with the
+// script.
 func (s *Server) apiRoute(rest []byte) route {
 	name, action, acts := bytes.Cut(rest, []byte("/"))
 	if !acts {
@@ -42,36 +45,60 @@ type apiError struct {
 
 // apiScript is one script, as of one moment.
 type apiScript struct {
-	Name             string        `json:"name"`               // the file's name
-	URL              string        `json:"url"`                // path of its metrics, percent-encoded
-	Path             string        `json:"path"`               // of the file
-	Module           string        `json:"module"`             // what it is loaded as
-	Runtime          string        `json:"runtime"`            // kernel, bpf, own (a program that chooses for itself) or auto (not known)
-	Executable       bool          `json:"executable"`         // the file is a program, run as it is
-	Autostart        bool          `json:"autostart"`          // starts with the server and is never stopped by keepalive
-	State            string        `json:"state"`              // idle, starting, running, stopping, backing-off or stopped
-	Since            *time.Time    `json:"since"`              // when state was entered
-	Activity         string        `json:"activity"`           // what a starting script is doing; else empty
-	Run              uint64        `json:"run"`                // number of the current or last run, 0 before the first
-	Starts           uint64        `json:"starts"`             // how often it was started since the server began
-	OSPID            *int          `json:"os_pid"`             // process id of the child; null without one
-	OSPIDs           []int         `json:"os_pids"`            // process ids of all living processes of its group, sorted; [] when none
-	QueuePlace       *int          `json:"queue_place"`        // while it waits for its turn to start: where it stands, from 1; else null
-	QueueLength      *int          `json:"queue_length"`       // and how many wait; else null
-	RetryAt          *time.Time    `json:"retry_at"`           // backing-off: when it can start again; else null
-	HoldOffSeconds   *float64      `json:"hold_off_seconds"`   // backing-off: how long it is held off in all; else null
-	QuickEnds        int           `json:"quick_ends"`         // ends in a row, each before it was healthy for ten minutes
-	CrashLoop        bool          `json:"crash_loop"`         // at least five of them: it is started every five minutes only
-	Reason           []string      `json:"reason"`             // why the last run ended and the tail of its output, by lines; empty while nothing went wrong
-	LastStartSeconds *float64      `json:"last_start_seconds"` // how long the latest start took that came to running; null before
-	Exits            apiExits      `json:"exits"`
-	LastExit         *apiExit      `json:"last_exit"` // null before the first
-	Reads            apiReads      `json:"reads"`
-	Held             bool          `json:"held"`        // an operator stopped it: nothing starts it but an operator, or a new version of its file
-	NewVersion       []string      `json:"new_version"` // while an older version of the file runs: why the new one does not, by lines, or "being tried"; else empty
-	Refused          *string       `json:"refused"`     // why it is not run at all; null for a good script
-	Insecure         *string       `json:"insecure"`    // why it would be refused without --scripts.allow-insecure; null otherwise
-	Directives       apiDirectives `json:"directives"`
+	Name string `json:"name"` // the file's name
+	// path of its metrics, percent-encoded
+	URL    string `json:"url"`
+	Path   string `json:"path"`   // of the file
+	Module string `json:"module"` // what it is loaded as
+	// kernel, bpf, own (a program that chooses for itself) or auto (not known)
+	Runtime string `json:"runtime"`
+	// the file is a program, run as it is
+	Executable bool `json:"executable"`
+	// starts with the server and is never stopped by keepalive
+	Autostart bool `json:"autostart"`
+	// idle, starting, running, stopping, backing-off or stopped
+	State string     `json:"state"`
+	Since *time.Time `json:"since"` // when state was entered
+	// what a starting script is doing; else empty
+	Activity string `json:"activity"`
+	// number of the current or last run, 0 before the first
+	Run uint64 `json:"run"`
+	// how often it was started since the server began
+	Starts uint64 `json:"starts"`
+	// process id of the child; null without one
+	OSPID *int `json:"os_pid"`
+	// process ids of all living processes of its group, sorted; [] when none
+	OSPIDs []int `json:"os_pids"`
+	// while it waits for its turn to start: where it stands, from 1; else null
+	QueuePlace  *int `json:"queue_place"`
+	QueueLength *int `json:"queue_length"` // and how many wait; else null
+	// backing-off: when it can start again; else null
+	RetryAt *time.Time `json:"retry_at"`
+	// backing-off: how long it is held off in all; else null
+	HoldOffSeconds *float64 `json:"hold_off_seconds"`
+	// ends in a row, each before it was healthy for ten minutes
+	QuickEnds int `json:"quick_ends"`
+	// at least five of them: it is started every five minutes only
+	CrashLoop bool `json:"crash_loop"`
+	// why the last run ended and the tail of its output, by lines; empty while
+	// nothing went wrong
+	Reason []string `json:"reason"`
+	// how long the latest start took that came to running; null before
+	LastStartSeconds *float64 `json:"last_start_seconds"`
+	Exits            apiExits `json:"exits"`
+	LastExit         *apiExit `json:"last_exit"` // null before the first
+	Reads            apiReads `json:"reads"`
+	// an operator stopped it: nothing starts it but an operator, or a new
+	// version of its file
+	Held bool `json:"held"`
+	// while an older version of the file runs: why the new one does not, by
+	// lines, or "being tried"; else empty
+	NewVersion []string `json:"new_version"`
+	// why it is not run at all; null for a good script
+	Refused *string `json:"refused"`
+	// why it would be refused without --scripts.allow-insecure; null otherwise
+	Insecure   *string       `json:"insecure"`
+	Directives apiDirectives `json:"directives"`
 }
 
 // apiDirectives is what the script's header says; null where it says nothing.
@@ -83,8 +110,9 @@ type apiDirectives struct {
 	Args                  []string    `json:"args"` // [] when none
 	ScrapeIntervalSeconds *float64    `json:"scrape_interval_seconds"`
 	ScrapeTimeoutSeconds  *float64    `json:"scrape_timeout_seconds"`
-	Metrics               []apiMetric `json:"metrics"`    // [] when none
-	LateLines             []int       `json:"late_lines"` // lines that look like directives and come too late to be one; [] when none
+	Metrics               []apiMetric `json:"metrics"` // [] when none
+	// lines that look like directives and come too late to be one; [] when none
+	LateLines []int `json:"late_lines"`
 }
 
 // apiMetric is a metric directive.
@@ -109,7 +137,11 @@ func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 func (s *Server) apiScript(ctx *fasthttp.RequestCtx, name []byte) {
 	for _, st := range s.cfg.Scripts.Statuses() {
 		if st.Script.Name == string(name) {
-			detail := apiScriptDetail{apiScript: s.apiScriptOf(st, s.osPIDs()), Output: []string{}, History: historyOf(st.History)}
+			detail := apiScriptDetail{
+				apiScript: s.apiScriptOf(st, s.osPIDs()),
+				Output:    []string{},
+				History:   historyOf(st.History),
+			}
 			if st.Output != nil {
 				detail.Output = append(detail.Output, st.Output()...)
 			}
@@ -135,15 +167,36 @@ func (s *Server) osPIDs() func(leader int) []int {
 func (s *Server) apiScriptOf(st *script.Status, osPIDs func(leader int) []int) apiScript {
 	sc := &st.Script
 	a := apiScript{
-		Name: sc.Name, URL: "/" + url.PathEscape(sc.Name), Path: sc.Path, Module: sc.Module,
-		Runtime: s.runtimeOf(sc), Executable: sc.Executable, Autostart: sc.Autostart,
-		State: st.State.String(), Since: moment(st.Since), Activity: st.Activity,
-		Run: st.Run, Starts: st.Run, OSPID: orNull(st.OSPID), RetryAt: moment(st.RetryAt),
-		QueuePlace: orNull(st.Place), QueueLength: orNull(st.Of), HoldOffSeconds: seconds(st.HoldOff), QuickEnds: st.QuickEnds, CrashLoop: st.CrashLoop,
-		Exits: exitsOf(st.History), LastExit: lastExit(st.History), Reads: readsOf(st.Reads),
-		Reason: textLines(st.Reason), Held: st.Held, NewVersion: textLines(st.NewVersion), LastStartSeconds: seconds(st.LastStart),
-		Refused: message(sc.Refused), Insecure: message(sc.Insecure),
-		Directives: directivesOf(&sc.Directives), OSPIDs: []int{},
+		Name:             sc.Name,
+		URL:              "/" + url.PathEscape(sc.Name),
+		Path:             sc.Path,
+		Module:           sc.Module,
+		Runtime:          s.runtimeOf(sc),
+		Executable:       sc.Executable,
+		Autostart:        sc.Autostart,
+		State:            st.State.String(),
+		Since:            moment(st.Since),
+		Activity:         st.Activity,
+		Run:              st.Run,
+		Starts:           st.Run,
+		OSPID:            orNull(st.OSPID),
+		RetryAt:          moment(st.RetryAt),
+		QueuePlace:       orNull(st.Place),
+		QueueLength:      orNull(st.Of),
+		HoldOffSeconds:   seconds(st.HoldOff),
+		QuickEnds:        st.QuickEnds,
+		CrashLoop:        st.CrashLoop,
+		Exits:            exitsOf(st.History),
+		LastExit:         lastExit(st.History),
+		Reads:            readsOf(st.Reads),
+		Reason:           textLines(st.Reason),
+		Held:             st.Held,
+		NewVersion:       textLines(st.NewVersion),
+		LastStartSeconds: seconds(st.LastStart),
+		Refused:          message(sc.Refused),
+		Insecure:         message(sc.Insecure),
+		Directives:       directivesOf(&sc.Directives),
+		OSPIDs:           []int{},
 	}
 	if st.OSPID != 0 {
 		a.OSPIDs = append(a.OSPIDs, osPIDs(st.OSPID)...)
@@ -161,9 +214,14 @@ func textLines(text string) []string {
 
 func directivesOf(d *script.Directives) apiDirectives {
 	a := apiDirectives{
-		StartTimeoutSeconds: seconds(d.StartTimeout), Autostart: d.Autostart, Runtime: orNull(d.Runtime),
-		Args: append([]string{}, d.Args...), ScrapeIntervalSeconds: seconds(d.ScrapeInterval), ScrapeTimeoutSeconds: seconds(d.ScrapeTimeout),
-		Metrics: []apiMetric{}, LateLines: append([]int{}, d.Late...),
+		StartTimeoutSeconds:   seconds(d.StartTimeout),
+		Autostart:             d.Autostart,
+		Runtime:               orNull(d.Runtime),
+		Args:                  append([]string{}, d.Args...),
+		ScrapeIntervalSeconds: seconds(d.ScrapeInterval),
+		ScrapeTimeoutSeconds:  seconds(d.ScrapeTimeout),
+		Metrics:               []apiMetric{},
+		LateLines:             append([]int{}, d.Late...),
 	}
 	if d.Keepalive != nil {
 		a.KeepaliveSeconds = new(d.Keepalive.Seconds())

@@ -204,8 +204,23 @@ const wantPlain = `{
 
 func TestStatusAPI(t *testing.T) {
 	var history *script.History
-	history = history.With(script.End{Time: testTime.Add(-time.Minute), Run: 2, Cause: script.EndSignal, Code: -1, Signal: "SIGKILL"})
-	history = history.With(script.End{Time: testTime, Run: 3, Cause: script.EndFailed, Code: 1, Lasted: 1500 * time.Millisecond, Ready: true, Output: []string{"Pass 2: analysis failed."}, Reason: "exit code 1\nPass 2: analysis failed.\n"})
+	history = history.With(script.End{
+		Time:   testTime.Add(-time.Minute),
+		Run:    2,
+		Cause:  script.EndSignal,
+		Code:   -1,
+		Signal: "SIGKILL",
+	})
+	history = history.With(script.End{
+		Time:   testTime,
+		Run:    3,
+		Cause:  script.EndFailed,
+		Code:   1,
+		Lasted: 1500 * time.Millisecond,
+		Ready:  true,
+		Output: []string{"Pass 2: analysis failed."},
+		Reason: "exit code 1\nPass 2: analysis failed.\n",
+	})
 	reads := new(script.Reads)
 	reads.Done.Store(9)
 	reads.Failed.Store(2)
@@ -219,17 +234,39 @@ func TestStatusAPI(t *testing.T) {
 	reads.FirstDropped.Store(pageOf("good 1\nbad x\n").First)
 	scripts := &fakeScripts{statuses: []*script.Status{{
 		Script: script.Script{
-			Name: "100% <ü>.stp", Path: "/etc/stap-exporter/100% <ü>.stp", Module: "stap_exporter_x", Runtime: "bpf", Autostart: true,
-			Insecure: errors.New("can be written by all"),
+			Name:      "100% <ü>.stp",
+			Path:      "/etc/stap-exporter/100% <ü>.stp",
+			Module:    "stap_exporter_x",
+			Runtime:   "bpf",
+			Autostart: true,
+			Insecure:  errors.New("can be written by all"),
 			Directives: script.Directives{
-				Keepalive: new(time.Duration), StartTimeout: 2 * time.Minute, Autostart: new(true), Runtime: "bpf", Args: []string{"-g"},
-				ScrapeInterval: time.Minute, ScrapeTimeout: 500 * time.Millisecond,
-				Metrics: []script.Metric{{Name: "reads_total", Type: "counter", Help: "Read calls."}}, Late: []int{12},
+				Keepalive:      new(time.Duration),
+				StartTimeout:   2 * time.Minute,
+				Autostart:      new(true),
+				Runtime:        "bpf",
+				Args:           []string{"-g"},
+				ScrapeInterval: time.Minute,
+				ScrapeTimeout:  500 * time.Millisecond,
+				Metrics:        []script.Metric{{Name: "reads_total", Type: "counter", Help: "Read calls."}},
+				Late:           []int{12},
 			},
 		},
-		State: script.BackingOff, Since: testTime.Add(-65 * time.Second).In(time.FixedZone("elsewhere", 3600)), RetryAt: testTime.Add(30500 * time.Millisecond),
-		Reason: "exit code 1\nPass 2: analysis failed.\n", LastStart: 250 * time.Millisecond, Run: 3, OSPID: 4711,
-		Place: 3, Of: 7, HoldOff: 5 * time.Minute, QuickEnds: 6, CrashLoop: true, History: history, Reads: reads, Output: func() []string { return []string{"WARNING: x"} },
+		State:     script.BackingOff,
+		Since:     testTime.Add(-65 * time.Second).In(time.FixedZone("elsewhere", 3600)),
+		RetryAt:   testTime.Add(30500 * time.Millisecond),
+		Reason:    "exit code 1\nPass 2: analysis failed.\n",
+		LastStart: 250 * time.Millisecond,
+		Run:       3,
+		OSPID:     4711,
+		Place:     3,
+		Of:        7,
+		HoldOff:   5 * time.Minute,
+		QuickEnds: 6,
+		CrashLoop: true,
+		History:   history,
+		Reads:     reads,
+		Output:    func() []string { return []string{"WARNING: x"} },
 	}}}
 	s, addr := start(t, scripts, nil)
 	s.cfg.OSPIDs = func() func(int) []int {
@@ -248,7 +285,13 @@ func TestStatusAPI(t *testing.T) {
 		check(none, 404, "{\n  \"error\": \"script not found\"\n}\n")
 	}
 	var list apiScriptsReply
-	if got := get(t, addr, "GET", "/api/v1/scripts"); json.Unmarshal([]byte(got.body), &list) != nil || len(list.Scripts) != 1 || list.Scripts[0].Name != "100% <ü>.stp" {
+	if got := get(
+		t,
+		addr,
+		"GET",
+		"/api/v1/scripts",
+	); json.Unmarshal([]byte(got.body), &list) != nil || len(list.Scripts) != 1 ||
+		list.Scripts[0].Name != "100% <ü>.stp" {
 		t.Errorf("%s", got.body)
 	}
 	for target, allow := range map[string]string{"/api/v1/scripts": "GET, HEAD", "/api/v1/scripts/a.stp": "GET, HEAD", "/sd": "GET, HEAD", "/-/ready": "GET, HEAD"} {
@@ -256,7 +299,13 @@ func TestStatusAPI(t *testing.T) {
 			t.Errorf("POST %s: %d, Allow %q", target, got.code, got.header.Get("Allow"))
 		}
 	}
-	if head := get(t, addr, "HEAD", "/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp"); head.code != 200 || head.body != "" || head.length != int64(len(wantScript)) {
+	if head := get(
+		t,
+		addr,
+		"HEAD",
+		"/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp",
+	); head.code != 200 || head.body != "" ||
+		head.length != int64(len(wantScript)) {
 		t.Errorf("HEAD: %d, %d of %d bytes", head.code, head.length, len(wantScript))
 	}
 
@@ -277,7 +326,8 @@ func TestRouteMethods(t *testing.T) {
 			ctx.Request.Header.SetMethod(method)
 			r.serve(ctx)
 			got := string(ctx.Response.Header.Peek("Allow"))
-			if strings.Contains(allow, method) && ctx.Response.StatusCode() != 200 || !strings.Contains(allow, method) && (ctx.Response.StatusCode() != 405 || got != allow) {
+			if strings.Contains(allow, method) && ctx.Response.StatusCode() != 200 ||
+				!strings.Contains(allow, method) && (ctx.Response.StatusCode() != 405 || got != allow) {
 				t.Errorf("%s on %s: %d, Allow %q", method, allow, ctx.Response.StatusCode(), got)
 			}
 		}

@@ -9,7 +9,9 @@ import (
 // apiScriptDetail is what /api/v1/scripts/NAME has beside what the list has.
 type apiScriptDetail struct {
 	apiScript
-	Output  []string  `json:"output"`  // the useful tail of what the living child wrote, its standard error among it; [] without one
+	// the useful tail of what the living child wrote, its standard error among
+	// it; [] without one
+	Output  []string  `json:"output"`
 	History []apiExit `json:"history"` // the last ends, the oldest first, at most 10
 }
 
@@ -30,23 +32,28 @@ type apiExit struct {
 	Code          *int       `json:"code"`   // exit code; null when it has none
 	Signal        *string    `json:"signal"` // for example SIGKILL; null when none ended it
 	LastedSeconds float64    `json:"lasted_seconds"`
-	Ready         bool       `json:"ready"`  // its metrics were there
-	Output        []string   `json:"output"` // the useful tail of what it wrote, its standard error among it
-	Reason        []string   `json:"reason"` // all there is to say, by lines
+	Ready         bool       `json:"ready"` // its metrics were there
+	// the useful tail of what it wrote, its standard error among it
+	Output []string `json:"output"`
+	Reason []string `json:"reason"` // all there is to say, by lines
 }
 
 // apiReads counts the reads of the script's metrics since the exporter began.
 type apiReads struct {
-	Total           uint64   `json:"total"`
-	Failed          uint64   `json:"failed"`            // or took too long
-	Empty           uint64   `json:"empty"`             // stayed empty
-	SharedRequests  uint64   `json:"shared_requests"`   // answered with the read of another request
-	LastSeconds     *float64 `json:"last_seconds"`      // how long the last one took; null before
-	LastError       *string  `json:"last_error"`        // why the last one gave nothing; null when it did
-	LastTextBytes   uint64   `json:"last_text_bytes"`   // of the last one that brought a text
-	LastTextSamples uint64   `json:"last_text_samples"` // in it
-	LinesDropped    uint64   `json:"lines_dropped"`     // left out of all texts, since Prometheus would refuse a scrape for them
-	FirstDropped    *string  `json:"first_dropped"`     // the first of them in the latest text that had any, with the reason and its place; null: none had
+	Total          uint64   `json:"total"`
+	Failed         uint64   `json:"failed"`          // or took too long
+	Empty          uint64   `json:"empty"`           // stayed empty
+	SharedRequests uint64   `json:"shared_requests"` // answered with the read of another request
+	LastSeconds    *float64 `json:"last_seconds"`    // how long the last one took; null before
+	// why the last one gave nothing; null when it did
+	LastError       *string `json:"last_error"`
+	LastTextBytes   uint64  `json:"last_text_bytes"`   // of the last one that brought a text
+	LastTextSamples uint64  `json:"last_text_samples"` // in it
+	// left out of all texts, since Prometheus would refuse a scrape for them
+	LinesDropped uint64 `json:"lines_dropped"`
+	// the first of them in the latest text that had any, with the reason and
+	// its place; null: none had
+	FirstDropped *string `json:"first_dropped"`
 }
 
 func exitsOf(h *script.History) apiExits {
@@ -54,7 +61,13 @@ func exitsOf(h *script.History) apiExits {
 		return apiExits{}
 	}
 	c := &h.Counts
-	return apiExits{Stopped: c[script.EndStopped], Ended: c[script.EndDone], Failed: c[script.EndFailed], Signal: c[script.EndSignal], Error: c[script.EndError]}
+	return apiExits{
+		Stopped: c[script.EndStopped],
+		Ended:   c[script.EndDone],
+		Failed:  c[script.EndFailed],
+		Signal:  c[script.EndSignal],
+		Error:   c[script.EndError],
+	}
 }
 
 func historyOf(h *script.History) []apiExit {
@@ -77,8 +90,14 @@ func lastExit(h *script.History) *apiExit {
 
 func exitOf(e *script.End) apiExit {
 	a := apiExit{
-		Time: moment(e.Time), Run: e.Run, Cause: e.Cause.String(), Signal: orNull(e.Signal), LastedSeconds: e.Lasted.Seconds(),
-		Ready: e.Ready, Output: append([]string{}, e.Output...), Reason: textLines(e.Reason),
+		Time:          moment(e.Time),
+		Run:           e.Run,
+		Cause:         e.Cause.String(),
+		Signal:        orNull(e.Signal),
+		LastedSeconds: e.Lasted.Seconds(),
+		Ready:         e.Ready,
+		Output:        append([]string{}, e.Output...),
+		Reason:        textLines(e.Reason),
 	}
 	if e.Code >= 0 {
 		a.Code = &e.Code
@@ -91,9 +110,15 @@ func readsOf(r *script.Reads) apiReads {
 		return apiReads{}
 	}
 	a := apiReads{
-		Total: r.Done.Load(), Failed: r.Failed.Load(), Empty: r.Empty.Load(), SharedRequests: r.Shared.Load(),
-		LastSeconds: seconds(time.Duration(r.Nanos.Load())), LastError: r.Problem.Load(), LastTextBytes: r.Bytes.Load(), LastTextSamples: r.Samples.Load(),
-		LinesDropped: r.Dropped.Load(),
+		Total:           r.Done.Load(),
+		Failed:          r.Failed.Load(),
+		Empty:           r.Empty.Load(),
+		SharedRequests:  r.Shared.Load(),
+		LastSeconds:     seconds(time.Duration(r.Nanos.Load())),
+		LastError:       r.Problem.Load(),
+		LastTextBytes:   r.Bytes.Load(),
+		LastTextSamples: r.Samples.Load(),
+		LinesDropped:    r.Dropped.Load(),
 	}
 	if first := r.FirstDropped.Load(); first != nil {
 		a.FirstDropped = new(first.String())

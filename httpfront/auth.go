@@ -17,7 +17,9 @@ import (
 )
 
 const (
-	// authCached bounds each of the two caches. Good ones are about as many as users; the bad ones are apart from them, so that whoever tries passwords pushes no good one out.
+	// authCached bounds each of the two caches. Good ones are about as many as
+	// users; the bad ones are apart from them, so that whoever tries passwords
+	// pushes no good one out.
 	authCached = 256
 	// authWaiting bounds the different credentials that wait for their bcrypt.
 	authWaiting = 32
@@ -32,14 +34,19 @@ const (
 	loginBusy // too many wait for an answer: nothing is known
 )
 
-// A credential stands for an Authorization header: its hash, keyed with a secret of the process, so that no password is kept in memory.
+// A credential stands for an Authorization header: its hash, keyed with a
+// secret of the process, so that no password is kept in memory.
 type credential [sha256.Size]byte
 
-// authenticator checks basic authentication. Each set of credentials costs one bcrypt, however many requests bring it; one bcrypt runs at a time, so that guessing costs the machine one CPU at most.
+// authenticator checks basic authentication. Each set of credentials costs one
+// bcrypt, however many requests bring it; one bcrypt runs at a time, so that
+// guessing costs the machine one CPU at most.
 // A check of cached credentials takes no lock and allocates nothing.
 type authenticator struct {
-	users   map[string][]byte // name to bcrypt hash
-	dummy   []byte            // what an unknown user's password is compared with: the hash that takes longest
+	users map[string][]byte // name to bcrypt hash
+	// what an unknown user's password is compared with: the hash that takes
+	// longest
+	dummy   []byte
 	secret  [32]byte
 	compare func(hash, password []byte) error // bcrypt's, but in tests
 
@@ -56,12 +63,17 @@ type check struct {
 	ok   bool // to be read after done
 }
 
-// newAuthenticator returns nil when there are no users: then nobody has to log in.
+// newAuthenticator returns nil when there are no users: then nobody has to log
+// in.
 func newAuthenticator(users map[string]config.Secret) (*authenticator, error) {
 	if len(users) == 0 {
 		return nil, nil
 	}
-	a := &authenticator{users: make(map[string][]byte, len(users)), compare: bcrypt.CompareHashAndPassword, pending: map[credential]*check{}}
+	a := &authenticator{
+		users:   make(map[string][]byte, len(users)),
+		compare: bcrypt.CompareHashAndPassword,
+		pending: map[credential]*check{},
+	}
 	_, _ = rand.Read(a.secret[:]) // never fails
 	a.good.Store(&map[credential]struct{}{})
 	a.bad.Store(&map[credential]struct{}{})
@@ -100,7 +112,8 @@ func (a *authenticator) login(header []byte) login {
 	return a.decide(id, user, password)
 }
 
-// decide finds out by bcrypt, or waits for whoever does so for the same credentials.
+// decide finds out by bcrypt, or waits for whoever does so for the same
+// credentials.
 func (a *authenticator) decide(id credential, user, password []byte) login {
 	a.mu.Lock()
 	c, shared := a.pending[id]
@@ -159,7 +172,8 @@ func (a *authenticator) run(c *check, id credential, user, password []byte) {
 	c.ok = found && err == nil
 }
 
-// remember swaps in a map that holds id, too, in place of any other one when it is full.
+// remember swaps in a map that holds id, too, in place of any other one when it
+// is full.
 func remember(cache *atomic.Pointer[map[credential]struct{}], id credential) {
 	next := maps.Clone(*cache.Load())
 	for old := range next { // in random order

@@ -25,7 +25,8 @@ func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-// newCounting returns an authenticator for users with the cheapest hashes, and the number of its bcrypts so far.
+// newCounting returns an authenticator for users with the cheapest hashes, and
+// the number of its bcrypts so far.
 func newCounting(t testing.TB, users map[string]string) (*authenticator, *atomic.Int64) {
 	t.Helper()
 	hashes := map[string]config.Secret{}
@@ -45,7 +46,10 @@ func newCounting(t testing.TB, users map[string]string) (*authenticator, *atomic
 }
 
 func TestLogins(t *testing.T) {
-	a, _ := newCounting(t, map[string]string{"prom": "s:cret", "ünï": "pässwörd", "long": strings.Repeat("x", 72), "": "nameless"})
+	a, _ := newCounting(
+		t,
+		map[string]string{"prom": "s:cret", "ünï": "pässwörd", "long": strings.Repeat("x", 72), "": "nameless"},
+	)
 	for header, want := range map[string]login{
 		basic("prom", "s:cret"): loginGood,
 		"bAsIc " + base64.StdEncoding.EncodeToString([]byte("prom:s:cret")): loginGood,
@@ -104,10 +108,17 @@ func TestOneBcryptForManyRequests(t *testing.T) {
 	}
 }
 
-// An unknown user costs the same work as a known one: a bcrypt with the hash that takes longest.
+// An unknown user costs the same work as a known one: a bcrypt with the hash
+// that takes longest.
 func TestUnknownUserTakesAsLong(t *testing.T) {
 	slow := hashOf(t, "b", bcrypt.MinCost+1)
-	a, err := newAuthenticator(map[string]config.Secret{"a": config.Secret(hashOf(t, "a", bcrypt.MinCost)), "b": config.Secret(slow), "c": config.Secret(hashOf(t, "c", bcrypt.MinCost))})
+	a, err := newAuthenticator(
+		map[string]config.Secret{
+			"a": config.Secret(hashOf(t, "a", bcrypt.MinCost)),
+			"b": config.Secret(slow),
+			"c": config.Secret(hashOf(t, "c", bcrypt.MinCost)),
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +127,8 @@ func TestUnknownUserTakesAsLong(t *testing.T) {
 		compared = append(compared, string(hash))
 		return bcrypt.CompareHashAndPassword(hash, password)
 	}
-	if a.login([]byte(basic("nobody", "b"))) != loginRefused { // the right password of the hash, but not the user
+	if a.login([]byte(basic("nobody", "b"))) != loginRefused {
+		// the right password of the hash, but not the user
 		t.Error("an unknown user is let in")
 	}
 	if len(compared) != 1 || compared[0] != slow {
@@ -152,7 +164,8 @@ func TestAuthCacheIsBounded(t *testing.T) {
 	}
 }
 
-// More guesses at once than may wait are turned away; what is known is answered at once meanwhile.
+// More guesses at once than may wait are turned away; what is known is answered
+// at once meanwhile.
 func TestGuessesWaitInABoundedQueue(t *testing.T) {
 	a, _ := newCounting(t, map[string]string{"prom": "secret"})
 	if a.login([]byte(basic("prom", "secret"))) != loginGood {

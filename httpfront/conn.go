@@ -21,10 +21,13 @@ const (
 	lingerBytes    = 256 << 10   // that it may still send meanwhile
 )
 
-// clientConn is a connection that was accepted: the socket, below TLS if there is any.
+// clientConn is a connection that was accepted: the socket, below TLS if there
+// is any.
 type clientConn struct {
 	net.Conn
-	surplusUntil time.Time   // of a connection over the limit: when it has to have sent its request; else zero
+	// of a connection over the limit: when it has to have sent its request;
+	// else zero
+	surplusUntil time.Time
 	linger       atomic.Bool // more may come that nobody reads: let the client read the reply first
 	line         openLine
 }
@@ -33,7 +36,9 @@ type clientConn struct {
 type peer interface {
 	script.Client
 	socket() *clientConn
-	openLine() int // bytes that came since the last end of a line; for the connection's own goroutine
+	// bytes that came since the last end of a line; for the connection's own
+	// goroutine
+	openLine() int
 }
 
 var (
@@ -43,7 +48,9 @@ var (
 
 // peerOf returns the connection of a request, nil where there is none.
 func peerOf(ctx *fasthttp.RequestCtx) peer {
-	switch c := ctx.Conn().(type) { // asked of every request: a look for the interface would cost ten times as much
+	switch c := ctx.Conn().(type) {
+	// asked of every request: a look for the interface would cost ten times
+	// as much
 	case *clientConn:
 		return c
 	case *secureConn:
@@ -95,7 +102,9 @@ func (c *clientConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Close closes the connection. When the client may still be sending, it gets a moment to see the reply first: a socket that is closed with unread bytes sends a reset, which can overtake the reply (RFC 9112, section 9.6).
+// Close closes the connection. When the client may still be sending, it gets a
+// moment to see the reply first: a socket that is closed with unread bytes
+// sends a reset, which can overtake the reply (RFC 9112, section 9.6).
 func (c *clientConn) Close() error {
 	if c.linger.CompareAndSwap(true, false) {
 		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
@@ -106,8 +115,11 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// Left tells whether the client has closed the connection, or its sending side. That is seen without reading: bytes of a next request may be waiting, and those of TLS are not ours to take.
-// A client that closes only its sending side cannot be told from one that has gone (nginx and net/http hold it for gone, too).
+// Left tells whether the client has closed the connection, or its sending side.
+// That is seen without reading: bytes of a next request may be waiting, and
+// those of TLS are not ours to take.
+// A client that closes only its sending side cannot be told from one that has
+// gone (nginx and net/http hold it for gone, too).
 func (c *clientConn) Left() bool {
 	socket, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -117,7 +129,8 @@ func (c *clientConn) Left() bool {
 	if err != nil {
 		return false
 	}
-	// Control and not Read: that would fail once the deadline for sending the request is over.
+	// Control and not Read: that would fail once the deadline for sending the
+	// request is over.
 	left := false
 	err = raw.Control(func(fd uintptr) {
 		state := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}

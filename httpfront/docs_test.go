@@ -11,9 +11,15 @@ import (
 	"testing"
 )
 
-// README and man page name every path that is answered, and the man page every field of the status API.
+// README and man page name every path that is answered, and the man page every
+// field of the status API.
 func TestDocumentsNameEveryEndpoint(t *testing.T) {
-	s := New(Config{Scripts: &fakeScripts{}, Telemetry: http.NotFoundHandler(), TelemetryPath: "/metrics", Events: func() any { return nil }})
+	s := New(Config{
+		Scripts:       &fakeScripts{},
+		Telemetry:     http.NotFoundHandler(),
+		TelemetryPath: "/metrics",
+		Events:        func() any { return nil },
+	})
 	paths := slices.Sorted(maps.Keys(s.routes))
 	for _, path := range FixedPaths() {
 		if s.routes[path].get == nil && s.routes[path].post == nil {
@@ -48,7 +54,11 @@ func TestDocumentsNameEveryEndpoint(t *testing.T) {
 		for _, of := range []reflect.Type{reflect.TypeFor[apiScript](), reflect.TypeFor[apiDirectives](), reflect.TypeFor[apiMetric](), reflect.TypeFor[apiError](), reflect.TypeFor[apiScriptDetail](), reflect.TypeFor[apiExits](), reflect.TypeFor[apiExit](), reflect.TypeFor[apiReads]()} {
 			for f := range of.Fields() {
 				field := f.Tag.Get("json")
-				if field != "" && !slices.Contains(strings.FieldsFunc(api, func(r rune) bool { return strings.ContainsRune(" \n\".,()", r) }), field) {
+				if field != "" &&
+					!slices.Contains(
+						strings.FieldsFunc(api, func(r rune) bool { return strings.ContainsRune(" \n\".,()", r) }),
+						field,
+					) {
 					t.Errorf("STATUS API does not name %s", field)
 				}
 			}

@@ -21,7 +21,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// memoryConn gives the server the bytes of one client, and keeps what the server writes.
+// memoryConn gives the server the bytes of one client, and keeps what the
+// server writes.
 type memoryConn struct {
 	in  io.Reader
 	out bytes.Buffer
@@ -36,8 +37,10 @@ func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
 func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
-// FuzzRequest sends one request made of its parts, which may well break it into more than one.
-// Whatever comes: no panic, a status of our table, and only names that a script can have reach Scripts, with a deadline within bounds.
+// FuzzRequest sends one request made of its parts, which may well break it into
+// more than one.
+// Whatever comes: no panic, a status of our table, and only names that a script
+// can have reach Scripts, with a deadline within bounds.
 func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/x.stp", "*/*", "10")
 	f.Add("HEAD", "/w.stp?x=http://h/y", "text/html;q=0.5, text/plain;q=0.4", "0.3")
@@ -66,14 +69,21 @@ func FuzzRequest(f *testing.F) {
 		}
 		s := New(Config{Scripts: scripts})
 		s.now = func() time.Time { return testTime }
-		conn := &memoryConn{in: strings.NewReader(method + " " + target + " HTTP/1.1\r\nHost: x\r\nAccept: " + accept + "\r\nX-Prometheus-Scrape-Timeout-Seconds: " + timeout + "\r\n\r\n")}
-		_ = s.http.ServeConn(conn) // its error says what was wrong with the request; the reply is what counts
+		conn := &memoryConn{
+			in: strings.NewReader(
+				method + " " + target + " HTTP/1.1\r\nHost: x\r\nAccept: " + accept + "\r\nX-Prometheus-Scrape-Timeout-Seconds: " + timeout + "\r\n\r\n",
+			),
+		}
+		// its error says what was wrong with the request; the reply is what
+		// counts
+		_ = s.http.ServeConn(conn)
 		if conn.out.Len() == 0 {
 			return // the connection ended inside the request
 		}
 		line, _, _ := strings.Cut(conn.out.String(), "\r\n")
 		fields := strings.Fields(line)
-		if len(fields) < 2 || !slices.Contains([]string{"100", "200", "400", "404", "405", "413", "414", "431", "503"}, fields[1]) {
+		if len(fields) < 2 ||
+			!slices.Contains([]string{"100", "200", "400", "404", "405", "413", "414", "431", "503"}, fields[1]) {
 			t.Errorf("status line %q", line)
 		}
 	})
@@ -87,17 +97,39 @@ func (n *noted) StopScript(name string) error    { n.names = append(n.names, nam
 func (n *noted) RestartScript(name string) error { n.names = append(n.names, name); return nil }
 func (n *noted) Reload() error                   { return nil }
 
-// FuzzConnection is a client that sends whatever it likes, to a server with everything turned on.
-// Whatever comes: no panic, only whole replies of our table with our headers, no write that was not a POST's, and no name with a slash reaches a script.
+// FuzzConnection is a client that sends whatever it likes, to a server with
+// everything turned on.
+// Whatever comes: no panic, only whole replies of our table with our headers,
+// no write that was not a POST's, and no name with a slash reaches a script.
 func FuzzConnection(f *testing.F) {
-	f.Add([]byte("GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\nGET /w.stp HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n"))
-	f.Add([]byte("POST /api/v1/scripts/x.stp/restart HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nOrigin: http://x\r\nContent-Length: 2\r\n\r\n{}"))
-	f.Add([]byte("GET /all?name[]=x.stp&name[]=%77.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\nAccept-Encoding: gzip\r\n\r\n"))
+	f.Add(
+		[]byte(
+			"GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\nGET /w.stp HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\r\n",
+		),
+	)
+	f.Add(
+		[]byte(
+			"POST /api/v1/scripts/x.stp/restart HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nOrigin: http://x\r\nContent-Length: 2\r\n\r\n{}",
+		),
+	)
+	f.Add(
+		[]byte(
+			"GET /all?name[]=x.stp&name[]=%77.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\nAccept-Encoding: gzip\r\n\r\n",
+		),
+	)
 	f.Add([]byte("GET /sd?mode=all HTTP/1.1\r\nHost: [::1]:80\r\n\r\nGET /sd HTTP/1.1\r\nHost: a:b\r\n\r\n"))
 	f.Add([]byte("PUT /x.stp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nA: b\r\n\r\n"))
-	f.Add([]byte("POST /-/reload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\nSec-Fetch-Site: cross-site\r\n\r\nx"))
+	f.Add(
+		[]byte(
+			"POST /-/reload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\nSec-Fetch-Site: cross-site\r\n\r\nx",
+		),
+	)
 	f.Add([]byte("GET " + strings.Repeat("/a", maxHeaderBytes) + " HTTP/1.1\r\n"))
-	f.Add([]byte("GET http://u@h:1/x.stp?a=b#c HTTP/1.1\r\nHost: y\r\nAuthorization: Basic Og==\r\nCookie: a=b; c\r\n\r\n"))
+	f.Add(
+		[]byte(
+			"GET http://u@h:1/x.stp?a=b#c HTTP/1.1\r\nHost: y\r\nAuthorization: Basic Og==\r\nCookie: a=b; c\r\n\r\n",
+		),
+	)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		scripts := &fakeScripts{statuses: []*script.Status{
 			status(script.Starting, func(st *script.Status) { st.Script.Name = "w.stp" }),
@@ -105,7 +137,8 @@ func FuzzConnection(f *testing.F) {
 		}}
 		scripts.answer = func(name string, _ script.Query) script.Answer {
 			switch {
-			case strings.Contains(name, "/") && !bytes.Contains(raw, []byte("name")): // those of /all are any
+			case strings.Contains(name, "/") && !bytes.Contains(raw, []byte("name")):
+				// those of /all are any
 				t.Errorf("asked for %q", name)
 			case name == "x.stp":
 				return script.Answer{Page: pageOf("count 1\n"), Status: scripts.statuses[1]}
@@ -116,12 +149,17 @@ func FuzzConnection(f *testing.F) {
 		}
 		told := &noted{}
 		s := New(Config{
-			Scripts: scripts, Lifecycle: told, EnableLifecycle: true, Events: func() any { return nil },
-			TelemetryPath: "/metrics", Telemetry: http.NotFoundHandler(),
+			Scripts:         scripts,
+			Lifecycle:       told,
+			EnableLifecycle: true,
+			Events:          func() any { return nil },
+			TelemetryPath:   "/metrics",
+			Telemetry:       http.NotFoundHandler(),
 		})
 		s.now = func() time.Time { return testTime }
 		conn := &memoryConn{in: bytes.NewReader(raw)}
-		_ = s.http.ServeConn(&clientConn{Conn: conn}) // its error says what was wrong with the request
+		// its error says what was wrong with the request
+		_ = s.http.ServeConn(&clientConn{Conn: conn})
 		if len(told.names) > 0 && !bytes.Contains(raw, []byte("POST")) {
 			t.Errorf("told of %q without a POST", told.names)
 		}
@@ -147,14 +185,17 @@ func FuzzConnection(f *testing.F) {
 			if !slices.Contains([]int{200, 202, 400, 403, 404, 405, 413, 414, 417, 431, 503}, resp.StatusCode) {
 				t.Errorf("status %d", resp.StatusCode)
 			}
-			if resp.StatusCode != 417 && (resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Content-Type") == "" || len(body) == 0) {
+			if resp.StatusCode != 417 &&
+				(resp.Header.Get("X-Content-Type-Options") != "nosniff" || resp.Header.Get("Content-Type") == "" || len(body) == 0) {
 				t.Errorf("%d: %v, %q", resp.StatusCode, resp.Header, body)
 			}
 		}
 	})
 }
 
-// FuzzWebConfig reads whatever file. A wrong one is refused with one line that names it; with any other the server answers, and its headers are as they stand in the file.
+// FuzzWebConfig reads whatever file. A wrong one is refused with one line that
+// names it; with any other the server answers, and its headers are as they
+// stand in the file.
 func FuzzWebConfig(f *testing.F) {
 	dir := f.TempDir()
 	newAuthority(f, dir, "ca").issue("server")
@@ -177,7 +218,8 @@ func FuzzWebConfig(f *testing.F) {
 		}
 		w, err := LoadWebConfig(path, zap.NewNop())
 		if err != nil {
-			if text := err.Error(); !strings.Contains(text, path) || strings.Contains(text, "\n") || !utf8.ValidString(text) {
+			if text := err.Error(); !strings.Contains(text, path) || strings.Contains(text, "\n") ||
+				!utf8.ValidString(text) {
 				t.Errorf("error %q", text)
 			}
 			return
@@ -185,7 +227,9 @@ func FuzzWebConfig(f *testing.F) {
 		w.tls = nil
 		s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), Web: w})
 		for _, target := range []string{"/-/healthy", "/x.stp"} {
-			conn := &memoryConn{in: strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")}
+			conn := &memoryConn{
+				in: strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+			}
 			if err := s.http.ServeConn(&clientConn{Conn: conn}); err != nil {
 				t.Fatal(err)
 			}
@@ -193,7 +237,8 @@ func FuzzWebConfig(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Contains([]int{200, 401, 429}, resp.StatusCode) || target == "/-/healthy" && resp.StatusCode != 200 {
+			if !slices.Contains([]int{200, 401, 429}, resp.StatusCode) ||
+				target == "/-/healthy" && resp.StatusCode != 200 {
 				t.Errorf("%s: %d", target, resp.StatusCode)
 			}
 			for _, h := range w.headers {

@@ -14,7 +14,9 @@ func (s *Server) healthy(ctx *fasthttp.RequestCtx) {
 	ctx.SetBodyString("stap-exporter is healthy\n")
 }
 
-// ready answers 200 once no script that starts with the server still is in its first start: each runs, or has failed once. Until then, and once the server shuts down, the answer is 503.
+// ready answers 200 once no script that starts with the server still is in its
+// first start: each runs, or has failed once. Until then, and once the server
+// shuts down, the answer is 503.
 // It names no script, since it is for everybody.
 func (s *Server) ready(ctx *fasthttp.RequestCtx) {
 	auto, pending := 0, 0
@@ -32,14 +34,19 @@ func (s *Server) ready(ctx *fasthttp.RequestCtx) {
 	}
 	if pending > 0 {
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
-		plainError(ctx, fasthttp.StatusServiceUnavailable, fmt.Sprintf("not ready: %d of %d autostart scripts are still starting\n", pending, auto))
+		plainError(
+			ctx,
+			fasthttp.StatusServiceUnavailable,
+			fmt.Sprintf("not ready: %d of %d autostart scripts are still starting\n", pending, auto),
+		)
 		return
 	}
 	ctx.SetContentType(plainText)
 	ctx.SetBodyString("stap-exporter is ready\n")
 }
 
-// firstStart tells whether the script's first start is still to come or under way.
+// firstStart tells whether the script's first start is still to come or under
+// way.
 func firstStart(st *script.Status) bool {
 	return st.State == script.Idle && st.Run == 0 && !st.Held || st.State == script.Starting && st.Run <= 1
 }

@@ -16,7 +16,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// gone answers a request once its client has left, or release says that it has waited enough. It does what Handle.Ask does, more often.
+// gone answers a request once its client has left, or release says that it has
+// waited enough. It does what Handle.Ask does, more often.
 func gone(release <-chan struct{}) (scripts *fakeScripts, waiting chan struct{}) {
 	waiting = make(chan struct{}, 100)
 	scripts = &fakeScripts{answer: func(_ string, q script.Query) script.Answer {
@@ -56,7 +57,8 @@ var leaving = map[string]struct {
 	}, false},
 }
 
-// A client that leaves while its request waits is noticed on every kind of connection, whatever else it sent; its request is counted apart.
+// A client that leaves while its request waits is noticed on every kind of
+// connection, whatever else it sent; its request is counted apart.
 func TestClientsThatLeave(t *testing.T) {
 	for kind, connect := range everyKind(t) {
 		for way, c := range leaving {
@@ -72,7 +74,12 @@ func TestClientsThatLeave(t *testing.T) {
 				c.leave(conn)
 				if c.told {
 					from := bufio.NewReader(conn)
-					if got := receive(t, from, "GET"); got.code != 503 || !strings.Contains(got.body, "closed by the client") {
+					if got := receive(
+						t,
+						from,
+						"GET",
+					); got.code != 503 ||
+						!strings.Contains(got.body, "closed by the client") {
 						t.Errorf("told %d %q", got.code, got.body)
 					}
 					if rest, err := io.ReadAll(from); err != nil || len(rest) > 0 {
@@ -88,7 +95,8 @@ func TestClientsThatLeave(t *testing.T) {
 	}
 }
 
-// Who stays is not held for gone: not when more requests are there already, nor after the deadline for sending a request.
+// Who stays is not held for gone: not when more requests are there already, nor
+// after the deadline for sending a request.
 func TestClientsThatStay(t *testing.T) {
 	for kind, connect := range everyKind(t) {
 		t.Run(kind, func(t *testing.T) {
@@ -121,7 +129,8 @@ func TestClientsThatStay(t *testing.T) {
 	}
 }
 
-// everyKind makes servers and connections: plain, TLS, over a unix socket. The deadline for sending a request is short.
+// everyKind makes servers and connections: plain, TLS, over a unix socket. The
+// deadline for sending a request is short.
 func everyKind(t *testing.T) map[string]func(t *testing.T, scripts Scripts) (*Server, func() net.Conn) {
 	t.Helper()
 	dir := t.TempDir()
@@ -163,10 +172,14 @@ func everyKind(t *testing.T) map[string]func(t *testing.T, scripts Scripts) (*Se
 	}
 }
 
-// A client that leaves the page of all scripts while it is being made is one that left, whatever the scripts.
+// A client that leaves the page of all scripts while it is being made is one
+// that left, whatever the scripts.
 func TestWhoLeavesThePageOfAll(t *testing.T) {
 	scripts, waiting := gone(nil)
-	scripts.statuses = []*script.Status{status(script.Running, nil), status(script.Running, func(st *script.Status) { st.Script.Name = "b.stp" })}
+	scripts.statuses = []*script.Status{
+		status(script.Running, nil),
+		status(script.Running, func(st *script.Status) { st.Script.Name = "b.stp" }),
+	}
 	s, addr := start(t, scripts, nil)
 	conn := dial(t, addr)
 	_, _ = io.WriteString(conn, "GET /all HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -176,10 +189,15 @@ func TestWhoLeavesThePageOfAll(t *testing.T) {
 	eventually(t, "it is noticed", func() bool { return s.left.Load() == 1 && s.open() == 0 })
 }
 
-// Clients that reset the connection in the middle of a request or of a reply cost nobody else anything.
+// Clients that reset the connection in the middle of a request or of a reply
+// cost nobody else anything.
 func TestResets(t *testing.T) {
 	page := pageOf(lines(10000))
-	s, addr := start(t, &fakeScripts{answer: func(string, script.Query) script.Answer { return script.Answer{Page: page} }}, nil)
+	s, addr := start(
+		t,
+		&fakeScripts{answer: func(string, script.Query) script.Answer { return script.Answer{Page: page} }},
+		nil,
+	)
 	for _, raw := range []string{"", "GET /x.s", "GET /x.stp HTTP/1.1\r\nHo", simpleGet, strings.Repeat(simpleGet, 100), "POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab", "\x00\r\n\r\n"} {
 		for read := range 2 {
 			conn := dial(t, addr).(*net.TCPConn)
@@ -197,7 +215,8 @@ func TestResets(t *testing.T) {
 	}
 }
 
-// Requests that come together are answered in their order, also around one that panics.
+// Requests that come together are answered in their order, also around one that
+// panics.
 func TestPipelining(t *testing.T) {
 	scripts := &fakeScripts{answer: func(name string, _ script.Query) script.Answer {
 		if name == "panic.stp" {
@@ -247,7 +266,8 @@ func TestHTTP10(t *testing.T) {
 	}
 }
 
-// Every method but GET and HEAD is refused with 405, and the connection goes on where its body came whole.
+// Every method but GET and HEAD is refused with 405, and the connection goes on
+// where its body came whole.
 func TestMethods(t *testing.T) {
 	_, addr := start(t, serveBody("count 1\n", "x.stp"), nil)
 	conn := dial(t, addr)

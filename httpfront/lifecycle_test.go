@@ -50,7 +50,12 @@ func (f *fakeLifecycle) last() string {
 
 func startLifecycle(t *testing.T, f *fakeLifecycle, enabled bool) string {
 	t.Helper()
-	return serve(t, New(Config{Scripts: &fakeScripts{}, Logger: zap.NewNop(), Lifecycle: f, EnableLifecycle: enabled}))
+	return serve(t, New(Config{
+		Scripts:         &fakeScripts{},
+		Logger:          zap.NewNop(),
+		Lifecycle:       f,
+		EnableLifecycle: enabled,
+	}))
 }
 
 func TestLifecycle(t *testing.T) {
@@ -97,7 +102,14 @@ func TestLifecycleOff(t *testing.T) {
 	f := &fakeLifecycle{}
 	addr := startLifecycle(t, f, false)
 	for _, target := range []string{"/-/reload", "/api/v1/scripts/a.stp/start", "/api/v1/scripts/none.stp/stop"} {
-		if r := get(t, addr, "POST", target, "Content-Length: 0"); r.code != 403 || !strings.Contains(r.body, "--web.enable-lifecycle") {
+		if r := get(
+			t,
+			addr,
+			"POST",
+			target,
+			"Content-Length: 0",
+		); r.code != 403 ||
+			!strings.Contains(r.body, "--web.enable-lifecycle") {
 			t.Errorf("%s: %d %q", target, r.code, r.body)
 		}
 	}
@@ -108,7 +120,14 @@ func TestLifecycleOff(t *testing.T) {
 
 func TestReloadThatFails(t *testing.T) {
 	addr := startLifecycle(t, &fakeLifecycle{fail: errors.New("reload scripts: no folder")}, true)
-	if r := get(t, addr, "POST", "/-/reload", "Content-Length: 0"); r.code != 500 || r.body != "reload scripts: no folder\n" {
+	if r := get(
+		t,
+		addr,
+		"POST",
+		"/-/reload",
+		"Content-Length: 0",
+	); r.code != 500 ||
+		r.body != "reload scripts: no folder\n" {
 		t.Errorf("%d %q", r.code, r.body)
 	}
 }

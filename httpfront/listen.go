@@ -12,8 +12,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// Listen opens a TCP listener for each of addrs, in their order; ":9900" listens on all interfaces, IPv4 and IPv6.
-// When one fails, those already open are closed; the error names the address and says what to do.
+// Listen opens a TCP listener for each of addrs, in their order; ":9900"
+// listens on all interfaces, IPv4 and IPv6.
+// When one fails, those already open are closed; the error names the address
+// and says what to do.
 func Listen(addrs []string) ([]net.Listener, error) {
 	if len(addrs) == 0 {
 		return nil, errors.New("no address to listen on: give a port with -p, or an address with --web.listen-address")
@@ -58,13 +60,15 @@ func listenError(addr string, err error) error {
 	return fmt.Errorf("listen on %q: %w: %s", addr, err, advice)
 }
 
-// A shortage that makes Accept fail ends by itself; it is asked again after these waits.
+// A shortage that makes Accept fail ends by itself; it is asked again after
+// these waits.
 const (
 	firstAcceptWait = 5 * time.Millisecond
 	lastAcceptWait  = time.Second
 )
 
-// listener is a net.Listener for fasthttp, which takes every error of Accept as the listener's end and closes it more than once.
+// listener is a net.Listener for fasthttp, which takes every error of Accept as
+// the listener's end and closes it more than once.
 type listener struct {
 	net.Listener
 	log    *zap.Logger
@@ -77,7 +81,9 @@ func newListener(ln net.Listener, log *zap.Logger) *listener {
 	return &listener{Listener: ln, log: log, closed: make(chan struct{})}
 }
 
-// Accept returns the next connection. It waits while the process or the system is short of descriptors or memory, and passes over a connection that its client has given up.
+// Accept returns the next connection. It waits while the process or the system
+// is short of descriptors or memory, and passes over a connection that its
+// client has given up.
 func (l *listener) Accept() (net.Conn, error) {
 	for wait := firstAcceptWait; ; wait = min(2*wait, lastAcceptWait) {
 		c, err := l.Listener.Accept()
@@ -108,7 +114,8 @@ func (l *listener) Close() error {
 	return err
 }
 
-// shortages are the errors of Accept that say nothing about the listener itself.
+// shortages are the errors of Accept that say nothing about the listener
+// itself.
 var shortages = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED}
 
 func passing(err error) bool {

@@ -29,7 +29,8 @@ func TestMain(m *testing.M) {
 	before := openDescriptors()
 	code := m.Run()
 	if code == 0 {
-		// fasthttp's clock for the Date header never ends; the cleaner of a worker pool ends up to 10 s after its pool.
+		// fasthttp's clock for the Date header never ends; the cleaner of a
+		// worker pool ends up to 10 s after its pool.
 		if err := goleak.Find(
 			goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 			goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
@@ -53,7 +54,8 @@ func openDescriptors() int {
 	return len(entries)
 }
 
-// fakeScripts answers from functions. It notes the names and queries that reach it.
+// fakeScripts answers from functions. It notes the names and queries that reach
+// it.
 type fakeScripts struct {
 	answer   func(name string, q script.Query) script.Answer // nil: ErrUnknown
 	statuses []*script.Status
@@ -89,7 +91,10 @@ func serveBody(body string, names ...string) *fakeScripts {
 		if !slices.Contains(names, name) {
 			return script.Answer{Err: script.ErrUnknown}
 		}
-		return script.Answer{Page: pageOf(body), Status: &script.Status{Script: script.Script{Name: name}, State: script.Running}}
+		return script.Answer{
+			Page:   pageOf(body),
+			Status: &script.Status{Script: script.Script{Name: name}, State: script.Running},
+		}
 	}}
 }
 
@@ -156,7 +161,8 @@ type reply struct {
 	length int64 // Content-Length
 }
 
-// send writes raw bytes to addr as one request of the given method and reads one reply. Nothing may come after it when the connection closes.
+// send writes raw bytes to addr as one request of the given method and reads
+// one reply. Nothing may come after it when the connection closes.
 func send(t *testing.T, addr, method, raw string) reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -184,7 +190,8 @@ func receive(t *testing.T, from *bufio.Reader, method string) reply {
 	return reply{resp.StatusCode, resp.Header, string(body), resp.ContentLength}
 }
 
-// get sends "METHOD target" with the given header lines and asks for the connection to be closed after the reply.
+// get sends "METHOD target" with the given header lines and asks for the
+// connection to be closed after the reply.
 func get(t *testing.T, addr, method, target string, headers ...string) reply {
 	t.Helper()
 	raw := method + " " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"

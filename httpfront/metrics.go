@@ -3,10 +3,25 @@ package httpfront
 import "github.com/prometheus/client_golang/prometheus"
 
 var (
-	openDesc    = prometheus.NewDesc("stap_exporter_http_connections", "Connections that are open.", nil, nil)
-	limitDesc   = prometheus.NewDesc("stap_exporter_http_connections_limit", "Connections that may be open at a time.", nil, nil)
-	refusedDesc = prometheus.NewDesc("stap_exporter_http_connections_refused_total", "Connections that were refused since too many were open.", nil, nil)
-	leftDesc    = prometheus.NewDesc("stap_exporter_http_clients_left_total", "Requests whose client left while they were waiting.", nil, nil)
+	openDesc  = prometheus.NewDesc("stap_exporter_http_connections", "Connections that are open.", nil, nil)
+	limitDesc = prometheus.NewDesc(
+		"stap_exporter_http_connections_limit",
+		"Connections that may be open at a time.",
+		nil,
+		nil,
+	)
+	refusedDesc = prometheus.NewDesc(
+		"stap_exporter_http_connections_refused_total",
+		"Connections that were refused since too many were open.",
+		nil,
+		nil,
+	)
+	leftDesc = prometheus.NewDesc(
+		"stap_exporter_http_clients_left_total",
+		"Requests whose client left while they were waiting.",
+		nil,
+		nil,
+	)
 )
 
 // Describe makes a Server a prometheus.Collector.

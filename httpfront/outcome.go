@@ -18,7 +18,8 @@ import (
 // usualRetry is the Retry-After where nothing better is known.
 const usualRetry = 10 * time.Second
 
-// refreshHint is how the reply for a script that is not running yet begins; the manual page shows it.
+// refreshHint is how the reply for a script that is not running yet begins; the
+// manual page shows it.
 const refreshHint = "Refresh page to access metrics."
 
 // An outcome is an answer that is not a 200, ready to be written.
@@ -38,7 +39,8 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
 	now := s.now()
 	o := outcomeOf(answer, now)
 	answer.Status.Count(o.code)
-	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, script.ErrInternal) && !errors.Is(answer.Err, script.ErrDirective) {
+	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, script.ErrInternal) &&
+		!errors.Is(answer.Err, script.ErrDirective) {
 		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
 	}
 	if o.retry > 0 {
@@ -54,11 +56,17 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
 	plainError(ctx, o.code, o.text)
 }
 
-// clientLeft ends a request whose client has left while it was waiting. It is no answer of the script's; one who closed only the sending side of the connection reads it.
+// clientLeft ends a request whose client has left while it was waiting. It is
+// no answer of the script's; one who closed only the sending side of the
+// connection reads it.
 func (s *Server) clientLeft(ctx *fasthttp.RequestCtx) {
 	s.left.Add(1)
 	ctx.SetConnectionClose()
-	plainError(ctx, fasthttp.StatusServiceUnavailable, "connection was closed by the client while the request was waiting\n")
+	plainError(
+		ctx,
+		fasthttp.StatusServiceUnavailable,
+		"connection was closed by the client while the request was waiting\n",
+	)
 }
 
 // outcomeOf says what an answer without metrics is in HTTP.
@@ -83,7 +91,12 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 		if st.Reason != "" {
 			text += "\nIts last run: " + printableLines(st.Reason) + "\n"
 		}
-		return outcome{code: fasthttp.StatusServiceUnavailable, retry: startRetry(st, now), text: text, page: true}
+		return outcome{
+			code:  fasthttp.StatusServiceUnavailable,
+			retry: startRetry(st, now),
+			text:  text,
+			page:  true,
+		}
 	case errors.Is(err, script.ErrBackingOff):
 		retry, text := usualRetry, name+" failed and is held off"
 		if !st.RetryAt.IsZero() {
@@ -91,24 +104,41 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 			text += ", it can start again in " + spell(time.Duration(wholeSeconds(retry))*time.Second)
 		}
 		if st.CrashLoop {
-			text += fmt.Sprintf("\nIt is in a crash loop: %d ends in a row, none after ten minutes of health", st.QuickEnds)
+			text += fmt.Sprintf(
+				"\nIt is in a crash loop: %d ends in a row, none after ten minutes of health",
+				st.QuickEnds,
+			)
 		}
 		if st.Reason != "" {
 			text += "\n\n" + printableLines(st.Reason)
 		}
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
 	case errors.Is(err, script.ErrHeld):
-		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: name + " was stopped by an operator, and runs again when one starts it or its file changes\n"}
+		return outcome{
+			code:  fasthttp.StatusServiceUnavailable,
+			retry: usualRetry,
+			text:  name + " was stopped by an operator, and runs again when one starts it or its file changes\n",
+		}
 	case errors.Is(err, script.ErrCrowded):
-		return outcome{code: fasthttp.StatusServiceUnavailable, retry: time.Second, text: "too many requests wait for " + name + " already\n"}
+		return outcome{
+			code:  fasthttp.StatusServiceUnavailable,
+			retry: time.Second,
+			text:  "too many requests wait for " + name + " already\n",
+		}
 	case errors.Is(err, script.ErrReadTimeout):
 		return outcome{code: fasthttp.StatusGatewayTimeout, text: name + " is running, but gave no metrics in time\n"}
 	case errors.Is(err, script.ErrReadFailed), errors.Is(err, script.ErrRuined):
 		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
 	case errors.Is(err, script.ErrUntrusted):
-		return outcome{code: fasthttp.StatusForbidden, text: name + " is not run: " + printableLines(err.Error()) + "\n"}
+		return outcome{
+			code: fasthttp.StatusForbidden,
+			text: name + " is not run: " + printableLines(err.Error()) + "\n",
+		}
 	case errors.Is(err, script.ErrDirective):
-		return outcome{code: fasthttp.StatusInternalServerError, text: name + " is not run: " + printableLines(err.Error()) + "\n"}
+		return outcome{
+			code: fasthttp.StatusInternalServerError,
+			text: name + " is not run: " + printableLines(err.Error()) + "\n",
+		}
 	case errors.Is(err, script.ErrShuttingDown):
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: "exporter is shutting down\n"}
 	default:
@@ -116,7 +146,8 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 	}
 }
 
-// startRetry says when a starting script is likely to be up: as its last start took, or as usual where there was none.
+// startRetry says when a starting script is likely to be up: as its last start
+// took, or as usual where there was none.
 func startRetry(st *script.Status, now time.Time) time.Duration {
 	last := st.LastStart
 	if st.Compiling {
@@ -132,7 +163,8 @@ func startRetry(st *script.Status, now time.Time) time.Duration {
 	}
 }
 
-// doing says what a script is doing and for how long, to follow its name in a sentence.
+// doing says what a script is doing and for how long, to follow its name in a
+// sentence.
 func doing(st *script.Status, now time.Time) string {
 	lasting := ""
 	if !st.Since.IsZero() {
@@ -156,7 +188,9 @@ func doing(st *script.Status, now time.Time) string {
 	return "has been " + st.State.String() + lasting
 }
 
-// spell writes a duration in words short enough for a line, at most two units: "0 s", "12 s", "3 min 20 s", "2 h 5 min", "4 d 1 h". Parts of a second are cut, a negative duration is "0 s".
+// spell writes a duration in words short enough for a line, at most two units:
+// "0 s", "12 s", "3 min 20 s", "2 h 5 min", "4 d 1 h". Parts of a second are
+// cut, a negative duration is "0 s".
 func spell(d time.Duration) string {
 	s := max(int64(d/time.Second), 0)
 	two := func(big int64, bigUnit string, small int64, smallUnit string) string {
@@ -182,7 +216,8 @@ func wholeSeconds(d time.Duration) int {
 	return max(int((d+time.Second-1)/time.Second), 1)
 }
 
-// printable makes one harmless line of a file name or message: what a terminal or browser would not show as a character of its own becomes U+FFFD.
+// printable makes one harmless line of a file name or message: what a terminal
+// or browser would not show as a character of its own becomes U+FFFD.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -192,7 +227,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// printableLines does the same to a text of several lines, without blank lines at its end; a tab stays.
+// printableLines does the same to a text of several lines, without blank lines
+// at its end; a tab stays.
 func printableLines(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) {

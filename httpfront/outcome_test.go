@@ -33,64 +33,123 @@ var outcomes = map[string]struct {
 		code:   200, begin: "count 1\n",
 	},
 	"no valid sample": {
-		answer: script.Answer{Err: fmt.Errorf("%w: bad-value in line 1: \"x y\"", script.ErrRuined), Status: status(script.Running, nil)},
-		code:   502, begin: "a.stp: script's text holds no valid sample: bad-value in line 1: \"x y\"\n",
+		answer: script.Answer{
+			Err:    fmt.Errorf("%w: bad-value in line 1: \"x y\"", script.ErrRuined),
+			Status: status(script.Running, nil),
+		},
+		code:  502,
+		begin: "a.stp: script's text holds no valid sample: bad-value in line 1: \"x y\"\n",
 	},
 	"unknown": {
 		answer: script.Answer{Err: script.ErrUnknown},
 		code:   404, begin: "script not found\n", hold: []string{"The list of scripts is at /\n"},
 	},
 	"idle": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Idle, nil)},
-		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp is about to start\n"}, page: true,
+		answer:     script.Answer{Err: script.ErrWarming, Status: status(script.Idle, nil)},
+		code:       503,
+		retryAfter: "10",
+		begin:      "Refresh page to access metrics.",
+		hold:       []string{"a.stp is about to start\n"},
+		page:       true,
 	},
 	"starting": {
 		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
 			st.Activity = "pass 4: compile the module"
 		})},
-		code: 503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been starting for 1 min 5 s: pass 4: compile the module\n"}, page: true,
+		code:       503,
+		retryAfter: "10",
+		begin:      "Refresh page to access metrics.",
+		hold:       []string{"a.stp has been starting for 1 min 5 s: pass 4: compile the module\n"},
+		page:       true,
 	},
 	"starting after a failure": {
 		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
 			st.Reason = "exit code 1\nparse error <here>\n"
 		})},
-		code: 503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"Its last run: exit code 1\nparse error"}, page: true,
+		code:       503,
+		retryAfter: "10",
+		begin:      "Refresh page to access metrics.",
+		hold:       []string{"Its last run: exit code 1\nparse error"},
+		page:       true,
 	},
 	"starting, as long as last time": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) { st.LastStart = 95 * time.Second })},
-		code:   503, retryAfter: "30", begin: "Refresh page to access metrics.", hold: []string{"Its last start took 1 min 35 s\n"}, page: true,
+		answer: script.Answer{
+			Err:    script.ErrWarming,
+			Status: status(script.Starting, func(st *script.Status) { st.LastStart = 95 * time.Second }),
+		},
+		code:       503,
+		retryAfter: "30",
+		begin:      "Refresh page to access metrics.",
+		hold:       []string{"Its last start took 1 min 35 s\n"},
+		page:       true,
 	},
 	"starting, longer than last time": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) { st.LastStart = 30 * time.Second })},
-		code:   503, retryAfter: "1", begin: "Refresh page to access metrics.", page: true,
+		answer: script.Answer{
+			Err:    script.ErrWarming,
+			Status: status(script.Starting, func(st *script.Status) { st.LastStart = 30 * time.Second }),
+		},
+		code:       503,
+		retryAfter: "1",
+		begin:      "Refresh page to access metrics.",
+		page:       true,
 	},
 	"idle, started before": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Idle, func(st *script.Status) { st.LastStart = 300 * time.Millisecond })},
-		code:   503, retryAfter: "1", begin: "Refresh page to access metrics.", page: true,
+		answer: script.Answer{
+			Err:    script.ErrWarming,
+			Status: status(script.Idle, func(st *script.Status) { st.LastStart = 300 * time.Millisecond }),
+		},
+		code:       503,
+		retryAfter: "1",
+		begin:      "Refresh page to access metrics.",
+		page:       true,
 	},
 	"in the queue, started before": {
 		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
 			st.Activity, st.Place, st.Of, st.LastStart = "place 3 of 7 in the queue", 3, 7, 300*time.Millisecond
 		})},
-		code: 503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been starting for 1 min 5 s: place 3 of 7 in the queue\n"}, page: true,
+		code:       503,
+		retryAfter: "10",
+		begin:      "Refresh page to access metrics.",
+		hold:       []string{"a.stp has been starting for 1 min 5 s: place 3 of 7 in the queue\n"},
+		page:       true,
 	},
 	"compiling, after a start from the cache": {
 		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
 			st.Compiling, st.LastStart, st.LastBuild = true, 300*time.Millisecond, 95*time.Second
 		})},
-		code: 503, retryAfter: "30", begin: "Refresh page to access metrics.", page: true,
+		code:       503,
+		retryAfter: "30",
+		begin:      "Refresh page to access metrics.",
+		page:       true,
 	},
 	"compiling for the first time": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) { st.Compiling, st.LastStart = true, 300*time.Millisecond })},
-		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", page: true,
+		answer: script.Answer{
+			Err: script.ErrWarming,
+			Status: status(
+				script.Starting,
+				func(st *script.Status) { st.Compiling, st.LastStart = true, 300*time.Millisecond },
+			),
+		},
+		code:       503,
+		retryAfter: "10",
+		begin:      "Refresh page to access metrics.",
+		page:       true,
 	},
 	"stopping": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Stopping, nil)},
-		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp has been stopping for 1 min 5 s and starts again after that\n"}, page: true,
+		answer:     script.Answer{Err: script.ErrWarming, Status: status(script.Stopping, nil)},
+		code:       503,
+		retryAfter: "10",
+		begin:      "Refresh page to access metrics.",
+		hold:       []string{"a.stp has been stopping for 1 min 5 s and starts again after that\n"},
+		page:       true,
 	},
 	"ready at the deadline": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Running, nil)},
-		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", hold: []string{"a.stp is running now\n"}, page: true,
+		answer:     script.Answer{Err: script.ErrWarming, Status: status(script.Running, nil)},
+		code:       503,
+		retryAfter: "10",
+		begin:      "Refresh page to access metrics.",
+		hold:       []string{"a.stp is running now\n"},
+		page:       true,
 	},
 	"warming without status": {
 		answer: script.Answer{Err: script.ErrWarming},
@@ -101,19 +160,26 @@ var outcomes = map[string]struct {
 			st.RetryAt = testTime.Add(39*time.Second + 1)
 			st.Reason = "exit code 1 while compiling\nsemantic error: no match\n"
 		})},
-		code: 503, retryAfter: "40", begin: "a.stp failed and is held off, it can start again in 40 s\n", hold: []string{"exit code 1 while compiling\nsemantic error: no match\n"},
+		code:       503,
+		retryAfter: "40",
+		begin:      "a.stp failed and is held off, it can start again in 40 s\n",
+		hold:       []string{"exit code 1 while compiling\nsemantic error: no match\n"},
 	},
 	"crash loop": {
 		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
 			st.RetryAt, st.CrashLoop, st.QuickEnds = testTime.Add(5*time.Minute), true, 7
 		})},
-		code: 503, retryAfter: "300", begin: "a.stp failed and is held off, it can start again in 5 min\nIt is in a crash loop: 7 ends in a row, none after ten minutes of health\n",
+		code:       503,
+		retryAfter: "300",
+		begin:      "a.stp failed and is held off, it can start again in 5 min\nIt is in a crash loop: 7 ends in a row, none after ten minutes of health\n",
 	},
 	"back-off over": {
 		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
 			st.RetryAt = testTime.Add(-time.Second)
 		})},
-		code: 503, retryAfter: "1", begin: "a.stp failed and is held off, it can start again in 1 s\n",
+		code:       503,
+		retryAfter: "1",
+		begin:      "a.stp failed and is held off, it can start again in 1 s\n",
 	},
 	"back-off without time": {
 		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, nil)},
@@ -124,16 +190,28 @@ var outcomes = map[string]struct {
 		code:   504, begin: "a.stp is running, but gave no metrics in time\n",
 	},
 	"read failed": {
-		answer: script.Answer{Err: fmt.Errorf("%w: permission denied", script.ErrReadFailed), Status: status(script.Running, nil)},
-		code:   502, begin: "a.stp: script's metrics cannot be read: permission denied\n",
+		answer: script.Answer{
+			Err:    fmt.Errorf("%w: permission denied", script.ErrReadFailed),
+			Status: status(script.Running, nil),
+		},
+		code:  502,
+		begin: "a.stp: script's metrics cannot be read: permission denied\n",
 	},
 	"untrusted": {
-		answer: script.Answer{Err: fmt.Errorf("%w: others can write it: chmod o-w a.stp", script.ErrUntrusted), Status: status(script.Idle, nil)},
-		code:   403, begin: "a.stp is not run: not safe to run: others can write it: chmod o-w a.stp\n",
+		answer: script.Answer{
+			Err:    fmt.Errorf("%w: others can write it: chmod o-w a.stp", script.ErrUntrusted),
+			Status: status(script.Idle, nil),
+		},
+		code:  403,
+		begin: "a.stp is not run: not safe to run: others can write it: chmod o-w a.stp\n",
 	},
 	"wrong directive": {
-		answer: script.Answer{Err: fmt.Errorf("a.stp:3: %w: want true or false", script.ErrDirective), Status: status(script.Idle, nil)},
-		code:   500, begin: "a.stp is not run: a.stp:3: wrong header: want true or false\n",
+		answer: script.Answer{
+			Err:    fmt.Errorf("a.stp:3: %w: want true or false", script.ErrDirective),
+			Status: status(script.Idle, nil),
+		},
+		code:  500,
+		begin: "a.stp is not run: a.stp:3: wrong header: want true or false\n",
 	},
 	"crowded": {
 		answer: script.Answer{Err: script.ErrCrowded, Status: status(script.Running, nil)},
@@ -167,7 +245,8 @@ func TestOutcomes(t *testing.T) {
 				got := get(t, addr, "GET", "/a.stp", "Accept: "+accept)
 				checkOutcome(t, client, got, want.code, want.retryAfter, html)
 				if html {
-					if !strings.Contains(got.body, "Refresh page to access metrics.") || !strings.Contains(got.body, `<meta http-equiv="refresh" content="`) {
+					if !strings.Contains(got.body, "Refresh page to access metrics.") ||
+						!strings.Contains(got.body, `<meta http-equiv="refresh" content="`) {
 						t.Errorf("page does not refresh itself:\n%s", got.body)
 					}
 					if strings.Contains(got.body, "<here>") || strings.Contains(got.body, "src=") {
@@ -189,8 +268,16 @@ func TestOutcomes(t *testing.T) {
 
 				head := get(t, addr, "HEAD", "/a.stp", "Accept: "+accept)
 				checkOutcome(t, client+" HEAD", head, want.code, want.retryAfter, html)
-				if head.body != "" || head.length != int64(len(got.body)) || head.header.Get("Content-Type") != got.header.Get("Content-Type") {
-					t.Errorf("%s HEAD: body %q, length %d of %d, type %q", client, head.body, head.length, len(got.body), head.header.Get("Content-Type"))
+				if head.body != "" || head.length != int64(len(got.body)) ||
+					head.header.Get("Content-Type") != got.header.Get("Content-Type") {
+					t.Errorf(
+						"%s HEAD: body %q, length %d of %d, type %q",
+						client,
+						head.body,
+						head.length,
+						len(got.body),
+						head.header.Get("Content-Type"),
+					)
 				}
 			}
 		})
@@ -207,7 +294,16 @@ func checkOutcome(t *testing.T, client string, got reply, code int, retryAfter s
 		wantType = "text/html; charset=utf-8"
 	}
 	if got.code != code || got.header.Get("Retry-After") != retryAfter || got.header.Get("Content-Type") != wantType {
-		t.Errorf("%s: status %d, Retry-After %q, type %q, want %d, %q, %q", client, got.code, got.header.Get("Retry-After"), got.header.Get("Content-Type"), code, retryAfter, wantType)
+		t.Errorf(
+			"%s: status %d, Retry-After %q, type %q, want %d, %q, %q",
+			client,
+			got.code,
+			got.header.Get("Retry-After"),
+			got.header.Get("Content-Type"),
+			code,
+			retryAfter,
+			wantType,
+		)
 	}
 	checkCommonHeaders(t, got)
 }

@@ -15,7 +15,9 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// How often the page of a script that is not running yet refreshes itself: soon at first, because most starts are short, and less often while a long one goes on.
+// How often the page of a script that is not running yet refreshes itself: soon
+// at first, because most starts are short, and less often while a long one goes
+// on.
 const (
 	firstRefresh = 2 * time.Second
 	lastRefresh  = 10 * time.Second
@@ -24,7 +26,9 @@ const (
 //go:embed pages.html
 var pagesSource string
 
-// pages holds the templates "list" and "warming". Nothing in them is fetched from elsewhere, and their links are relative: behind a proxy the server may be below a path.
+// pages holds the templates "list" and "warming". Nothing in them is fetched
+// from elsewhere, and their links are relative: behind a proxy the server may
+// be below a path.
 var pages = template.Must(template.New("pages").Parse(pagesSource))
 
 // pageSecurity lets a page use its own style sheet and nothing else.
@@ -88,7 +92,8 @@ type listView struct {
 	Rows    []row
 }
 
-// list answers with all scripts, their states and addresses: a page for browsers, lines for everyone else.
+// list answers with all scripts, their states and addresses: a page for
+// browsers, lines for everyone else.
 func (s *Server) list(ctx *fasthttp.RequestCtx) {
 	now := s.now()
 	view := listView{Version: s.cfg.Version}
@@ -104,7 +109,8 @@ func (s *Server) list(ctx *fasthttp.RequestCtx) {
 	ctx.SetBody(listText(view))
 }
 
-// listText makes the lines: address, state, for how long, a note; the first line of the last failure follows the note.
+// listText makes the lines: address, state, for how long, a note; the first
+// line of the last failure follows the note.
 func listText(view listView) []byte {
 	var buf bytes.Buffer
 	if len(view.Rows) == 0 {

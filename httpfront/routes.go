@@ -17,7 +17,8 @@ const (
 	internalErrorText = "internal error, the server's log says more\n"
 )
 
-// Header names in canonical form and values, as fasthttp takes them without a copy.
+// Header names in canonical form and values, as fasthttp takes them without a
+// copy.
 var (
 	headerNosniff      = []byte("X-Content-Type-Options")
 	headerCacheControl = []byte("Cache-Control")
@@ -42,7 +43,8 @@ func FixedPaths() []string {
 	return []string{"/", "/-/healthy", "/-/ready", "/-/reload", "/sd", allPath, apiList, apiEventsPath}
 }
 
-// newRoutes returns what answers each fixed path. Below apiScripts, apiRoute says; every other path is that of a script, or of nothing.
+// newRoutes returns what answers each fixed path. Below apiScripts, apiRoute
+// says; every other path is that of a script, or of nothing.
 func (s *Server) newRoutes() map[string]route {
 	routes := map[string]route{
 		"/":          {get: s.list, large: true},
@@ -114,7 +116,8 @@ func (r route) serve(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// recoverPanic turns a panic of a handler into a 500. It must be deferred itself.
+// recoverPanic turns a panic of a handler into a 500. It must be deferred
+// itself.
 func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	p := recover()
 	if p == nil {
@@ -126,12 +129,20 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	plainError(ctx, fasthttp.StatusInternalServerError, internalErrorText)
 }
 
-// logPanic says where a panic came from. It must be called by the deferred function that recovered it.
+// logPanic says where a panic came from. It must be called by the deferred
+// function that recovered it.
 func (s *Server) logPanic(p any, path string) {
-	s.log.Error("panic in an http handler", zap.Any("panic", p), zap.String("path", path), zap.ByteString("stack", debug.Stack()))
+	s.log.Error(
+		"panic in an http handler",
+		zap.Any("panic", p),
+		zap.String("path", path),
+		zap.ByteString("stack", debug.Stack()),
+	)
 }
 
-// exactPath returns the request's path, decoded, or nil when decoding was not all it took: fasthttp also removes "//", "/./" and "/../", written out or percent encoded, so that one resource would have many names.
+// exactPath returns the request's path, decoded, or nil when decoding was not
+// all it took: fasthttp also removes "//", "/./" and "/../", written out or
+// percent encoded, so that one resource would have many names.
 // The result belongs to ctx.
 func exactPath(ctx *fasthttp.RequestCtx) []byte {
 	uri := ctx.URI()
@@ -148,7 +159,8 @@ func exactPath(ctx *fasthttp.RequestCtx) []byte {
 	return path
 }
 
-// decodedLen returns the length of raw after percent decoding, in which a '%' without two hex digits stands for itself.
+// decodedLen returns the length of raw after percent decoding, in which a '%'
+// without two hex digits stands for itself.
 func decodedLen(raw []byte) int {
 	n := len(raw)
 	for i := 0; i+2 < len(raw); i++ {
@@ -164,7 +176,9 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// scriptName returns the name of the script that path stands for. Whether there is one is for Scripts to say; names that no script can have are false at once.
+// scriptName returns the name of the script that path stands for. Whether there
+// is one is for Scripts to say; names that no script can have are false at
+// once.
 func scriptName(path []byte) ([]byte, bool) {
 	if !bytes.HasSuffix(path, scriptSuffix) {
 		return nil, false
@@ -173,7 +187,8 @@ func scriptName(path []byte) ([]byte, bool) {
 	return name, bytes.IndexByte(name, '/') < 0
 }
 
-// readOnly tells whether the request's method is GET or HEAD. fasthttp leaves the body out of a reply to HEAD.
+// readOnly tells whether the request's method is GET or HEAD. fasthttp leaves
+// the body out of a reply to HEAD.
 func readOnly(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsGet() || ctx.IsHead()
 }
@@ -199,7 +214,11 @@ const (
 // refuseMethod answers 405; allow is the list for the header.
 func refuseMethod(ctx *fasthttp.RequestCtx, allow string) {
 	ctx.Response.Header.Set(fasthttp.HeaderAllow, allow)
-	plainError(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: use "+strings.ReplaceAll(allow, ", ", " or ")+"\n")
+	plainError(
+		ctx,
+		fasthttp.StatusMethodNotAllowed,
+		"method not allowed: use "+strings.ReplaceAll(allow, ", ", " or ")+"\n",
+	)
 }
 
 func notFound(ctx *fasthttp.RequestCtx) {

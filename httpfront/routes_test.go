@@ -19,7 +19,24 @@ import (
 
 func TestPaths(t *testing.T) {
 	long := strings.Repeat("ü", 125) + "x.stp" // 255 bytes
-	names := []string{"x.stp", "a b.stp", "a+b.stp", "100%.stp", "a%2Fb.stp", "ünï.stp", "-lead.stp", "..stp", "...stp", ".stp", "a?b#c.stp", "a:b.stp", `back\slash.stp`, "\xff\xfe.stp", "a\nb.stp", long}
+	names := []string{
+		"x.stp",
+		"a b.stp",
+		"a+b.stp",
+		"100%.stp",
+		"a%2Fb.stp",
+		"ünï.stp",
+		"-lead.stp",
+		"..stp",
+		"...stp",
+		".stp",
+		"a?b#c.stp",
+		"a:b.stp",
+		`back\slash.stp`,
+		"\xff\xfe.stp",
+		"a\nb.stp",
+		long,
+	}
 	scripts := serveBody("count 1\n", names...)
 	_, addr := start(t, scripts, nil)
 
@@ -135,7 +152,8 @@ func TestMalformedRequests(t *testing.T) {
 		"GET /x\x01.stp HTTP/1.1\r\nHost: x\r\n\r\n":                                           400,
 		"GET /x.stp HTTP/1.1\r\nHost: x\r\nCookie: " + strings.Repeat("a", 20000) + "\r\n\r\n": 431,
 		"GET /" + strings.Repeat("a", 20000) + " HTTP/1.1\r\nHost: x\r\n\r\n":                  414,
-		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n":                                 400, // TLS to a plain port
+		// TLS to a plain port
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n": 400,
 	} {
 		got := send(t, addr, "GET", raw)
 		if got.code != code || got.header.Get("Content-Type") != plainText || !strings.HasSuffix(got.body, "\n") {
@@ -174,7 +192,9 @@ func TestPanicIsOneReply(t *testing.T) {
 		}
 		checkCommonHeaders(t, got)
 	}
-	if entries := logs.FilterLevelExact(zap.ErrorLevel).All(); len(entries) != 1 || !strings.Contains(entries[0].ContextMap()["stack"].(string), "routes_test.go") {
+	if entries := logs.FilterLevelExact(zap.ErrorLevel).
+		All(); len(entries) != 1 ||
+		!strings.Contains(entries[0].ContextMap()["stack"].(string), "routes_test.go") {
 		t.Errorf("logged %v", entries)
 	}
 }
@@ -203,15 +223,21 @@ func TestList(t *testing.T) {
 		"/%C3%BC.stp                backing-off  1 min 5 s  can start again in 1 min 30 s; last run: signal 9",
 		"/z.stp                     idle         1 min 5 s  is not run: not safe to run",
 	}
-	if lines := strings.Split(strings.TrimRight(plain.body, "\n"), "\n"); plain.code != 200 || plain.header.Get("Content-Type") != plainText || !slices.EqualFunc(lines, want, func(a, b string) bool {
-		return strings.TrimRight(a, " ") == b
-	}) {
+	if lines := strings.Split(
+		strings.TrimRight(plain.body, "\n"),
+		"\n",
+	); plain.code != 200 || plain.header.Get("Content-Type") != plainText ||
+		!slices.EqualFunc(lines, want, func(a, b string) bool {
+			return strings.TrimRight(a, " ") == b
+		}) {
 		t.Errorf("%d %s\n%s", plain.code, plain.header.Get("Content-Type"), plain.body)
 	}
 	checkCommonHeaders(t, plain)
 
 	page := get(t, addr, "GET", "/", "Accept: text/html")
-	if page.code != 200 || page.header.Get("Content-Type") != "text/html; charset=utf-8" || page.header.Get("Vary") != "Accept" || page.header.Get("Content-Security-Policy") == "" {
+	if page.code != 200 || page.header.Get("Content-Type") != "text/html; charset=utf-8" ||
+		page.header.Get("Vary") != "Accept" ||
+		page.header.Get("Content-Security-Policy") == "" {
 		t.Errorf("%d %v", page.code, page.header)
 	}
 	checkCommonHeaders(t, page)
@@ -233,12 +259,21 @@ func TestEmptyList(t *testing.T) {
 	if got := get(t, addr, "GET", "/"); got.code != 200 || got.body != "no scripts\n" {
 		t.Errorf("%d %q", got.code, got.body)
 	}
-	if got := get(t, addr, "GET", "/", "Accept: text/html"); got.code != 200 || !strings.Contains(got.body, "There are no scripts") {
+	if got := get(
+		t,
+		addr,
+		"GET",
+		"/",
+		"Accept: text/html",
+	); got.code != 200 ||
+		!strings.Contains(got.body, "There are no scripts") {
 		t.Errorf("%d %q", got.code, got.body)
 	}
 }
 
-// A panic in a goroutine of a handler is no more than one in the handler itself: in the page of all scripts it costs a script's samples, in /metrics it is a 500.
+// A panic in a goroutine of a handler is no more than one in the handler
+// itself: in the page of all scripts it costs a script's samples, in /metrics
+// it is a 500.
 func TestPanicElsewhere(t *testing.T) {
 	core, logs := observer.New(zap.ErrorLevel)
 	scripts := &fakeScripts{
@@ -248,12 +283,21 @@ func TestPanicElsewhere(t *testing.T) {
 			}
 			return script.Answer{Page: pageOf("count 1\n")}
 		},
-		statuses: []*script.Status{status(script.Running, nil), status(script.Running, func(st *script.Status) { st.Script.Name = "panic.stp" })},
+		statuses: []*script.Status{
+			status(script.Running, nil),
+			status(script.Running, func(st *script.Status) { st.Script.Name = "panic.stp" }),
+		},
 	}
-	s := New(Config{Scripts: scripts, Logger: zap.New(core), TelemetryPath: "/metrics", Telemetry: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })})
+	s := New(Config{
+		Scripts:       scripts,
+		Logger:        zap.New(core),
+		TelemetryPath: "/metrics",
+		Telemetry:     http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }),
+	})
 	addr := serve(t, s)
 	all := get(t, addr, "GET", "/all")
-	if all.code != 200 || !strings.Contains(all.body, `stap_exporter_script_up{script="panic.stp"} 0`) || !strings.Contains(all.body, `count{script="a.stp"} 1`) {
+	if all.code != 200 || !strings.Contains(all.body, `stap_exporter_script_up{script="panic.stp"} 0`) ||
+		!strings.Contains(all.body, `count{script="a.stp"} 1`) {
 		t.Errorf("/all: %d\n%s", all.code, all.body)
 	}
 	if got := get(t, addr, "GET", "/metrics"); got.code != 500 || strings.Contains(got.body, "boom") {

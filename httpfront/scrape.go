@@ -10,17 +10,21 @@ import (
 )
 
 const (
-	// replyMargin is how long before Prometheus's own timeout a reply is due, as in blackbox_exporter.
+	// replyMargin is how long before Prometheus's own timeout a reply is due,
+	// as in blackbox_exporter.
 	replyMargin = 500 * time.Millisecond
-	// readSlack is what a request without a timeout gets beside its two reads: the one under way when it came, and its own.
+	// readSlack is what a request without a timeout gets beside its two reads:
+	// the one under way when it came, and its own.
 	readSlack = 250 * time.Millisecond
-	// longestTimeout is what a larger timeout counts as; it keeps the arithmetic from overflowing.
+	// longestTimeout is what a larger timeout counts as; it keeps the
+	// arithmetic from overflowing.
 	longestTimeout = 24 * time.Hour
 )
 
 var headerTimeout = []byte("X-Prometheus-Scrape-Timeout-Seconds")
 
-// scrape answers with the metrics of the script called name, or with why there are none. name belongs to ctx.
+// scrape answers with the metrics of the script called name, or with why there
+// are none. name belongs to ctx.
 func (s *Server) scrape(ctx *fasthttp.RequestCtx, name []byte) {
 	q := s.query(ctx)
 	q.Form = formOf(ctx)
@@ -41,7 +45,8 @@ func formOf(ctx *fasthttp.RequestCtx) exposition.Form {
 	}
 }
 
-// writeMetrics sends a page. The bytes are neither copied nor kept: they belong to all replies of this read.
+// writeMetrics sends a page. The bytes are neither copied nor kept: they belong
+// to all replies of this read.
 func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page, form exposition.Form) {
 	h := &ctx.Response.Header
 	h.SetContentType(form.Format.ContentType())
@@ -52,7 +57,8 @@ func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page, form expositi
 	ctx.Response.SetBodyRaw(page.Render(form))
 }
 
-// query says how long the request may take. A valid timeout header also says that its sender waits for a script that is not running yet.
+// query says how long the request may take. A valid timeout header also says
+// that its sender waits for a script that is not running yet.
 func (s *Server) query(ctx *fasthttp.RequestCtx) script.Query {
 	now := s.now()
 	timeout, ok := parseTimeout(ctx.Request.Header.PeekBytes(headerTimeout))
@@ -66,7 +72,9 @@ func (s *Server) query(ctx *fasthttp.RequestCtx) script.Query {
 	return script.Query{Deadline: now.Add(min(wait, s.cfg.StartTimeout)), Wait: true, Client: clientOf(ctx)}
 }
 
-// parseTimeout reads a decimal number of seconds, such as "10" or "9.5", to the nanosecond. It is false for everything else: an empty value, zero, a sign, an exponent, Inf, NaN.
+// parseTimeout reads a decimal number of seconds, such as "10" or "9.5", to the
+// nanosecond. It is false for everything else: an empty value, zero, a sign, an
+// exponent, Inf, NaN.
 func parseTimeout(value []byte) (time.Duration, bool) {
 	var total time.Duration
 	unit := time.Second // what the next digit counts; a tenth with each digit behind the point

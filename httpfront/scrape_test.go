@@ -48,7 +48,8 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// newRequest returns a GET request for path, with the timeout header unless timeout is empty.
+// newRequest returns a GET request for path, with the timeout header unless
+// timeout is empty.
 func newRequest(path, timeout string) *fasthttp.RequestCtx {
 	var req fasthttp.Request
 	req.SetRequestURI(path)
@@ -72,7 +73,8 @@ const (
 	prometheusEncoding = "gzip"
 )
 
-// A shared reply costs no allocation, in whatever form it is asked for: a form is made once, for the first who asks.
+// A shared reply costs no allocation, in whatever form it is asked for: a form
+// is made once, for the first who asks.
 func TestMetricsAreSentWithoutAllocation(t *testing.T) {
 	page := pageOf(lines(200))
 	s := New(Config{Scripts: &sameAnswer{Page: page}})
@@ -97,7 +99,8 @@ func TestMetricsAreSentWithoutAllocation(t *testing.T) {
 			if allocs != 0 {
 				t.Errorf("%v allocations per reply", allocs)
 			}
-			if got := ctx.Response.Body(); ctx.Response.StatusCode() != 200 || &got[0] != &c.want[0] || len(got) != len(c.want) {
+			if got := ctx.Response.Body(); ctx.Response.StatusCode() != 200 || &got[0] != &c.want[0] ||
+				len(got) != len(c.want) {
 				t.Errorf("status %d, body copied, cut or in another form", ctx.Response.StatusCode())
 			}
 			h := &ctx.Response.Header
@@ -128,19 +131,29 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// The page of all scripts is of interest in those that run and nothing more; a script that is picked gets a request, which counts, and one only.
+// The page of all scripts is of interest in those that run and nothing more; a
+// script that is picked gets a request, which counts, and one only.
 func TestAllAsksForNoMoreThanItSays(t *testing.T) {
 	requests := new(script.Requests)
-	a, down := status(script.Running, func(st *script.Status) { st.Requests = requests }), status(script.Idle, func(st *script.Status) { st.Script.Name = "down.stp" })
+	a, down := status(
+		script.Running,
+		func(st *script.Status) { st.Requests = requests },
+	), status(
+		script.Idle,
+		func(st *script.Status) { st.Script.Name = "down.stp" },
+	)
 	refused := status(script.Idle, func(st *script.Status) {
 		st.Script.Name, st.Script.Refused = "refused.stp", script.ErrUntrusted
 	})
-	scripts := &fakeScripts{statuses: []*script.Status{a, down, refused}, answer: func(name string, _ script.Query) script.Answer {
-		if name == "a.stp" {
-			return script.Answer{Page: pageOf("# TYPE count gauge\ncount 1\n"), Status: a}
-		}
-		return script.Answer{Err: script.ErrWarming, Status: down}
-	}}
+	scripts := &fakeScripts{
+		statuses: []*script.Status{a, down, refused},
+		answer: func(name string, _ script.Query) script.Answer {
+			if name == "a.stp" {
+				return script.Answer{Page: pageOf("# TYPE count gauge\ncount 1\n"), Status: a}
+			}
+			return script.Answer{Err: script.ErrWarming, Status: down}
+		},
+	}
 	_, addr := start(t, scripts, nil)
 	counted := func() uint64 {
 		return requests.Counted(slices.Index(script.RequestCodes[:], 200))
@@ -168,27 +181,33 @@ func TestAllAsksForNoMoreThanItSays(t *testing.T) {
 				t.Errorf("%s: %+v", each.target, q)
 			}
 		}
-		if !strings.HasPrefix(got.body, each.begin) || !strings.HasSuffix(got.body, "# TYPE count gauge\ncount{script=\"a.stp\"} 1\n") {
+		if !strings.HasPrefix(got.body, each.begin) ||
+			!strings.HasSuffix(got.body, "# TYPE count gauge\ncount{script=\"a.stp\"} 1\n") {
 			t.Errorf("%s:\n%s", each.target, got.body)
 		}
 	}
 }
 
-// removing are scripts one of which is removed while it is asked for its metrics.
+// removing are scripts one of which is removed while it is asked for its
+// metrics.
 type removing struct {
 	fakeScripts
 	gone atomic.Bool
 }
 
 func (l *removing) Statuses() []*script.Status {
-	all := []*script.Status{{Script: script.Script{Name: "a.stp"}, State: script.Running}, {Script: script.Script{Name: "b.stp"}, State: script.Running}}
+	all := []*script.Status{
+		{Script: script.Script{Name: "a.stp"}, State: script.Running},
+		{Script: script.Script{Name: "b.stp"}, State: script.Running},
+	}
 	if l.gone.Load() {
 		return all[:1]
 	}
 	return all
 }
 
-// A script that is removed while the page of all scripts is being made costs that page nothing.
+// A script that is removed while the page of all scripts is being made costs
+// that page nothing.
 func TestAllWhileAScriptIsRemoved(t *testing.T) {
 	l := &removing{}
 	l.answer = func(name string, _ script.Query) script.Answer {
@@ -201,7 +220,10 @@ func TestAllWhileAScriptIsRemoved(t *testing.T) {
 	s := New(Config{Scripts: l})
 	ctx := newRequest("/all", "")
 	s.handle(ctx)
-	if body := string(ctx.Response.Body()); ctx.Response.StatusCode() != 200 || !strings.Contains(body, "up{script=\"a.stp\"} 1\n") {
+	if body := string(
+		ctx.Response.Body(),
+	); ctx.Response.StatusCode() != 200 ||
+		!strings.Contains(body, "up{script=\"a.stp\"} 1\n") {
 		t.Errorf("%d %s", ctx.Response.StatusCode(), body)
 	}
 	ctx = newRequest("/all?name[]=b.stp", "")
@@ -211,7 +233,8 @@ func TestAllWhileAScriptIsRemoved(t *testing.T) {
 	}
 }
 
-// Scripts that do not answer hold up no other on the page of all scripts, however many they are.
+// Scripts that do not answer hold up no other on the page of all scripts,
+// however many they are.
 func TestAllGoesOnBesideWhoHangs(t *testing.T) {
 	letGo := make(chan struct{})
 	l := &fakeScripts{answer: func(name string, _ script.Query) script.Answer {

@@ -16,10 +16,12 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// longestDefaultTimeout bounds the scrape timeout of a target whose script says only how often it is to be scraped.
+// longestDefaultTimeout bounds the scrape timeout of a target whose script says
+// only how often it is to be scraped.
 const longestDefaultTimeout = time.Minute
 
-// targetGroup is an element of Prometheus's http_sd form, see https://prometheus.io/docs/prometheus/latest/http_sd/.
+// targetGroup is an element of Prometheus's http_sd form, see
+// https://prometheus.io/docs/prometheus/latest/http_sd/.
 type targetGroup struct {
 	Targets []string          `json:"targets"`
 	Labels  map[string]string `json:"labels"`
@@ -32,10 +34,12 @@ type place struct {
 	prefix  string // of every path, without a slash at its end
 }
 
-// ParseExternalURL checks the address under which clients reach the server, which may have a path; a slash at its end does not matter.
+// ParseExternalURL checks the address under which clients reach the server,
+// which may have a path; a slash at its end does not matter.
 func ParseExternalURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !goodPort(u.Port())) {
+	if err == nil &&
+		(u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !goodPort(u.Port())) {
 		err = errors.New("wrong parts")
 	}
 	if err != nil {
@@ -50,7 +54,9 @@ func goodPort(s string) bool {
 	return s == "" || err == nil && n > 0
 }
 
-// discovery answers with the scripts as targets for Prometheus's http_sd_configs: one for each script that may run, or with ?mode=all the one target /all.
+// discovery answers with the scripts as targets for Prometheus's
+// http_sd_configs: one for each script that may run, or with ?mode=all the one
+// target /all.
 func (s *Server) discovery(ctx *fasthttp.RequestCtx) {
 	where, err := s.place(ctx)
 	if err != nil {
@@ -81,7 +87,9 @@ func (s *Server) scriptTarget(where place, sc *script.Script) targetGroup {
 	g.Labels["autostart"] = strconv.FormatBool(sc.Autostart)
 	interval, timeout := sc.Directives.ScrapeInterval, sc.Directives.ScrapeTimeout
 	if interval > 0 && timeout == 0 {
-		timeout = min(interval, longestDefaultTimeout) // the job's own may be longer than interval, and then Prometheus drops the target
+		// the job's own may be longer than interval, and then Prometheus drops
+		// the target
+		timeout = min(interval, longestDefaultTimeout)
 	}
 	if interval > 0 {
 		g.Labels["__scrape_interval__"] = prometheusDuration(interval)
@@ -92,7 +100,9 @@ func (s *Server) scriptTarget(where place, sc *script.Script) targetGroup {
 	return g
 }
 
-// target is the one at path. The path is written as it is: Prometheus encodes __metrics_path__ itself, and one that was encoded before would be encoded twice.
+// target is the one at path. The path is written as it is: Prometheus encodes
+// __metrics_path__ itself, and one that was encoded before would be encoded
+// twice.
 func (p place) target(path string) targetGroup {
 	labels := map[string]string{"__metrics_path__": p.prefix + path}
 	if p.scheme != "" {
@@ -105,7 +115,8 @@ func prometheusDuration(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 }
 
-// runtimeOf says what a script runs with: "kernel", "bpf", or "own" for a program that chooses for itself. It is "auto" where that is not known.
+// runtimeOf says what a script runs with: "kernel", "bpf", or "own" for a
+// program that chooses for itself. It is "auto" where that is not known.
 func (s *Server) runtimeOf(sc *script.Script) string {
 	switch {
 	case sc.Executable:
@@ -118,10 +129,16 @@ func (s *Server) runtimeOf(sc *script.Script) string {
 	return "auto"
 }
 
-// place says how the sender of this request reaches the server: as --web.external-url says, otherwise by the Host header. X-Forwarded-… headers do not count, since any client can send them.
+// place says how the sender of this request reaches the server: as
+// --web.external-url says, otherwise by the Host header. X-Forwarded-… headers
+// do not count, since any client can send them.
 func (s *Server) place(ctx *fasthttp.RequestCtx) (place, error) {
 	if u := s.cfg.ExternalURL; u != nil {
-		return place{address: withPort(u.Hostname(), u.Port(), u.Scheme == "https"), scheme: u.Scheme, prefix: u.Path}, nil
+		return place{
+			address: withPort(u.Hostname(), u.Port(), u.Scheme == "https"),
+			scheme:  u.Scheme,
+			prefix:  u.Path,
+		}, nil
 	}
 	var p place
 	if ctx.IsTLS() {
@@ -135,13 +152,17 @@ func (s *Server) place(ctx *fasthttp.RequestCtx) (place, error) {
 	}
 	u, err := url.Parse("//" + host)
 	if err != nil || u.Host != host || u.Hostname() == "" || !goodPort(u.Port()) || strings.ContainsAny(host, "/ ") {
-		return p, fmt.Errorf("cannot tell the address of the targets from the Host header %q: give --web.external-url", host)
+		return p, fmt.Errorf(
+			"cannot tell the address of the targets from the Host header %q: give --web.external-url",
+			host,
+		)
 	}
 	p.address = withPort(u.Hostname(), u.Port(), ctx.IsTLS())
 	return p, nil
 }
 
-// withPort makes host:port, with the scheme's own port where there is none; an IPv6 literal gets its brackets.
+// withPort makes host:port, with the scheme's own port where there is none; an
+// IPv6 literal gets its brackets.
 func withPort(host, port string, secure bool) string {
 	switch {
 	case port != "":

@@ -63,7 +63,11 @@ func group(target string, labels ...string) targetGroup {
 func checkGroups(t *testing.T, got reply, want ...targetGroup) {
 	t.Helper()
 	var groups []targetGroup
-	if err := json.Unmarshal([]byte(got.body), &groups); err != nil || got.code != 200 || got.header.Get("Content-Type") != "application/json" {
+	if err := json.Unmarshal(
+		[]byte(got.body),
+		&groups,
+	); err != nil || got.code != 200 ||
+		got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d %s %v\n%s", got.code, got.header.Get("Content-Type"), err, got.body)
 	}
 	if len(groups) != len(want) || len(want) > 0 && !reflect.DeepEqual(groups, want) {
@@ -74,7 +78,10 @@ func checkGroups(t *testing.T, got reply, want ...targetGroup) {
 func TestDiscovery(t *testing.T) {
 	scripts := &fakeScripts{statuses: []*script.Status{
 		status(script.Idle, nil),
-		status(script.Idle, func(st *script.Status) { st.Script.Name, st.Script.Refused = "bad.stp", script.ErrUntrusted }),
+		status(
+			script.Idle,
+			func(st *script.Status) { st.Script.Name, st.Script.Refused = "bad.stp", script.ErrUntrusted },
+		),
 		status(script.Running, func(st *script.Status) {
 			st.Script.Name, st.Script.Autostart, st.Script.Runtime = "100% ü?.stp", true, "bpf"
 			st.Script.Directives.ScrapeInterval, st.Script.Directives.ScrapeTimeout = 90*time.Second, 2500*time.Millisecond
@@ -92,17 +99,85 @@ func TestDiscovery(t *testing.T) {
 	s.cfg.Runtime = func() string { return "kernel" }
 	all := func(at string, scheme ...string) []targetGroup {
 		return []targetGroup{
-			group(at, append(scheme, "__metrics_path__", "/a.stp", "script", "a.stp", "runtime", "kernel", "autostart", "false")...),
-			group(at, append(scheme, "__metrics_path__", "/100% ü?.stp", "script", "100% ü?.stp", "runtime", "bpf", "autostart", "true", "__scrape_interval__", "90000ms", "__scrape_timeout__", "2500ms")...),
-			group(at, append(scheme, "__metrics_path__", "/wrapper.stp", "script", "wrapper.stp", "runtime", "own", "autostart", "false", "__scrape_interval__", "5000ms", "__scrape_timeout__", "5000ms")...),
-			group(at, append(scheme, "__metrics_path__", "/slow.stp", "script", "slow.stp", "runtime", "kernel", "autostart", "false", "__scrape_interval__", "3600000ms", "__scrape_timeout__", "60000ms")...),
+			group(
+				at,
+				append(
+					scheme,
+					"__metrics_path__",
+					"/a.stp",
+					"script",
+					"a.stp",
+					"runtime",
+					"kernel",
+					"autostart",
+					"false",
+				)...),
+			group(
+				at,
+				append(
+					scheme,
+					"__metrics_path__",
+					"/100% ü?.stp",
+					"script",
+					"100% ü?.stp",
+					"runtime",
+					"bpf",
+					"autostart",
+					"true",
+					"__scrape_interval__",
+					"90000ms",
+					"__scrape_timeout__",
+					"2500ms",
+				)...),
+			group(
+				at,
+				append(
+					scheme,
+					"__metrics_path__",
+					"/wrapper.stp",
+					"script",
+					"wrapper.stp",
+					"runtime",
+					"own",
+					"autostart",
+					"false",
+					"__scrape_interval__",
+					"5000ms",
+					"__scrape_timeout__",
+					"5000ms",
+				)...),
+			group(
+				at,
+				append(
+					scheme,
+					"__metrics_path__",
+					"/slow.stp",
+					"script",
+					"slow.stp",
+					"runtime",
+					"kernel",
+					"autostart",
+					"false",
+					"__scrape_interval__",
+					"3600000ms",
+					"__scrape_timeout__",
+					"60000ms",
+				)...),
 		}
 	}
 	for host, at := range map[string]string{
 		"stap.example:9900": "stap.example:9900", "stap.example": "stap.example:80", "192.0.2.1": "192.0.2.1:80",
 		"[2001:db8::1]:9900": "[2001:db8::1]:9900", "[2001:db8::1]": "[2001:db8::1]:80", "localhost:1": "localhost:1", "stap.example:": "stap.example:80",
 	} {
-		checkGroups(t, send(t, addr, "GET", "GET /sd?x=y HTTP/1.1\r\nHost: "+host+"\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\n\r\n"), all(at)...)
+		checkGroups(
+			t,
+			send(
+				t,
+				addr,
+				"GET",
+				"GET /sd?x=y HTTP/1.1\r\nHost: "+host+"\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\n\r\n",
+			),
+			all(at)...)
 	}
 	checkGroups(t, get(t, addr, "GET", "http://proxy.example:8080/sd"), all("proxy.example:8080")...)
 	checkGroups(t, send(t, addr, "GET", "GET /sd HTTP/1.0\r\n\r\n"), all(addr)...)
@@ -114,7 +189,13 @@ func TestDiscovery(t *testing.T) {
 			t.Errorf("Host %q: %d %q", host, got.code, got.body)
 		}
 	}
-	if got := get(t, addr, "GET", "/sd?mode=none"); got.code != 400 || !strings.Contains(got.body, "mode is to be all") {
+	if got := get(
+		t,
+		addr,
+		"GET",
+		"/sd?mode=none",
+	); got.code != 400 ||
+		!strings.Contains(got.body, "mode is to be all") {
 		t.Errorf("%d %q", got.code, got.body)
 	}
 
@@ -130,7 +211,11 @@ func TestDiscovery(t *testing.T) {
 			g.Labels["__metrics_path__"] = want[2] + g.Labels["__metrics_path__"]
 		}
 		checkGroups(t, get(t, addr, "GET", "/sd"), groups...)
-		checkGroups(t, get(t, addr, "GET", "/sd?mode=all"), group(want[0], "__scheme__", want[1], "__metrics_path__", want[2]+"/all"))
+		checkGroups(
+			t,
+			get(t, addr, "GET", "/sd?mode=all"),
+			group(want[0], "__scheme__", want[1], "__metrics_path__", want[2]+"/all"),
+		)
 	}
 	if len(scripts.asked()) > 0 {
 		t.Errorf("discovery asked for %q", scripts.asked())
@@ -138,7 +223,15 @@ func TestDiscovery(t *testing.T) {
 }
 
 func TestEmptyDiscovery(t *testing.T) {
-	_, addr := start(t, &fakeScripts{statuses: []*script.Status{status(script.Idle, func(st *script.Status) { st.Script.Refused = errors.New("no") })}}, nil)
+	_, addr := start(
+		t,
+		&fakeScripts{
+			statuses: []*script.Status{
+				status(script.Idle, func(st *script.Status) { st.Script.Refused = errors.New("no") }),
+			},
+		},
+		nil,
+	)
 	got := get(t, addr, "GET", "/sd")
 	checkGroups(t, got)
 	if got.body != "[]\n" {
@@ -156,7 +249,8 @@ func needPrometheus(t *testing.T) string {
 	return path
 }
 
-// A real Prometheus finds the scripts by /sd and scrapes them, over TLS and with a login; names that need encoding come through.
+// A real Prometheus finds the scripts by /sd and scrapes them, over TLS and
+// with a login; names that need encoding come through.
 func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 	program := needPrometheus(t)
 	dir := t.TempDir()
@@ -169,11 +263,25 @@ func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 			st.Script.Directives.ScrapeInterval = time.Second
 		}))
 	}
-	_, addr := startWith(t, scripts, dir, serverTLS+"basic_auth_users:\n  prom: "+hashOf(t, "secret", bcrypt.MinCost)+"\n", nil)
+	_, addr := startWith(
+		t,
+		scripts,
+		dir,
+		serverTLS+"basic_auth_users:\n  prom: "+hashOf(t, "secret", bcrypt.MinCost)+"\n",
+		nil,
+	)
 
 	const client = "tls_config: {ca_file: ca.crt}\n    basic_auth: {username: prom, password: secret}\n"
-	writeFile(t, filepath.Join(dir, "prometheus.yml"), "scrape_configs:\n- job_name: stap\n  scrape_interval: 1m\n  scrape_timeout: 10s\n  "+strings.ReplaceAll(client, "\n    ", "\n  ")+
-		"  http_sd_configs:\n  - url: https://"+addr+"/sd\n    refresh_interval: 1s\n    "+client)
+	writeFile(
+		t,
+		filepath.Join(dir, "prometheus.yml"),
+		"scrape_configs:\n- job_name: stap\n  scrape_interval: 1m\n  scrape_timeout: 10s\n  "+strings.ReplaceAll(
+			client,
+			"\n    ",
+			"\n  ",
+		)+
+			"  http_sd_configs:\n  - url: https://"+addr+"/sd\n    refresh_interval: 1s\n    "+client,
+	)
 	free, err := Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -181,7 +289,12 @@ func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 	api := free[0].Addr().String()
 	_ = free[0].Close()
 	var log bytes.Buffer
-	cmd := exec.Command(program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address="+api)
+	cmd := exec.Command(
+		program,
+		"--config.file=prometheus.yml",
+		"--storage.tsdb.path=data",
+		"--web.listen-address="+api,
+	)
 	cmd.Dir, cmd.Stderr = dir, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -198,7 +311,9 @@ func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 
 	web := &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}
 	defer web.CloseIdleConnections()
-	query := "/api/v1/query?query=" + url.QueryEscape(`count{job="stap",runtime="auto",instance="`+addr+`"} == 7 and on(script) (up == 1)`)
+	query := "/api/v1/query?query=" + url.QueryEscape(
+		`count{job="stap",runtime="auto",instance="`+addr+`"} == 7 and on(script) (up == 1)`,
+	)
 	found := map[string]bool{}
 	for end := time.Now().Add(time.Minute); len(found) < len(names); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {

@@ -17,13 +17,20 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Limits of a connection. A request to this server is a short header without a body.
+// Limits of a connection. A request to this server is a short header without a
+// body.
 const (
-	requestTimeout   = 5 * time.Second  // to send a whole request, and for a TLS handshake
-	replyTimeout     = 30 * time.Second // to take a whole reply
-	idleTimeout      = 3 * time.Minute  // between requests; longer than the usual scrape intervals, so that Prometheus keeps its connection
-	maxHeaderBytes   = 8 << 10          // of a request line and header; room for a script name of 255 bytes in percent encoding, and for a browser's cookies
-	maxBodyBytes     = 16 << 10         // bodies are read and ignored, so that the connection stays usable after a 405
+	requestTimeout = 5 * time.Second  // to send a whole request, and for a TLS handshake
+	replyTimeout   = 30 * time.Second // to take a whole reply
+	// between requests; longer than the usual scrape intervals, so that
+	// Prometheus keeps its connection
+	idleTimeout = 3 * time.Minute
+	// of a request line and header; room for a script name of 255 bytes in
+	// percent encoding, and for a browser's cookies
+	maxHeaderBytes = 8 << 10
+	// bodies are read and ignored, so that the connection stays usable after a
+	// 405
+	maxBodyBytes     = 16 << 10
 	silentGrace      = 500 * time.Millisecond
 	hangUpInterval   = 100 * time.Millisecond
 	defaultRead      = 10 * time.Second
@@ -31,10 +38,13 @@ const (
 	serverHeaderName = "stap-exporter"
 )
 
-// Scripts is what the front end needs of the rest of the program. Its methods are called from many goroutines at once.
+// Scripts is what the front end needs of the rest of the program. Its methods
+// are called from many goroutines at once.
 type Scripts interface {
-	// Scrape asks for the metrics of the script called name, which is not kept after return.
-	// It returns before q.Deadline, give or take scheduling. Answer.Err is script.ErrUnknown when there is no such script.
+	// Scrape asks for the metrics of the script called name, which is not kept
+	// after return.
+	// It returns before q.Deadline, give or take scheduling. Answer.Err is
+	// script.ErrUnknown when there is no such script.
 	Scrape(name []byte, q script.Query) script.Answer
 	// Statuses lists all scripts, sorted by name. It renews no keepalive.
 	Statuses() []*script.Status
@@ -50,10 +60,17 @@ type Config struct {
 
 	MaxConnections int // open at a time; DefaultMaxConnections when 0
 
-	Web         *WebConfig                    // TLS, logins, headers, rate limit; none of them when nil
-	Runtime     func() string                 // "kernel" or "bpf": what scripts run with that leave it to the exporter; may change; nil: not told
-	OSPIDs      func() func(leader int) []int // looks through the living processes, and tells those of the process group that leader leads; nil: not told
-	ExternalURL *url.URL                      // how clients reach this server, see ParseExternalURL; nil: as each request says
+	// TLS, logins, headers, rate limit; none of them when nil
+	Web *WebConfig
+	// "kernel" or "bpf": what scripts run with that leave it to the exporter;
+	// may change; nil: not told
+	Runtime func() string
+	// looks through the living processes, and tells those of the process group
+	// that leader leads; nil: not told
+	OSPIDs func() func(leader int) []int
+	// how clients reach this server, see ParseExternalURL; nil: as each request
+	// says
+	ExternalURL *url.URL
 
 	Telemetry     http.Handler // the exporter's own metrics; nil: none
 	TelemetryPath string       // where; default /metrics
@@ -123,7 +140,8 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Serve answers connections of ln until Shutdown, then it returns nil; requests in flight may still run, Shutdown waits for them.
+// Serve answers connections of ln until Shutdown, then it returns nil; requests
+// in flight may still run, Shutdown waits for them.
 // Several listeners may be served at once. Serve owns ln and closes it.
 func (s *Server) Serve(ln net.Listener) error {
 	l := newListener(ln, s.log)
@@ -152,8 +170,11 @@ func (s *Server) Serve(ln net.Listener) error {
 	return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 }
 
-// Shutdown stops accepting and waits until the requests in flight are answered, at most until ctx ends; then it closes their connections and returns an error that wraps ctx.Err().
-// Connections that are idle are closed at once, those that never sent a whole request after half a second. The server cannot be used again.
+// Shutdown stops accepting and waits until the requests in flight are answered,
+// at most until ctx ends; then it closes their connections and returns an error
+// that wraps ctx.Err().
+// Connections that are idle are closed at once, those that never sent a whole
+// request after half a second. The server cannot be used again.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
@@ -181,8 +202,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("wait for %d connections: %w", n, err)
 }
 
-// hangUpSilent ends the waiting of connections from which nothing comes, until drained is closed. fasthttp alone would give each of them its full read timeout.
-// A read deadline reaches only a connection that is reading: one whose request is being answered is left alone. It is set again and again because fasthttp sets its own before each read.
+// hangUpSilent ends the waiting of connections from which nothing comes, until
+// drained is closed. fasthttp alone would give each of them its full read
+// timeout.
+// A read deadline reaches only a connection that is reading: one whose request
+// is being answered is left alone. It is set again and again because fasthttp
+// sets its own before each read.
 func (s *Server) hangUpSilent(drained <-chan struct{}) {
 	wait := time.NewTimer(silentGrace) // a request that is on its way still arrives
 	defer wait.Stop()
@@ -201,7 +226,8 @@ func (s *Server) hangUpSilent(drained <-chan struct{}) {
 	}
 }
 
-// trackConn is fasthttp's hook for connections; it keeps the set of open ones. It is called for every request, too, and then takes no lock.
+// trackConn is fasthttp's hook for connections; it keeps the set of open ones.
+// It is called for every request, too, and then takes no lock.
 func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
 	if state != fasthttp.StateNew && state != fasthttp.StateClosed {
 		return
@@ -219,7 +245,8 @@ func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// refuse answers what never became a request: a malformed or too large one, or one that did not arrive in time. fasthttp closes the connection after it.
+// refuse answers what never became a request: a malformed or too large one, or
+// one that did not arrive in time. fasthttp closes the connection after it.
 func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	ctx.Response.Reset()
 	setCommonHeaders(ctx)
@@ -234,11 +261,14 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 		p.socket().linger.Store(true)
 	}
 	switch {
-	case tooBig && p != nil && p.openLine() >= maxHeaderBytes: // not even the first line came to its end
+	case tooBig && p != nil && p.openLine() >= maxHeaderBytes:
+		// not even the first line came to its end
 		plainError(ctx, fasthttp.StatusRequestURITooLong, "request target too long\n")
 	case tooBig:
 		plainError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large\n")
-	case late && turnedAway(ctx): // its time is short, and on a busy machine it may be over before what came is read
+	case late && turnedAway(ctx):
+		// its time is short, and on a busy machine it may be over before what
+		// came is read
 	case late:
 		plainError(ctx, fasthttp.StatusRequestTimeout, "request did not arrive in time\n")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge) && !readOnly(ctx):
@@ -250,7 +280,9 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	}
 }
 
-// connLogger takes fasthttp's own messages. They tell of clients that misbehave or leave, so they are for debugging; an error that ends Serve is returned by it.
+// connLogger takes fasthttp's own messages. They tell of clients that misbehave
+// or leave, so they are for debugging; an error that ends Serve is returned by
+// it.
 type connLogger struct{ log *zap.Logger }
 
 // Printf implements fasthttp.Logger.

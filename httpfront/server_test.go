@@ -34,7 +34,8 @@ func TestListenSaysWhatToDo(t *testing.T) {
 	_ = free[0].Close()
 
 	_, err = Listen([]string{first, taken})
-	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), "another port with -p or --web.listen-address") {
+	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), taken) ||
+		!strings.Contains(err.Error(), "another port with -p or --web.listen-address") {
 		t.Errorf("taken: %v", err)
 	}
 	if again, err := Listen([]string{first}); err != nil {
@@ -44,7 +45,10 @@ func TestListenSaysWhatToDo(t *testing.T) {
 	}
 
 	for addr, want := range map[string]string{"": "--web.listen-address", "9900": "HOST:PORT", ":": "missing port", "h:99999": "HOST:PORT", "192.0.2.1:0": "no such address"} {
-		if _, err := Listen([]string{addr}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) || strings.Contains(err.Error(), "\n") {
+		if _, err := Listen(
+			[]string{addr},
+		); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v", addr, err)
 		}
 	}
@@ -64,7 +68,8 @@ func TestListenOnAllInterfaces(t *testing.T) {
 	go func() { served <- s.Serve(listeners[0]) }()
 
 	hosts := []string{"127.0.0.1"}
-	if probe, err := net.Listen("tcp6", "[::1]:0"); err == nil { // a host without IPv6 has nothing to test here
+	if probe, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+		// a host without IPv6 has nothing to test here
 		_ = probe.Close()
 		hosts = append(hosts, "::1")
 	}
@@ -116,7 +121,8 @@ func TestStandardClient(t *testing.T) {
 	}
 }
 
-// waiting returns scripts whose Scrape waits until release is called, and a channel that tells of each Scrape's begin.
+// waiting returns scripts whose Scrape waits until release is called, and a
+// channel that tells of each Scrape's begin.
 func waiting() (scripts *fakeScripts, begun <-chan struct{}, release func()) {
 	started, gate := make(chan struct{}, 10), make(chan struct{})
 	scripts = &fakeScripts{answer: func(string, script.Query) script.Answer {
@@ -218,7 +224,8 @@ func TestServeAfterShutdown(t *testing.T) {
 	}
 }
 
-// faultyListener fails Accept with each of its errors before it passes the call on.
+// faultyListener fails Accept with each of its errors before it passes the call
+// on.
 type faultyListener struct {
 	net.Listener
 	errs []error
@@ -295,7 +302,8 @@ func TestCloseEndsTheWaitForDescriptors(t *testing.T) {
 	}
 }
 
-// dial opens a connection that the test's end closes. A read from it that takes too long fails.
+// dial opens a connection that the test's end closes. A read from it that takes
+// too long fails.
 func dial(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

@@ -17,7 +17,8 @@ import (
 // shortly is a bound that a test sets in place of one of seconds.
 const shortly = time.Second
 
-// crawl writes text a byte at a time, in rounds without end, until the connection does not take it any more.
+// crawl writes text a byte at a time, in rounds without end, until the
+// connection does not take it any more.
 func crawl(conn net.Conn, text string) {
 	for i := 0; ; i = (i + 1) % len(text) {
 		if _, err := conn.Write([]byte{text[i]}); err != nil {
@@ -27,7 +28,8 @@ func crawl(conn net.Conn, text string) {
 	}
 }
 
-// Clients that send a byte now and then are cut at the deadline of the whole request, wherever in it they are, and reach no script.
+// Clients that send a byte now and then are cut at the deadline of the whole
+// request, wherever in it they are, and reach no script.
 func TestSlowSendersAreCut(t *testing.T) {
 	scripts := serveBody("count 1\n", "x.stp")
 	s := New(Config{Scripts: scripts})
@@ -75,7 +77,8 @@ func TestSlowSendersAreCut(t *testing.T) {
 	})
 }
 
-// The same within TLS, and for those who never come to the end of their handshake.
+// The same within TLS, and for those who never come to the end of their
+// handshake.
 func TestSlowHandshakesAreCut(t *testing.T) {
 	dir := t.TempDir()
 	newAuthority(t, dir, "ca").issue("server")
@@ -123,7 +126,8 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 	}
 }
 
-// narrowListener gives its connections a small send buffer, as a slow network does.
+// narrowListener gives its connections a small send buffer, as a slow network
+// does.
 type narrowListener struct{ net.Listener }
 
 func (l narrowListener) Accept() (net.Conn, error) {
@@ -134,7 +138,8 @@ func (l narrowListener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// Clients that do not take their reply, or take it a few bytes at a time, are cut, and hold up nobody.
+// Clients that do not take their reply, or take it a few bytes at a time, are
+// cut, and hold up nobody.
 func TestSlowReadersAreCut(t *testing.T) {
 	page := pageOf(lines(10000))
 	scripts := &fakeScripts{answer: func(string, script.Query) script.Answer { return script.Answer{Page: page} }}
@@ -162,7 +167,10 @@ func TestSlowReadersAreCut(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 		slow = append(slow, conn)
 		requests := 1 + i%2*50 // also many at once, with replies that nobody takes
-		if _, err := io.WriteString(conn, strings.Repeat("GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\n", requests)); err != nil {
+		if _, err := io.WriteString(
+			conn,
+			strings.Repeat("GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\n", requests),
+		); err != nil {
 			t.Fatal(err)
 		}
 	}

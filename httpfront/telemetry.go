@@ -12,7 +12,8 @@ import (
 	"stap-exporter/internal/processors"
 )
 
-// telemetry makes a route of the handler that gives the exporter's own metrics. It is net/http's, as client_golang's is; it is not on the hot path.
+// telemetry makes a route of the handler that gives the exporter's own metrics.
+// It is net/http's, as client_golang's is; it is not on the hot path.
 func (s *Server) telemetry(h http.Handler) route {
 	return route{get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { // here, since the adaptor runs it in a goroutine of its own
@@ -27,7 +28,9 @@ func (s *Server) telemetry(h http.Handler) route {
 	}))}
 }
 
-// largePage takes a turn when a page begins to be written: what is to be in it was collected by then, which waits for a look through all processes. It lets other goroutines run after every 4 KB.
+// largePage takes a turn when a page begins to be written: what is to be in it
+// was collected by then, which waits for a look through all processes. It lets
+// other goroutines run after every 4 KB.
 type largePage struct {
 	http.ResponseWriter
 	written int

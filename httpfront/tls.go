@@ -16,7 +16,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// certificates is the TLS side of a web config. Certificate, key and client CA follow their files: each handshake looks whether one of them was replaced.
+// certificates is the TLS side of a web config. Certificate, key and client CA
+// follow their files: each handshake looks whether one of them was replaced.
 type certificates struct {
 	from   *web.TLSConfig
 	log    *zap.Logger
@@ -31,7 +32,8 @@ type certificates struct {
 func newCertificates(from *web.TLSConfig, log *zap.Logger) (*certificates, error) {
 	c := &certificates{from: from, log: log, stamps: stampsOf(from)}
 	c.server = &tls.Config{
-		MinVersion:         tls.VersionTLS12, // what latest returns counts, this is for those who read the code
+		// what latest returns counts, this is for those who read the code
+		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest(), nil },
 	}
 	c.guard(c.server)
@@ -58,7 +60,8 @@ func (c *certificates) build() (*tls.Config, error) {
 	}
 	cfg.Certificates, cfg.GetCertificate = []tls.Certificate{*cert}, nil
 	cfg.NextProtos = []string{"http/1.1"}
-	// A resumed session would go by the client CA and the allowed names of its beginning.
+	// A resumed session would go by the client CA and the allowed names of its
+	// beginning.
 	cfg.SessionTicketsDisabled = cfg.ClientAuth != tls.NoClientCert
 	if check := cfg.VerifyPeerCertificate; check != nil {
 		cfg.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
@@ -109,12 +112,17 @@ func (c *certificates) guard(cfg *tls.Config) {
 // recoverPanic must be deferred itself.
 func (c *certificates) recoverPanic(err *error) {
 	if p := recover(); p != nil {
-		c.log.Error("panic in a TLS handshake, which is refused", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		c.log.Error(
+			"panic in a TLS handshake, which is refused",
+			zap.Any("panic", p),
+			zap.ByteString("stack", debug.Stack()),
+		)
 		*err = fmt.Errorf("panic in a TLS handshake: %v", p)
 	}
 }
 
-// latest returns what the files hold now, or what they held before when they are wrong: a renewal writes certificate and key one after the other.
+// latest returns what the files hold now, or what they held before when they
+// are wrong: a renewal writes certificate and key one after the other.
 func (c *certificates) latest() *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,17 +161,27 @@ func stampsOf(from *web.TLSConfig) (stamps [3]stamp) {
 			continue
 		}
 		st := info.Sys().(*syscall.Stat_t) // what os.Stat gives on Linux
-		stamps[i] = stamp{st.Ino, st.Size, st.Mtim, st.Ctim, false}
+		stamps[i] = stamp{
+			inode:       st.Ino,
+			size:        st.Size,
+			mtime:       st.Mtim,
+			ctime:       st.Ctim,
+			unreachable: false,
+		}
 	}
 	return stamps
 }
 
 const httpToHTTPS = "HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Type: " + plainText + "\r\n\r\nthis port speaks https: use https:// in the address\n"
 
-// Handshake answers in clear a client that speaks HTTP without TLS, as net/http does.
+// Handshake answers in clear a client that speaks HTTP without TLS, as net/http
+// does.
 func (c *secureConn) Handshake() error {
 	err := c.Conn.Handshake()
-	if bad, ok := errors.AsType[tls.RecordHeaderError](err); ok && bad.Conn != nil && looksLikeHTTP(bad.RecordHeader[:]) {
+	if bad, ok := errors.AsType[tls.RecordHeaderError](
+		err,
+	); ok && bad.Conn != nil &&
+		looksLikeHTTP(bad.RecordHeader[:]) {
 		_, _ = io.WriteString(bad.Conn, httpToHTTPS)
 	}
 	return err

@@ -32,10 +32,22 @@ const (
 	clientsAllowed = clientsVerify + "  client_allowed_sans: [client, other.example]\n"
 )
 
-// curl asks for /x.stp over TLS, with file names as of dir, and returns its exit code and what it got: status, HTTP version and body.
+// curl asks for /x.stp over TLS, with file names as of dir, and returns its
+// exit code and what it got: status, HTTP version and body.
 func curl(t *testing.T, dir, addr string, args ...string) (int, string) {
 	t.Helper()
-	args = append([]string{"--silent", "--show-error", "--max-time", "20", "--noproxy", "*", "--write-out", "%{http_code} HTTP/%{http_version}\n"}, args...)
+	args = append(
+		[]string{
+			"--silent",
+			"--show-error",
+			"--max-time",
+			"20",
+			"--noproxy",
+			"*",
+			"--write-out",
+			"%{http_code} HTTP/%{http_version}\n",
+		},
+		args...)
 	cmd := exec.Command("curl", append(args, "https://"+addr+"/x.stp")...)
 	cmd.Dir = dir
 	out, err := cmd.Output()
@@ -45,7 +57,8 @@ func curl(t *testing.T, dir, addr string, args ...string) (int, string) {
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// TestTLSMatrix has curl, which is OpenSSL, connect in all the ways that the file can allow or forbid.
+// TestTLSMatrix has curl, which is OpenSSL, connect in all the ways that the
+// file can allow or forbid.
 func TestTLSMatrix(t *testing.T) {
 	dir := t.TempDir()
 	ca := newAuthority(t, dir, "ca")
@@ -109,7 +122,8 @@ func TestTLSMatrix(t *testing.T) {
 	}
 }
 
-// serialNumber returns the serial number of the certificate that openssl s_client is shown, and what else it says.
+// serialNumber returns the serial number of the certificate that openssl
+// s_client is shown, and what else it says.
 func serialNumber(t *testing.T, dir, addr string) (int64, string) {
 	t.Helper()
 	cmd := exec.Command("openssl", "s_client", "-connect", addr, "-CAfile", "ca.crt", "-verify_return_error")
@@ -131,7 +145,8 @@ func serialNumber(t *testing.T, dir, addr string) (int64, string) {
 	return n, string(shown)
 }
 
-// A renewed certificate is shown to the next client, without a reload; one that does not fit its key is not used. Open connections go on.
+// A renewed certificate is shown to the next client, without a reload; one that
+// does not fit its key is not used. Open connections go on.
 func TestRenewedCertificate(t *testing.T) {
 	dir := t.TempDir()
 	ca := newAuthority(t, dir, "ca")
@@ -139,7 +154,8 @@ func TestRenewedCertificate(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	s, addr := startWith(t, serveBody("count 1\n", "x.stp"), dir, serverTLS, zap.New(core))
 	got, shown := serialNumber(t, dir, addr)
-	if got != first || !strings.Contains(shown, "TLSv1.3") || !regexp.MustCompile(`Verify return code: 0`).MatchString(shown) {
+	if got != first || !strings.Contains(shown, "TLSv1.3") ||
+		!regexp.MustCompile(`Verify return code: 0`).MatchString(shown) {
 		t.Errorf("serial number %d, want %d\n%s", got, first, shown)
 	}
 
@@ -180,7 +196,8 @@ func TestRenewedCertificate(t *testing.T) {
 	if n := logs.FilterMessage("new certificate files not used, going on with the old ones").Len(); n != 1 {
 		t.Errorf("the wrong key was logged %d times", n)
 	}
-	if err := s.ReloadWebConfig(); err == nil || !strings.Contains(err.Error(), "the old one stays") || !strings.Contains(err.Error(), "web.yml:2: ") {
+	if err := s.ReloadWebConfig(); err == nil || !strings.Contains(err.Error(), "the old one stays") ||
+		!strings.Contains(err.Error(), "web.yml:2: ") {
 		t.Errorf("reload with a wrong key: %v", err)
 	}
 	if got, _ := serialNumber(t, dir, addr); got != second {
@@ -196,7 +213,8 @@ func TestRenewedCertificate(t *testing.T) {
 	ask()
 }
 
-// Who has a client certificate of a CA that is no longer trusted is out at the next connection, and resumes no session.
+// Who has a client certificate of a CA that is no longer trusted is out at the
+// next connection, and resumes no session.
 func TestClientCAReplaced(t *testing.T) {
 	dir := t.TempDir()
 	ca := newAuthority(t, dir, "ca")
@@ -204,13 +222,23 @@ func TestClientCAReplaced(t *testing.T) {
 	ca.issue("client")
 	newAuthority(t, dir, "next").issue("successor")
 	writeFile(t, filepath.Join(dir, "clients.crt"), readFile(t, filepath.Join(dir, "ca.crt")))
-	_, addr := startWith(t, serveBody("count 1\n", "x.stp"), dir, strings.Replace(clientsVerify, "client_ca_file: ca.crt", "client_ca_file: clients.crt", 1), nil)
+	_, addr := startWith(
+		t,
+		serveBody("count 1\n", "x.stp"),
+		dir,
+		strings.Replace(clientsVerify, "client_ca_file: ca.crt", "client_ca_file: clients.crt", 1),
+		nil,
+	)
 
 	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	cfg := &tls.Config{
+		InsecureSkipVerify: true,
+		Certificates:       []tls.Certificate{cert},
+		ClientSessionCache: tls.NewLRUClientSessionCache(1),
+	}
 	ask := func() error {
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: cfg, DisableKeepAlives: true}}
 		resp, err := client.Get("https://" + addr + "/x.stp")
@@ -232,7 +260,17 @@ func TestClientCAReplaced(t *testing.T) {
 	if err := ask(); err == nil {
 		t.Error("let in with a certificate of the old CA")
 	}
-	if code, out := curl(t, dir, addr, "--cacert", "ca.crt", "--cert", "successor.crt", "--key", "successor.key"); code != curlOK {
+	if code, out := curl(
+		t,
+		dir,
+		addr,
+		"--cacert",
+		"ca.crt",
+		"--cert",
+		"successor.crt",
+		"--key",
+		"successor.key",
+	); code != curlOK {
 		t.Errorf("curl with a certificate of the new CA: %d %q", code, out)
 	}
 }
@@ -257,9 +295,14 @@ func TestNoClientCertificate(t *testing.T) {
 					text := serverTLS + "  client_auth_type: " + kind + "\n  client_ca_file: ca.crt\n  client_allowed_sans: " + names + "\n"
 					_, addr := startWith(t, scripts, dir, text, zap.New(core))
 					ask := func(certs ...tls.Certificate) (int, error) {
-						client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
-							InsecureSkipVerify: true, MinVersion: version, MaxVersion: version, Certificates: certs,
-						}}}
+						client := &http.Client{
+							Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
+								InsecureSkipVerify: true,
+								MinVersion:         version,
+								MaxVersion:         version,
+								Certificates:       certs,
+							}},
+						}
 						resp, err := client.Get("https://" + addr + "/x.stp")
 						if err != nil {
 							return 0, err
@@ -326,7 +369,9 @@ func TestPanicInHandshake(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer server.Close()
-			if err := tls.Server(server, cfg).Handshake(); err == nil || !strings.Contains(err.Error(), "panic in a TLS handshake: no luck") {
+			if err := tls.Server(server, cfg).
+				Handshake(); err == nil ||
+				!strings.Contains(err.Error(), "panic in a TLS handshake: no luck") {
 				t.Errorf("got %v", err)
 			}
 			if n := logs.FilterLevelExact(zap.ErrorLevel).FilterField(zap.Any("panic", "no luck")).Len(); n != 1 {
@@ -336,7 +381,8 @@ func TestPanicInHandshake(t *testing.T) {
 	}
 }
 
-// Plain HTTP to a port of TLS is told so, and a reload turns TLS on and off for new connections.
+// Plain HTTP to a port of TLS is told so, and a reload turns TLS on and off for
+// new connections.
 func TestPlainAndTLS(t *testing.T) {
 	dir := t.TempDir()
 	newAuthority(t, dir, "ca").issue("server")
@@ -363,11 +409,20 @@ func TestPlainAndTLS(t *testing.T) {
 	}
 }
 
-// A client that stops in the middle of its handshake holds up neither the others nor a shutdown (which the test's end does).
+// A client that stops in the middle of its handshake holds up neither the
+// others nor a shutdown (which the test's end does).
 func TestSilentHandshake(t *testing.T) {
 	dir := t.TempDir()
 	newAuthority(t, dir, "ca").issue("server")
-	_, addr := startWith(t, &fakeScripts{answer: func(string, script.Query) script.Answer { return script.Answer{Page: pageOf("count 1\n")} }}, dir, serverTLS, nil)
+	_, addr := startWith(
+		t,
+		&fakeScripts{
+			answer: func(string, script.Query) script.Answer { return script.Answer{Page: pageOf("count 1\n")} },
+		},
+		dir,
+		serverTLS,
+		nil,
+	)
 	_ = dial(t, addr)
 	half := dial(t, addr)
 	if _, err := half.Write([]byte{0x16, 0x03, 0x01, 0x02}); err != nil {

@@ -17,8 +17,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// WebConfig is a web config file, read and checked: the file that node_exporter and Prometheus take, see https://prometheus.io/docs/prometheus/latest/configuration/https/.
-// One value is one reading of the file, and nothing in it changes but the certificates, which follow their files.
+// WebConfig is a web config file, read and checked: the file that node_exporter
+// and Prometheus take, see
+// https://prometheus.io/docs/prometheus/latest/configuration/https/.
+// One value is one reading of the file, and nothing in it changes but the
+// certificates, which follow their files.
 type WebConfig struct {
 	path    string
 	tls     *certificates // nil: plain HTTP
@@ -27,12 +30,17 @@ type WebConfig struct {
 	headers []header
 }
 
-// header is a response header of http_server_config, in the form that fasthttp takes without a copy.
+// header is a response header of http_server_config, in the form that fasthttp
+// takes without a copy.
 type header struct{ name, value []byte }
 
-// LoadWebConfig reads the web config file at path, and the certificates that it names. The error names the file and, where one is to blame, the line.
+// LoadWebConfig reads the web config file at path, and the certificates that it
+// names. The error names the file and, where one is to blame, the line.
 //
-// Parsing and rules are exporter-toolkit's own, so that a file means here what it means to other exporters. Two things that it lets pass are wrong here: a client CA file without a certificate, and a rate limit that lets no request through. http2 is accepted and has no effect: this server speaks HTTP/1.1.
+// Parsing and rules are exporter-toolkit's own, so that a file means here what
+// it means to other exporters. Two things that it lets pass are wrong here: a
+// client CA file without a certificate, and a rate limit that lets no request
+// through. http2 is accepted and has no effect: this server speaks HTTP/1.1.
 //
 // log is told when certificates are read again, or cannot be.
 func LoadWebConfig(path string, log *zap.Logger) (*WebConfig, error) {
@@ -67,7 +75,8 @@ func LoadWebConfig(path string, log *zap.Logger) (*WebConfig, error) {
 		w.headers = append(w.headers, header{[]byte(name), []byte(value)})
 	}
 	slices.SortFunc(w.headers, func(a, b header) int { return strings.Compare(string(a.name), string(b.name)) })
-	// The last word is exporter-toolkit's: the headers that may be set, and whatever rule comes with a new version of it.
+	// The last word is exporter-toolkit's: the headers that may be set, and
+	// whatever rule comes with a new version of it.
 	if err := web.Validate(path); err != nil {
 		for name := range parsed.HTTPConfig.Header {
 			if strings.Contains(err.Error(), name) {
@@ -122,7 +131,9 @@ func (b blamer) line(err error, n int) error {
 	return fmt.Errorf("web config %s:%d: %w", b.path, n, err)
 }
 
-// yaml is for what the parser says: mostly "line N: …", several of them on lines of their own. It quotes the file and cuts what is long, also in the middle of a character.
+// yaml is for what the parser says: mostly "line N: …", several of them on
+// lines of their own. It quotes the file and cuts what is long, also in the
+// middle of a character.
 func (b blamer) yaml(err error) error {
 	said := strings.ToValidUTF8(err.Error(), "\uFFFD")
 	if m := yamlLine.FindStringSubmatch(said); m != nil {
@@ -142,7 +153,8 @@ func (b blamer) user(err error) error {
 	return b.key(err, "basic_auth_users")
 }
 
-// tls finds the setting that an error of exporter-toolkit or crypto/tls is about.
+// tls finds the setting that an error of exporter-toolkit or crypto/tls is
+// about.
 func (b blamer) tls(err error, c *web.TLSConfig) error {
 	text := err.Error()
 	switch {
@@ -170,7 +182,8 @@ func (b blamer) key(err error, keys ...string) error {
 	return b.line(err, 0)
 }
 
-// find returns the number of the first line that matches outside a comment, or 0.
+// find returns the number of the first line that matches outside a comment, or
+// 0.
 func (b blamer) find(pattern string) int {
 	re, n := regexp.MustCompile(pattern), 0
 	for line := range strings.Lines(b.content) {

@@ -65,7 +65,8 @@ func TestWrongWebConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.tls == nil || len(w.auth.users) != 2 || w.limiter.Limit() != rate.Every(10*time.Millisecond) || len(w.headers) != 2 {
+	if w.tls == nil || len(w.auth.users) != 2 || w.limiter.Limit() != rate.Every(10*time.Millisecond) ||
+		len(w.headers) != 2 {
 		t.Errorf("%+v", w)
 	}
 	for name, c := range map[string]struct{ old, new, line, want string }{
@@ -102,14 +103,20 @@ func TestWrongWebConfig(t *testing.T) {
 			t.Errorf("%s: no error", name)
 			continue
 		}
-		if s := err.Error(); !strings.HasPrefix(s, "web config "+filepath.Join(dir, "web.yml")+":"+c.line+": ") || !strings.Contains(s, c.want) || strings.Contains(s, "\n") {
+		if s := err.Error(); !strings.HasPrefix(s, "web config "+filepath.Join(dir, "web.yml")+":"+c.line+": ") ||
+			!strings.Contains(s, c.want) ||
+			strings.Contains(s, "\n") {
 			t.Errorf("%s: want line %s and %q:\n%s", name, c.line, c.want, s)
 		}
 		if strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error tells the password: %s", name, err)
 		}
 	}
-	if _, err := LoadWebConfig(filepath.Join(dir, "none.yml"), zap.NewNop()); err == nil || !strings.Contains(err.Error(), "none.yml: no such file") {
+	if _, err := LoadWebConfig(
+		filepath.Join(dir, "none.yml"),
+		zap.NewNop(),
+	); err == nil ||
+		!strings.Contains(err.Error(), "none.yml: no such file") {
 		t.Errorf("no file: %v", err)
 	}
 	for _, text := range []string{"", "{}", "# nothing\n", "rate_limit:\n  burst: 5\n", "http_server_config:\n  http2: false\n"} {
@@ -148,7 +155,8 @@ func TestLoginsOverHTTP(t *testing.T) {
 		for _, method := range []string{"GET", "HEAD", "POST"} {
 			for _, header := range []string{"X: y", "Authorization: " + basic("prom", "wrong")} {
 				got := get(t, addr, method, target, header)
-				if got.code != 401 || !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic realm=") || got.header.Get("Allow") != "" {
+				if got.code != 401 || !strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic realm=") ||
+					got.header.Get("Allow") != "" {
 					t.Errorf("%s %s: %d %v", method, target, got.code, got.header)
 				}
 			}
@@ -166,11 +174,15 @@ func TestLoginsOverHTTP(t *testing.T) {
 		t.Errorf("asked for %q", names)
 	}
 
-	// Another password counts from the next request on, on open connections, too.
+	// Another password counts from the next request on, on open connections,
+	// too.
 	conn := dial(t, addr)
 	from := bufio.NewReader(conn)
 	ask := func(password string) int {
-		if _, err := io.WriteString(conn, "GET /x.stp HTTP/1.1\r\nHost: x\r\nAuthorization: "+basic("prom", password)+"\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(
+			conn,
+			"GET /x.stp HTTP/1.1\r\nHost: x\r\nAuthorization: "+basic("prom", password)+"\r\n\r\n",
+		); err != nil {
 			t.Fatal(err)
 		}
 		return receive(t, from, "GET").code
@@ -186,7 +198,8 @@ func TestLoginsOverHTTP(t *testing.T) {
 		t.Errorf("after a reload: %d with the old password, %d with the new one", old, next)
 	}
 	writeFile(t, filepath.Join(dir, "web.yml"), "basic_auth_users:\n  prom: secret\n")
-	if err := s.ReloadWebConfig(); err == nil || !strings.Contains(err.Error(), "web.yml:2: ") || !strings.Contains(err.Error(), "the old one stays") {
+	if err := s.ReloadWebConfig(); err == nil || !strings.Contains(err.Error(), "web.yml:2: ") ||
+		!strings.Contains(err.Error(), "the old one stays") {
 		t.Errorf("wrong reload: %v", err)
 	}
 	if code := ask("new"); code != 200 {
@@ -202,17 +215,31 @@ func TestNoWebConfig(t *testing.T) {
 }
 
 func TestConfiguredHeaders(t *testing.T) {
-	_, addr := startWith(t, serveBody("count 1\n", "x.stp"), t.TempDir(), "http_server_config:\n  headers:\n    Content-Security-Policy: frame-ancestors https://grafana.example\n    X-Frame-Options: sameorigin\n    X-Content-Type-Options: nosniff\n", nil)
+	_, addr := startWith(
+		t,
+		serveBody("count 1\n", "x.stp"),
+		t.TempDir(),
+		"http_server_config:\n  headers:\n    Content-Security-Policy: frame-ancestors https://grafana.example\n    X-Frame-Options: sameorigin\n    X-Content-Type-Options: nosniff\n",
+		nil,
+	)
 	for target, code := range map[string]int{"/": 200, "/x.stp": 200, "/none": 404, "/-/healthy": 200, "/bad\x01": 400, "/" + strings.Repeat("a", 20000): 414} {
 		got := get(t, addr, "GET", target, "Accept: text/html")
-		if got.code != code || got.header.Get("X-Frame-Options") != "sameorigin" || len(got.header.Values("X-Content-Type-Options")) != 1 || got.header.Get("Content-Security-Policy") != "frame-ancestors https://grafana.example" {
+		if got.code != code || got.header.Get("X-Frame-Options") != "sameorigin" ||
+			len(got.header.Values("X-Content-Type-Options")) != 1 ||
+			got.header.Get("Content-Security-Policy") != "frame-ancestors https://grafana.example" {
 			t.Errorf("%.20s: %d %v", target, got.code, got.header)
 		}
 	}
 }
 
 func TestRateLimit(t *testing.T) {
-	_, addr := startWith(t, serveBody("count 1\n", "x.stp"), t.TempDir(), "rate_limit:\n  interval: 1h\n  burst: 3\n", nil)
+	_, addr := startWith(
+		t,
+		serveBody("count 1\n", "x.stp"),
+		t.TempDir(),
+		"rate_limit:\n  interval: 1h\n  burst: 3\n",
+		nil,
+	)
 	for i, want := range []int{200, 200, 200, 429, 429} {
 		got := get(t, addr, "GET", "/x.stp")
 		if got.code != want || want == 429 && got.header.Get("Retry-After") != "3600" {
@@ -226,7 +253,15 @@ func TestRateLimit(t *testing.T) {
 
 // Login, rate limit and headers add no allocation to a scrape.
 func TestMetricsWithWebConfigAreSentWithoutAllocation(t *testing.T) {
-	w, err := loadText(t, t.TempDir(), "rate_limit: {interval: 1ns, burst: 1000000}\nhttp_server_config:\n  headers: {Strict-Transport-Security: max-age=1, X-Frame-Options: deny}\nbasic_auth_users:\n  prom: "+hashOf(t, "secret", bcrypt.MinCost)+"\n")
+	w, err := loadText(
+		t,
+		t.TempDir(),
+		"rate_limit: {interval: 1ns, burst: 1000000}\nhttp_server_config:\n  headers: {Strict-Transport-Security: max-age=1, X-Frame-Options: deny}\nbasic_auth_users:\n  prom: "+hashOf(
+			t,
+			"secret",
+			bcrypt.MinCost,
+		)+"\n",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +272,8 @@ func TestMetricsWithWebConfigAreSentWithoutAllocation(t *testing.T) {
 		ctx.Response.Reset()
 		s.handle(ctx)
 	})
-	if allocs != 0 || ctx.Response.StatusCode() != 200 || string(ctx.Response.Header.Peek("X-Frame-Options")) != "deny" {
+	if allocs != 0 || ctx.Response.StatusCode() != 200 ||
+		string(ctx.Response.Header.Peek("X-Frame-Options")) != "deny" {
 		t.Errorf("%v allocations per reply, status %d", allocs, ctx.Response.StatusCode())
 	}
 }

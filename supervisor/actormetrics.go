@@ -11,10 +11,13 @@ import (
 	"stap-exporter/actors"
 )
 
-// sampled is how many messages of an actor there are for each one that is timed: reading the clock costs more than handling a message.
+// sampled is how many messages of an actor there are for each one that is
+// timed: reading the clock costs more than handling a message.
 const sampled = 16
 
-// actorMetrics are the metrics of the actors themselves, fed by hooks in the mailbox, by what wraps Receive, and by the event stream. They cost a few atomic additions a message, and no allocation.
+// actorMetrics are the metrics of the actors themselves, fed by hooks in the
+// mailbox, by what wraps Receive, and by the event stream. They cost a few
+// atomic additions a message, and no allocation.
 type actorMetrics struct {
 	spawns, restarts *prometheus.CounterVec
 	failures         *prometheus.CounterVec
@@ -29,7 +32,28 @@ type actorMetrics struct {
 }
 
 // messageTypes are the values of the label type, in the order of typeOf.
-var messageTypes = [...]string{"ReadMetrics", "ReadFinished", "ReadExpired", "ProcessProgressed", "ProcessReady", "ProcessExited", "KeepaliveExpired", "HoldOffExpired", "Shutdown", "KillChild", "lifecycle", "ReadDue", "ReplaceScript", "TrialEnded", "StartNow", "StopNow", "RestartNow", "AskerLeft", "RunProvedHealthy", "other"}
+var messageTypes = [...]string{
+	"ReadMetrics",
+	"ReadFinished",
+	"ReadExpired",
+	"ProcessProgressed",
+	"ProcessReady",
+	"ProcessExited",
+	"KeepaliveExpired",
+	"HoldOffExpired",
+	"Shutdown",
+	"KillChild",
+	"lifecycle",
+	"ReadDue",
+	"ReplaceScript",
+	"TrialEnded",
+	"StartNow",
+	"StopNow",
+	"RestartNow",
+	"AskerLeft",
+	"RunProvedHealthy",
+	"other",
+}
 
 func typeOf(m any) int {
 	switch m.(type) {
@@ -81,15 +105,42 @@ func newActorMetrics() *actorMetrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stap_exporter_actor_" + name, Help: help}, labels)
 	}
 	a := &actorMetrics{
-		spawns:      vec("spawns_total", "Actors that were spawned, by kind: root or script.", "kind"),
-		restarts:    vec("restarts_total", "Actors that were restarted after a failure, by kind.", "kind"),
-		failures:    vec("failures_total", "Failures of actors, by kind and reason: child-ended (an autostart script's, as it should be) or bug.", "kind", "reason"),
-		messages:    vec("messages_total", "Messages that script actors handled, by type.", "type"),
-		receive:     prometheus.NewHistogram(prometheus.HistogramOpts{Name: "stap_exporter_actor_receive_duration_seconds", Help: "Time that a script actor needs for a message; one in 16 is timed.", Buckets: prometheus.ExponentialBuckets(1e-7, 4, 12)}),
-		wait:        prometheus.NewHistogram(prometheus.HistogramOpts{Name: "stap_exporter_actor_mailbox_wait_seconds", Help: "Time that a request waits in a script actor's mailbox; one in 16 is timed.", Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12)}),
-		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{Name: "stap_exporter_actor_dead_letters_total", Help: "Messages to actors that were gone."}),
-		depthDesc:   prometheus.NewDesc("stap_exporter_actor_mailbox_messages", "Messages that wait in a script actor's mailbox.", []string{"script"}, nil),
-		meters:      map[string]*mailboxMeter{},
+		spawns:   vec("spawns_total", "Actors that were spawned, by kind: root or script.", "kind"),
+		restarts: vec("restarts_total", "Actors that were restarted after a failure, by kind.", "kind"),
+		failures: vec(
+			"failures_total",
+			"Failures of actors, by kind and reason: child-ended (an autostart script's, as it should be) or bug.",
+			"kind",
+			"reason",
+		),
+		messages: vec("messages_total", "Messages that script actors handled, by type.", "type"),
+		receive: prometheus.NewHistogram(
+			prometheus.HistogramOpts{
+				Name:    "stap_exporter_actor_receive_duration_seconds",
+				Help:    "Time that a script actor needs for a message; one in 16 is timed.",
+				Buckets: prometheus.ExponentialBuckets(1e-7, 4, 12),
+			},
+		),
+		wait: prometheus.NewHistogram(
+			prometheus.HistogramOpts{
+				Name:    "stap_exporter_actor_mailbox_wait_seconds",
+				Help:    "Time that a request waits in a script actor's mailbox; one in 16 is timed.",
+				Buckets: prometheus.ExponentialBuckets(1e-6, 4, 12),
+			},
+		),
+		deadLetters: prometheus.NewCounter(
+			prometheus.CounterOpts{
+				Name: "stap_exporter_actor_dead_letters_total",
+				Help: "Messages to actors that were gone.",
+			},
+		),
+		depthDesc: prometheus.NewDesc(
+			"stap_exporter_actor_mailbox_messages",
+			"Messages that wait in a script actor's mailbox.",
+			[]string{"script"},
+			nil,
+		),
+		meters: map[string]*mailboxMeter{},
 	}
 	for i, t := range messageTypes {
 		a.byType[i] = a.messages.WithLabelValues(t)
@@ -127,7 +178,8 @@ func (a *actorMetrics) parts() []prometheus.Collector {
 	return []prometheus.Collector{a.spawns, a.restarts, a.failures, a.messages, a.receive, a.wait, a.deadLetters}
 }
 
-// decorate gives a script's actor a mailbox with hooks, and wraps what receives its messages.
+// decorate gives a script's actor a mailbox with hooks, and wraps what receives
+// its messages.
 func (a *actorMetrics) decorate(name string) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer) {
 	m := &mailboxMeter{}
 	a.mu.Lock()
@@ -149,7 +201,9 @@ func (a *actorMetrics) forget(name string) {
 	a.mu.Unlock()
 }
 
-// measured is the receiver middleware: protoactor's own would allocate an envelope for each message. It lives as long as the incarnation in it, in its goroutine.
+// measured is the receiver middleware: protoactor's own would allocate an
+// envelope for each message. It lives as long as the incarnation in it, in its
+// goroutine.
 type measured struct {
 	all  *actorMetrics
 	box  *mailboxMeter
@@ -201,7 +255,8 @@ func (m *mailboxMeter) MailboxStarted() {}
 // MailboxEmpty is of no interest.
 func (m *mailboxMeter) MailboxEmpty() {}
 
-// MessageReceived is of no interest: it is not called for a message that panics.
+// MessageReceived is of no interest: it is not called for a message that
+// panics.
 func (m *mailboxMeter) MessageReceived(any) {}
 
 // MessagePosted times one request in 16. It is called by whoever sends.

@@ -16,7 +16,9 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// BenchmarkScrape is the way of a request through the actors and their metrics, for a source whose read costs nothing: 1 to 10,000 ask at the same time, and share reads.
+// BenchmarkScrape is the way of a request through the actors and their metrics,
+// for a source whose read costs nothing: 1 to 10,000 ask at the same time, and
+// share reads.
 func BenchmarkScrape(b *testing.B) {
 	page := exposition.Check([]byte("count{tid=\"1\",cpu=\"0\"} 9\n"), exposition.Options{})
 	for _, clients := range []int{1, 10, 100, 1000, 10_000} {
@@ -24,7 +26,12 @@ func BenchmarkScrape(b *testing.B) {
 			h := newHost()
 			reads := &constant{page: page}
 			h.onStart = func(p *process) { p.source = reads; p.ready() }
-			s, err := StartWith(Config{Scripts: named("b.stp"), ReadTimeout: 10 * time.Second, MaxWaiting: clients, Logger: zap.NewNop()}, h)
+			s, err := StartWith(Config{
+				Scripts:     named("b.stp"),
+				ReadTimeout: 10 * time.Second,
+				MaxWaiting:  clients,
+				Logger:      zap.NewNop(),
+			}, h)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -53,13 +60,20 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// BenchmarkRoundTrip is a request and its answer through an actor's mailbox, with the metrics and without a read: the script may not run. BenchmarkRoundTrip of package actors is the same without metrics.
+// BenchmarkRoundTrip is a request and its answer through an actor's mailbox,
+// with the metrics and without a read: the script may not run.
+// BenchmarkRoundTrip of package actors is the same without metrics.
 func BenchmarkRoundTrip(b *testing.B) {
 	scripts := named("b.stp")
 	scripts[0].Refused = script.ErrUntrusted
 	for _, protoactor := range []bool{false, true} {
 		b.Run(fmt.Sprintf("protoactor metrics %v", protoactor), func(b *testing.B) {
-			s, err := StartWith(Config{Scripts: scripts, ReadTimeout: 10 * time.Second, Protoactor: protoactor, Logger: zap.NewNop()}, newHost())
+			s, err := StartWith(Config{
+				Scripts:     scripts,
+				ReadTimeout: 10 * time.Second,
+				Protoactor:  protoactor,
+				Logger:      zap.NewNop(),
+			}, newHost())
 			if err != nil {
 				b.Fatal(err)
 			}

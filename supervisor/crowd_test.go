@@ -21,7 +21,8 @@ func (c *client) Left() bool {
 	return c.left.Load()
 }
 
-// Places are few, a client that leaves while it waits frees its own, and who stays gets its answer, also when it was looked at often.
+// Places are few, a client that leaves while it waits frees its own, and who
+// stays gets its answer, also when it was looked at often.
 func TestWhoLeavesFreesItsPlace(t *testing.T) {
 	h := newHost()
 	started := make(chan *process, 1)
@@ -32,7 +33,11 @@ func TestWhoLeavesFreesItsPlace(t *testing.T) {
 		q := patient()
 		q.Client = c
 		go func() { answered <- s.Scrape([]byte("a.stp"), q) }()
-		eventually(t, "the client is looked at while it waits", func() bool { return c.looked.Load() > 0 || len(answered) > 0 })
+		eventually(
+			t,
+			"the client is looked at while it waits",
+			func() bool { return c.looked.Load() > 0 || len(answered) > 0 },
+		)
 		return answered
 	}
 	stays, leaves := &client{}, &client{}

@@ -10,21 +10,25 @@ import (
 // keptEvents is how many events can be read back.
 const keptEvents = 1000
 
-// Event is what the API shows of an event of a script. The field names of its JSON form do not change.
+// Event is what the API shows of an event of a script. The field names of its
+// JSON form do not change.
 type Event struct {
-	Time      time.Time `json:"time"`
-	Script    string    `json:"script"`
-	Kind      string    `json:"kind"` // see EventKinds
-	From      string    `json:"from,omitempty"`
-	To        string    `json:"to,omitempty"`
-	Cause     string    `json:"cause,omitempty"` // of a change of state; of an end: stopped, ended, failed, signal, error
-	Run       uint64    `json:"run,omitempty"`
-	OSPID     int       `json:"os_pid,omitempty"`
-	Reason    string    `json:"reason,omitempty"` // several lines
-	Leftovers []string  `json:"leftovers,omitempty"`
+	Time   time.Time `json:"time"`
+	Script string    `json:"script"`
+	Kind   string    `json:"kind"` // see EventKinds
+	From   string    `json:"from,omitempty"`
+	To     string    `json:"to,omitempty"`
+	// of a change of state; of an end: stopped, ended, failed, signal, error
+	Cause     string   `json:"cause,omitempty"`
+	Run       uint64   `json:"run,omitempty"`
+	OSPID     int      `json:"os_pid,omitempty"`
+	Reason    string   `json:"reason,omitempty"` // several lines
+	Leftovers []string `json:"leftovers,omitempty"`
 }
 
-// eventRing keeps the last events of all scripts. They come from as many goroutines as there are scripts, so it has a lock; no event is published for a request.
+// eventRing keeps the last events of all scripts. They come from as many
+// goroutines as there are scripts, so it has a lock; no event is published for
+// a request.
 type eventRing struct {
 	mu     sync.Mutex
 	events []Event
@@ -36,24 +40,62 @@ func newEventRing() *eventRing { return &eventRing{} }
 func (r *eventRing) listen(e actors.Event) {
 	switch e := e.(type) {
 	case actors.StateChanged:
-		out := Event{Time: e.Time, Script: e.Script, Kind: KindStateChanged, From: e.From.String(), To: e.To.String(), Cause: string(e.Cause), Run: e.Run, OSPID: e.OSPID}
+		out := Event{
+			Time:   e.Time,
+			Script: e.Script,
+			Kind:   KindStateChanged,
+			From:   e.From.String(),
+			To:     e.To.String(),
+			Cause:  string(e.Cause),
+			Run:    e.Run,
+			OSPID:  e.OSPID,
+		}
 		r.add(out)
 	case actors.ChildEnded:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindChildEnded, Cause: e.Exit.EndCause().String(), Run: e.Run, Reason: e.Reason, Leftovers: e.Leftovers})
+		r.add(Event{
+			Time:      e.Time,
+			Script:    e.Script,
+			Kind:      KindChildEnded,
+			Cause:     e.Exit.EndCause().String(),
+			Run:       e.Run,
+			Reason:    e.Reason,
+			Leftovers: e.Leftovers,
+		})
 	case actors.ScriptReplaced:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindScriptReplaced})
 	case actors.ScriptRefused:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindScriptRefused, Reason: e.Reason})
+		r.add(Event{
+			Time:   e.Time,
+			Script: e.Script,
+			Kind:   KindScriptRefused,
+			Reason: e.Reason,
+		})
 	case actors.VersionRefused:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindVersionRefused, Reason: e.Reason})
+		r.add(Event{
+			Time:   e.Time,
+			Script: e.Script,
+			Kind:   KindVersionRefused,
+			Reason: e.Reason,
+		})
 	case actors.CrashLoopChanged:
 		kind := KindLoopEnded
 		if e.Looping {
 			kind = KindLoopBegan
 		}
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: kind, Cause: e.Cause, Reason: e.Reason})
+		r.add(Event{
+			Time:   e.Time,
+			Script: e.Script,
+			Kind:   kind,
+			Cause:  e.Cause,
+			Reason: e.Reason,
+		})
 	case actors.ActorFailed:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindActorFailed, Reason: e.Reason})
+		r.add(Event{
+			Time:   e.Time,
+			Script: e.Script,
+			Kind:   KindActorFailed,
+			Reason: e.Reason,
+		})
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// The last 1,000 events can be read back, the oldest first; reads and requests are none.
+// The last 1,000 events can be read back, the oldest first; reads and requests
+// are none.
 func TestLastEvents(t *testing.T) {
 	r := newEventRing()
 	begin := time.Unix(0, 0)
@@ -18,7 +19,12 @@ func TestLastEvents(t *testing.T) {
 				t.Errorf("after %d events: %d, from %d", n, len(list), list[0].Run)
 			}
 		}
-		r.listen(actors.StateChanged{Time: begin.Add(time.Duration(n)), Script: "a.stp", To: script.Starting, Run: uint64(n)})
+		r.listen(actors.StateChanged{
+			Time:   begin.Add(time.Duration(n)),
+			Script: "a.stp",
+			To:     script.Starting,
+			Run:    uint64(n),
+		})
 		r.listen(actors.ReadEnded{Script: "a.stp"})
 	}
 	list := r.list()
@@ -32,7 +38,8 @@ func TestLastEvents(t *testing.T) {
 	}
 }
 
-// A start that compiled is told apart from one that loaded what was compiled before.
+// A start that compiled is told apart from one that loaded what was compiled
+// before.
 func TestStartsAreToldApart(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {

@@ -9,10 +9,12 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// problemEvery is how often the log names a line that was left out of a script's metrics, and that they come near SystemTap's limit.
+// problemEvery is how often the log names a line that was left out of a
+// script's metrics, and that they come near SystemTap's limit.
 const problemEvery = time.Minute
 
-// scriptLog writes one script's events to the log. Its method is called in the script actor's goroutine.
+// scriptLog writes one script's events to the log. Its method is called in the
+// script actor's goroutine.
 type scriptLog struct {
 	log              *zap.Logger
 	script           string
@@ -34,15 +36,35 @@ func (l *scriptLog) listen(e actors.Event) {
 	case actors.ScriptRefused:
 		l.log.Warn("script refused", zap.String("script", l.script), zap.String("error", e.Reason))
 	case actors.VersionRefused:
-		l.log.Warn("new version of a script refused, the old one runs on", zap.String("script", l.script), zap.String("reason", e.Reason))
+		l.log.Warn(
+			"new version of a script refused, the old one runs on",
+			zap.String("script", l.script),
+			zap.String("reason", e.Reason),
+		)
 	case actors.CrashLoopChanged:
 		if e.Looping {
-			l.log.Warn("script is in a crash loop", zap.String("script", l.script), zap.Int("quick_ends", e.QuickEnds), zap.Duration("retry_every", e.HoldOff), zap.String("reason", e.Reason))
+			l.log.Warn(
+				"script is in a crash loop",
+				zap.String("script", l.script),
+				zap.Int("quick_ends", e.QuickEnds),
+				zap.Duration("retry_every", e.HoldOff),
+				zap.String("reason", e.Reason),
+			)
 			return
 		}
-		l.log.Info("script is in a crash loop no more", zap.String("script", l.script), zap.Int("quick_ends", e.QuickEnds), zap.String("cause", e.Cause))
+		l.log.Info(
+			"script is in a crash loop no more",
+			zap.String("script", l.script),
+			zap.Int("quick_ends", e.QuickEnds),
+			zap.String("cause", e.Cause),
+		)
 	case actors.ActorFailed:
-		l.log.Error("script actor failed", zap.String("script", e.Script), zap.String("error", e.Reason), zap.String("stack", e.Stack))
+		l.log.Error(
+			"script actor failed",
+			zap.String("script", e.Script),
+			zap.String("error", e.Reason),
+			zap.String("stack", e.Stack),
+		)
 	}
 }
 
@@ -52,16 +74,32 @@ func (l *scriptLog) readEnded(e actors.ReadEnded) {
 	}
 	if e.Page.First != nil && time.Since(l.problem) > problemEvery {
 		l.problem = time.Now()
-		l.log.Warn("lines of a script's metrics left out", zap.String("script", l.script), zap.Int("lines", e.Page.Problems()), zap.Stringer("first", e.Page.First))
+		l.log.Warn(
+			"lines of a script's metrics left out",
+			zap.String("script", l.script),
+			zap.Int("lines", e.Page.Problems()),
+			zap.Stringer("first", e.Page.First),
+		)
 	}
 	if left, scarce := e.Page.Room(); scarce && time.Since(l.warning) > problemEvery {
 		l.warning = time.Now()
-		l.log.Warn("a script's metrics come near SystemTap's limit, past which it ends the script", zap.String("script", l.script), zap.Int("bytes", e.Page.Size), zap.Int("room", left))
+		l.log.Warn(
+			"a script's metrics come near SystemTap's limit, past which it ends the script",
+			zap.String("script", l.script),
+			zap.Int("bytes", e.Page.Size),
+			zap.Int("room", left),
+		)
 	}
 }
 
 func (l *scriptLog) stateChanged(e actors.StateChanged) {
-	fields := []zap.Field{zap.String("script", e.Script), zap.Stringer("state", e.To), zap.Stringer("from", e.From), zap.String("cause", string(e.Cause)), zap.Uint64("run", e.Run)}
+	fields := []zap.Field{
+		zap.String("script", e.Script),
+		zap.Stringer("state", e.To),
+		zap.Stringer("from", e.From),
+		zap.String("cause", string(e.Cause)),
+		zap.Uint64("run", e.Run),
+	}
 	if e.From == e.To { // a reborn actor says where it begins
 		l.log.Debug("script state changed", fields...)
 		return
@@ -70,14 +108,21 @@ func (l *scriptLog) stateChanged(e actors.StateChanged) {
 	case script.Starting, script.Running, script.Stopping:
 		l.log.Info("script state changed", append(fields, zap.Int("os_pid", e.OSPID))...)
 	case script.BackingOff:
-		l.log.Info("script state changed", append(fields, zap.Duration("retry_in", e.RetryAt.Sub(e.Time).Round(time.Millisecond)))...)
+		l.log.Info(
+			"script state changed",
+			append(fields, zap.Duration("retry_in", e.RetryAt.Sub(e.Time).Round(time.Millisecond)))...)
 	case script.Idle, script.Stopped:
 		l.log.Debug("script state changed", fields...)
 	}
 }
 
 func (l *scriptLog) childEnded(e actors.ChildEnded) {
-	fields := []zap.Field{zap.String("script", e.Script), zap.Uint64("run", e.Run), zap.Duration("lasted", e.Lasted), zap.String("reason", e.Reason)}
+	fields := []zap.Field{
+		zap.String("script", e.Script),
+		zap.Uint64("run", e.Run),
+		zap.Duration("lasted", e.Lasted),
+		zap.String("reason", e.Reason),
+	}
 	switch {
 	case len(e.Leftovers) > 0:
 		l.log.Error("child ended and left something", append(fields, zap.Strings("left", e.Leftovers))...)

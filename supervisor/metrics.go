@@ -12,7 +12,9 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// metrics are the exporter's own. What changes with events is counted here, by a listener that is bound to its script beforehand; what can be looked up is collected at a scrape, from the statuses.
+// metrics are the exporter's own. What changes with events is counted here, by
+// a listener that is bound to its script beforehand; what can be looked up is
+// collected at a scrape, from the statuses.
 type metrics struct {
 	registry *prometheus.Registry
 
@@ -25,23 +27,38 @@ type metrics struct {
 
 func newMetrics(version string, statuses func() []*script.Status) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "stap_exporter_script_" + name, Help: help}, append([]string{"script"}, labels...))
+		return prometheus.NewCounterVec(
+			prometheus.CounterOpts{Name: "stap_exporter_script_" + name, Help: help},
+			append([]string{"script"}, labels...),
+		)
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stap_exporter_script_" + name, Help: help}, []string{"script"})
+		return prometheus.NewGaugeVec(
+			prometheus.GaugeOpts{Name: "stap_exporter_script_" + name, Help: help},
+			[]string{"script"},
+		)
 	}
 	m := &metrics{
-		registry:   prometheus.NewRegistry(),
-		starts:     counter("starts_total", "Starts of the script."),
-		restarts:   counter("restarts_total", "Starts of an autostart script after it had ended."),
-		exits:      counter("exits_total", "Ends of the script, by cause: stopped (by the exporter), ended (exit code 0), failed (another exit code), signal, error (it could not be started, or was not up in time).", "cause"),
+		registry: prometheus.NewRegistry(),
+		starts:   counter("starts_total", "Starts of the script."),
+		restarts: counter("restarts_total", "Starts of an autostart script after it had ended."),
+		exits: counter(
+			"exits_total",
+			"Ends of the script, by cause: stopped (by the exporter), ended (exit code 0), failed (another exit code), signal, error (it could not be started, or was not up in time).",
+			"cause",
+		),
 		shared:     counter("requests_shared_total", "Requests that were answered with the read of another request."),
 		empty:      counter("reads_empty_total", "Reads of the script's metrics that stayed empty."),
 		readErrors: counter("reads_failed_total", "Reads of the script's metrics that failed or took too long."),
-		dropped:    counter("lines_dropped_total", "Lines of the script's metrics that were left out since Prometheus would refuse the scrape for them, by reason.", "reason"),
-		mended:     counter("lines_mended_total", "What was put right in the script's metrics.", "what"),
+		dropped: counter(
+			"lines_dropped_total",
+			"Lines of the script's metrics that were left out since Prometheus would refuse the scrape for them, by reason.",
+			"reason",
+		),
+		mended: counter("lines_mended_total", "What was put right in the script's metrics.", "what"),
 		startSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "stap_exporter_script_start_duration_seconds", Help: "Time from the start of the script to its metrics being there, by how: compiled, or loaded from the cache.",
+			Name:    "stap_exporter_script_start_duration_seconds",
+			Help:    "Time from the start of the script to its metrics being there, by how: compiled, or loaded from the cache.",
 			Buckets: []float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320},
 		}, []string{"script", "how"}),
 		readSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -50,15 +67,36 @@ func newMetrics(version string, statuses func() []*script.Status) *metrics {
 		}, []string{"script"}),
 		bytes:   gauge("read_bytes", "Size of the last text that was read from the script."),
 		samples: gauge("read_samples", "Samples in the last text that was read from the script."),
-		room:    gauge("read_room_bytes", "Bytes that the last text could have been longer before SystemTap cuts it, and ends the script."),
-		actors:  newActorMetrics(),
+		room: gauge(
+			"read_room_bytes",
+			"Bytes that the last text could have been longer before SystemTap cuts it, and ends the script.",
+		),
+		actors: newActorMetrics(),
 	}
-	buildInfo := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "stap_exporter_build_info", Help: "Always 1; the version is a label."}, []string{"version"})
+	buildInfo := prometheus.NewGaugeVec(
+		prometheus.GaugeOpts{Name: "stap_exporter_build_info", Help: "Always 1; the version is a label."},
+		[]string{"version"},
+	)
 	buildInfo.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo,
-		m.starts, m.restarts, m.exits, m.shared, m.empty, m.readErrors, m.dropped, m.mended, m.startSeconds, m.readSeconds, m.bytes, m.samples, m.room,
-		m.actors, newStatusCollector(statuses),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		buildInfo,
+		m.starts,
+		m.restarts,
+		m.exits,
+		m.shared,
+		m.empty,
+		m.readErrors,
+		m.dropped,
+		m.mended,
+		m.startSeconds,
+		m.readSeconds,
+		m.bytes,
+		m.samples,
+		m.room,
+		m.actors,
+		newStatusCollector(statuses),
 	)
 	return m
 }
@@ -73,13 +111,21 @@ type scriptMetrics struct {
 	bytes, samples, room                        prometheus.Gauge
 }
 
-// listener returns what counts the script's events. All its series are there from the beginning, so that a rate sees the first event.
+// listener returns what counts the script's events. All its series are there
+// from the beginning, so that a rate sees the first event.
 func (m *metrics) listener(s script.Script) func(actors.Event) {
 	sm := &scriptMetrics{
-		m: m, name: s.Name,
-		starts: m.starts.WithLabelValues(s.Name), restarts: m.restarts.WithLabelValues(s.Name), shared: m.shared.WithLabelValues(s.Name),
-		empty: m.empty.WithLabelValues(s.Name), readErrors: m.readErrors.WithLabelValues(s.Name), readSeconds: m.readSeconds.WithLabelValues(s.Name),
-		bytes: m.bytes.WithLabelValues(s.Name), samples: m.samples.WithLabelValues(s.Name), room: m.room.WithLabelValues(s.Name),
+		m:           m,
+		name:        s.Name,
+		starts:      m.starts.WithLabelValues(s.Name),
+		restarts:    m.restarts.WithLabelValues(s.Name),
+		shared:      m.shared.WithLabelValues(s.Name),
+		empty:       m.empty.WithLabelValues(s.Name),
+		readErrors:  m.readErrors.WithLabelValues(s.Name),
+		readSeconds: m.readSeconds.WithLabelValues(s.Name),
+		bytes:       m.bytes.WithLabelValues(s.Name),
+		samples:     m.samples.WithLabelValues(s.Name),
+		room:        m.room.WithLabelValues(s.Name),
 	}
 	for cause := range script.EndCauses {
 		sm.exits[cause] = m.exits.WithLabelValues(s.Name, cause.String())
@@ -165,19 +211,36 @@ func newStatusCollector(statuses func() []*script.Status) *statusCollector {
 		return prometheus.NewDesc("stap_exporter_script_"+name, help, append([]string{"script"}, labels...), nil)
 	}
 	return &statusCollector{
-		statuses:    statuses,
-		state:       desc("state", "1 for the state that the script is in, 0 for the others.", "state"),
-		up:          desc("up", "1 while the script is running, 0 otherwise."),
-		requests:    desc("requests_total", "Requests for the script, by the HTTP code of the answer.", "code"),
-		lastRequest: desc("since_last_request_seconds", "Time since the last request for the script; not there before the first."),
-		lastStart:   desc("last_start_duration_seconds", "Time that the script's latest start took; not there before the first."),
-		crashLoop:   desc("crash_loop", "1 while the script is in a crash loop: at least five quick ends in a row; 0 otherwise."),
-		quickEnds:   desc("quick_ends", "Ends of the script in a row, each before it was healthy for ten minutes."),
-		holdOff:     desc("hold_off_seconds", "How long the script is held off in all, while it is; 0 otherwise."),
-		cpu:         desc("cpu_seconds_total", "CPU time of the script's running processes; begins anew when the script is started."),
-		memory:      desc("resident_memory_bytes", "Resident memory of the script's running processes."),
-		queued:      prometheus.NewDesc("stap_exporter_starts_queued", "Scripts that wait for their turn to start, see --start.max-parallel.", nil, nil),
-		count:       prometheus.NewDesc("stap_exporter_scripts", "Scripts in the folder.", nil, nil),
+		statuses: statuses,
+		state:    desc("state", "1 for the state that the script is in, 0 for the others.", "state"),
+		up:       desc("up", "1 while the script is running, 0 otherwise."),
+		requests: desc("requests_total", "Requests for the script, by the HTTP code of the answer.", "code"),
+		lastRequest: desc(
+			"since_last_request_seconds",
+			"Time since the last request for the script; not there before the first.",
+		),
+		lastStart: desc(
+			"last_start_duration_seconds",
+			"Time that the script's latest start took; not there before the first.",
+		),
+		crashLoop: desc(
+			"crash_loop",
+			"1 while the script is in a crash loop: at least five quick ends in a row; 0 otherwise.",
+		),
+		quickEnds: desc("quick_ends", "Ends of the script in a row, each before it was healthy for ten minutes."),
+		holdOff:   desc("hold_off_seconds", "How long the script is held off in all, while it is; 0 otherwise."),
+		cpu: desc(
+			"cpu_seconds_total",
+			"CPU time of the script's running processes; begins anew when the script is started.",
+		),
+		memory: desc("resident_memory_bytes", "Resident memory of the script's running processes."),
+		queued: prometheus.NewDesc(
+			"stap_exporter_starts_queued",
+			"Scripts that wait for their turn to start, see --start.max-parallel.",
+			nil,
+			nil,
+		),
+		count: prometheus.NewDesc("stap_exporter_scripts", "Scripts in the folder.", nil, nil),
 	}
 }
 
@@ -188,7 +251,8 @@ func (c *statusCollector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect looks at all statuses, and at all processes for what the scripts' use.
+// Collect looks at all statuses, and at all processes for what the scripts'
+// use.
 func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	statuses := c.statuses()
 	usage := stap.GroupUsage()

@@ -22,7 +22,8 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// gather returns the exporter's own metrics, each series with its labels, histograms by their count.
+// gather returns the exporter's own metrics, each series with its labels,
+// histograms by their count.
 func gather(t *testing.T, s *Supervisor) (series map[string]float64, names []string) {
 	t.Helper()
 	families, err := s.Gatherer().Gather()
@@ -98,7 +99,8 @@ func TestMetricsTellALife(t *testing.T) {
 			t.Errorf("%s is %v (there: %v), want %v", key, got, ok, want)
 		}
 	}
-	if series["stap_exporter_actor_receive_duration_seconds{}"] == 0 || series["stap_exporter_actor_mailbox_wait_seconds{}"] == 0 {
+	if series["stap_exporter_actor_receive_duration_seconds{}"] == 0 ||
+		series["stap_exporter_actor_mailbox_wait_seconds{}"] == 0 {
 		t.Error("no message was timed")
 	}
 	states := map[string]bool{}
@@ -107,15 +109,32 @@ func TestMetricsTellALife(t *testing.T) {
 			states[e.To] = true
 		}
 	}
-	if want := []string{"backing-off", "idle", "running", "starting"}; !slices.Equal(slices.Sorted(maps.Keys(states)), want) {
+	if want := []string{
+		"backing-off",
+		"idle",
+		"running",
+		"starting",
+	}; !slices.Equal(
+		slices.Sorted(maps.Keys(states)),
+		want,
+	) {
 		t.Errorf("events tell of %v, want %v", slices.Sorted(maps.Keys(states)), want)
 	}
 }
 
-// What the gate did to a script's text is counted by reason; the first line left out is in the log, once, and in the status; that a text comes near the limit is in the log.
+// What the gate did to a script's text is counted by reason; the first line
+// left out is in the log, once, and in the status; that a text comes near the
+// limit is in the log.
 func TestMetricsOfTheGate(t *testing.T) {
 	h := newHost()
-	texts := []string{"good 1\nbad x\n", "good{l=\"\\x41\"} 1\n", "", "nothing valid here at all\n", "good 1\n" + strings.Repeat("# filler\n", 7000), "good 1\n"}
+	texts := []string{
+		"good 1\nbad x\n",
+		"good{l=\"\\x41\"} 1\n",
+		"",
+		"nothing valid here at all\n",
+		"good 1\n" + strings.Repeat("# filler\n", 7000),
+		"good 1\n",
+	}
 	h.onStart = func(p *process) {
 		p.source = &textSource{texts: &texts}
 		p.ready()
@@ -126,7 +145,9 @@ func TestMetricsOfTheGate(t *testing.T) {
 		s.Scrape([]byte("b.stp"), patient())
 	}
 	reads := s.Statuses()[0].Reads
-	if first := reads.FirstDropped.Load(); reads.Dropped.Load() != 2 || first == nil || first.String() != `bad-value in line 1: "nothing valid here at all"` || reads.Problem.Load() != nil {
+	if first := reads.FirstDropped.Load(); reads.Dropped.Load() != 2 || first == nil ||
+		first.String() != `bad-value in line 1: "nothing valid here at all"` ||
+		reads.Problem.Load() != nil {
 		t.Errorf("the status tells of %d lines, first %v", reads.Dropped.Load(), first)
 	}
 	left := logs.FilterMessage("lines of a script's metrics left out").All()
@@ -184,9 +205,15 @@ func TestMetricsAreDocumentedAndLint(t *testing.T) {
 			t.Errorf("METRICS.md does not name %s", name)
 		}
 	}
-	conditional := []string{"stap_exporter_script_cpu_seconds_total", "stap_exporter_script_resident_memory_bytes", "stap_exporter_script_lines_mended_total", "stap_exporter_script_scrape_duration_seconds"}
+	conditional := []string{
+		"stap_exporter_script_cpu_seconds_total",
+		"stap_exporter_script_resident_memory_bytes",
+		"stap_exporter_script_lines_mended_total",
+		"stap_exporter_script_scrape_duration_seconds",
+	}
 	for name := range documented {
-		ours := !strings.HasPrefix(name, "stap_exporter_http_") // those are httpfront's, which has a test of its own
+		// those are httpfront's, which has a test of its own
+		ours := !strings.HasPrefix(name, "stap_exporter_http_")
 		if ours && !slices.Contains(names, name) && !slices.Contains(conditional, name) {
 			t.Errorf("METRICS.md names %s, which is not there", name)
 		}
@@ -221,12 +248,19 @@ func (s *textSource) Read(context.Context, <-chan struct{}) (*exposition.Page, e
 	return p, nil
 }
 
-// Whether a start is a restart of an autostart script is as the script's header says then, not as it said when the actor was spawned.
+// Whether a start is a restart of an autostart script is as the script's header
+// says then, not as it said when the actor was spawned.
 func TestRestartsFollowTheScript(t *testing.T) {
 	m := newMetrics("", func() []*script.Status { return nil })
 	listen := m.listener(script.Script{Name: "b.stp"})
 	for run := uint64(1); run <= 3; run++ {
-		listen(actors.StateChanged{Script: "b.stp", From: script.Idle, To: script.Starting, Run: run, Autostart: run > 2})
+		listen(actors.StateChanged{
+			Script:    "b.stp",
+			From:      script.Idle,
+			To:        script.Starting,
+			Run:       run,
+			Autostart: run > 2,
+		})
 	}
 	if n := testutil.ToFloat64(m.restarts.WithLabelValues("b.stp")); n != 1 {
 		t.Errorf("%v restarts", n)

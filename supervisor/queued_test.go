@@ -17,7 +17,8 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// panicky is a starter whose processes panic, once each time it is armed, in the goroutine of the actor that hurries them.
+// panicky is a starter whose processes panic, once each time it is armed, in
+// the goroutine of the actor that hurries them.
 type panicky struct {
 	actors.Starter
 	armed *atomic.Bool
@@ -39,7 +40,9 @@ func (p panickyProcess) Hurry() {
 	p.Process.Hurry()
 }
 
-// An actor that has a bug while its script waits for its turn to start: the request gets a 500, the place is free again, and those behind move up. With real processes.
+// An actor that has a bug while its script waits for its turn to start: the
+// request gets a 500, the place is free again, and those behind move up. With
+// real processes.
 func TestPanicWhileQueued(t *testing.T) {
 	dir := t.TempDir()
 	scripts := make([]script.Script, 0, 3)
@@ -48,18 +51,34 @@ func TestPanicWhileQueued(t *testing.T) {
 		if err := os.WriteFile(path, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		scripts = append(scripts, script.Script{Name: name, Path: path, Module: "queued_" + name[:1], Executable: true})
+		scripts = append(scripts, script.Script{
+			Name:       name,
+			Path:       path,
+			Module:     "queued_" + name[:1],
+			Executable: true,
+		})
 	}
 	host, err := stap.NewHost(stap.Config{
-		Stap: "/bin/true", Runtime: stap.Kernel, Dir: filepath.Join(dir, "private"), MaxParallel: 1, AllowInsecure: true, Logger: zap.NewNop(),
-		Roots: procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")}, TermGrace: time.Second,
+		Stap:          "/bin/true",
+		Runtime:       stap.Kernel,
+		Dir:           filepath.Join(dir, "private"),
+		MaxParallel:   1,
+		AllowInsecure: true,
+		Logger:        zap.NewNop(),
+		Roots:         procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
+		TermGrace:     time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer host.Close()
 	armed := new(atomic.Bool)
-	s, err := StartWith(Config{Scripts: scripts, Host: host, ReadTimeout: time.Second, Logger: zap.NewNop()}, panicky{actors.OnHost(host), armed})
+	s, err := StartWith(Config{
+		Scripts:     scripts,
+		Host:        host,
+		ReadTimeout: time.Second,
+		Logger:      zap.NewNop(),
+	}, panicky{actors.OnHost(host), armed})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +111,11 @@ func TestPanicWhileQueued(t *testing.T) {
 		t.Errorf("the request that met the bug: %v", a.Err)
 	}
 	eventually(t, "the place of c.stp is free", func() bool { return at("d.stp").Place == 1 && at("d.stp").Of == 1 })
-	eventually(t, "c.stp is held off", func() bool { st := at("c.stp"); return st.State == script.BackingOff && st.Place == 0 })
+	eventually(
+		t,
+		"c.stp is held off",
+		func() bool { st := at("c.stp"); return st.State == script.BackingOff && st.Place == 0 },
+	)
 	if err := s.StopScript("b.stp"); err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,12 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Reload looks through the scripts folder and lets the actors follow: a new script is served, a removed one ended, a changed one replaced; the others do not notice. When it returns, requests find the new scripts and no removed one; ends and replacements may still be under way.
-// When the folder cannot be read, the error says why, and everything stays as it is.
+// Reload looks through the scripts folder and lets the actors follow: a new
+// script is served, a removed one ended, a changed one replaced; the others do
+// not notice. When it returns, requests find the new scripts and no removed
+// one; ends and replacements may still be under way.
+// When the folder cannot be read, the error says why, and everything stays as
+// it is.
 func (s *Supervisor) Reload() error {
 	s.scanning.Lock() // what is scanned later is applied later
 	defer s.scanning.Unlock()
@@ -52,13 +56,15 @@ type entry struct {
 	again   *found // its file came back meanwhile: spawned when that actor has stopped
 }
 
-// gate keeps the root from changing the catalogue once Shutdown has looked at it.
+// gate keeps the root from changing the catalogue once Shutdown has looked at
+// it.
 type gate struct {
 	sync.Mutex
 	closed bool
 }
 
-// spawn starts the actor of f. One that cannot be spawned is logged, and is not in the catalogue.
+// spawn starts the actor of f. One that cannot be spawned is logged, and is not
+// in the catalogue.
 func (r *rootActor) spawn(ctx actor.Context, f found) {
 	r.generation++
 	h, err := actors.Spawn(ctx, r.cfg, f.Script, f.version, r.generation)
@@ -70,7 +76,8 @@ func (r *rootActor) spawn(ctx actor.Context, f found) {
 	r.names[h.ActorPID().Id] = f.Name
 }
 
-// scanned lets the actors follow the folder. The snapshot is swapped before an actor is told that it is removed.
+// scanned lets the actors follow the folder. The snapshot is swapped before an
+// actor is told that it is removed.
 func (r *rootActor) scanned(ctx actor.Context, m catalogueScanned) {
 	var added, changed, removed []string
 	var gone []*entry
@@ -97,7 +104,8 @@ func (r *rootActor) scanned(ctx actor.Context, m catalogueScanned) {
 		case e.version != f.version || e.stamp != f.stamp:
 			changed = append(changed, f.Name)
 			e.found = f
-			e.handle.Tell(actors.ReplaceScript{Script: f.Script, Version: f.version}) // its events say so if it is refused
+			// its events say so if it is refused
+			e.handle.Tell(actors.ReplaceScript{Script: f.Script, Version: f.version})
 			continue
 		default:
 			continue
@@ -120,7 +128,13 @@ func (r *rootActor) scanned(ctx actor.Context, m catalogueScanned) {
 	r.refusals(m.refused)
 	if len(added)+len(changed)+len(removed) > 0 {
 		slices.Sort(removed)
-		r.log.Info("scripts folder changed", zap.Strings("added", added), zap.Strings("changed", changed), zap.Strings("removed", removed), zap.Int("scripts", len(m.scripts)))
+		r.log.Info(
+			"scripts folder changed",
+			zap.Strings("added", added),
+			zap.Strings("changed", changed),
+			zap.Strings("removed", removed),
+			zap.Int("scripts", len(m.scripts)),
+		)
 	}
 }
 
@@ -136,7 +150,8 @@ func (r *rootActor) refusals(list []script.Refusal) {
 	r.refused = now
 }
 
-// stopped forgets a removed script whose actor has stopped, and lets it in again if its file is back.
+// stopped forgets a removed script whose actor has stopped, and lets it in
+// again if its file is back.
 func (r *rootActor) stopped(ctx actor.Context, actorPID *actor.PID) {
 	name := r.names[actorPID.Id]
 	delete(r.names, actorPID.Id)
@@ -169,13 +184,19 @@ func (r *rootActor) snapshot() *catalogue {
 	return c
 }
 
-// StartScript starts the script called name, whatever stopped it or holds it off. It returns when the script's actor is told. The error matches script.ErrUnknown, or says why it may not be started.
+// StartScript starts the script called name, whatever stopped it or holds it
+// off. It returns when the script's actor is told. The error matches
+// script.ErrUnknown, or says why it may not be started.
 func (s *Supervisor) StartScript(name string) error { return s.operate(name, actors.StartNow{}, true) }
 
-// StopScript stops the script, and nothing starts it again but StartScript, RestartScript, another version of its file or another start of the exporter: no request, and no autostart. It returns when the script's actor is told.
+// StopScript stops the script, and nothing starts it again but StartScript,
+// RestartScript, another version of its file or another start of the exporter:
+// no request, and no autostart. It returns when the script's actor is told.
 func (s *Supervisor) StopScript(name string) error { return s.operate(name, actors.StopNow{}, false) }
 
-// RestartScript stops the script, and starts it when nothing is left of the run before, from its file as it is then. It returns when the script's actor is told.
+// RestartScript stops the script, and starts it when nothing is left of the run
+// before, from its file as it is then. It returns when the script's actor is
+// told.
 func (s *Supervisor) RestartScript(name string) error {
 	return s.operate(name, actors.RestartNow{}, true)
 }

@@ -126,7 +126,11 @@ func TestReloadFollowsTheFolder(t *testing.T) {
 
 	f.write("b.stp", "probe never {}\n")
 	reload(t, s)
-	eventually(t, "the new version runs", func() bool { return h.count("b.stp") == 2 && status(t, s, "b.stp").State == script.Running })
+	eventually(
+		t,
+		"the new version runs",
+		func() bool { return h.count("b.stp") == 2 && status(t, s, "b.stp").State == script.Running },
+	)
 }
 
 // exposes tells whether a metric has that label value.
@@ -148,14 +152,20 @@ func exposes(t *testing.T, s *Supervisor, label string) bool {
 	return false
 }
 
-// A removed script that comes back is started when nothing is left of the one before: they have the same module.
+// A removed script that comes back is started when nothing is left of the one
+// before: they have the same module.
 func TestScriptComesBackWhileItsPredecessorEnds(t *testing.T) {
 	f, h := newScripts(t, "a.stp"), newHost()
 	ending := make(chan struct{})
 	var first atomic.Bool
 	slow := slowEnder{h, ending, &first}
 	c, _ := f.scan()
-	s, err := StartWith(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, slow)
+	s, err := StartWith(Config{
+		Scripts:     c.Scripts,
+		Scan:        f.scan,
+		ReadTimeout: time.Second,
+		Logger:      zap.NewNop(),
+	}, slow)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +221,12 @@ func TestShutdownWaitsForARemovedScript(t *testing.T) {
 	f, h := newScripts(t, "a.stp", "b.stp"), newHost()
 	ending := make(chan struct{})
 	c, _ := f.scan()
-	s, err := StartWith(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, slowEnder{h, ending, &atomic.Bool{}})
+	s, err := StartWith(Config{
+		Scripts:     c.Scripts,
+		Scan:        f.scan,
+		ReadTimeout: time.Second,
+		Logger:      zap.NewNop(),
+	}, slowEnder{h, ending, &atomic.Bool{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +247,8 @@ func TestShutdownWaitsForARemovedScript(t *testing.T) {
 	}
 }
 
-// A new version that stap refuses leaves the old one running, and says so; a good one follows.
+// A new version that stap refuses leaves the old one running, and says so; a
+// good one follows.
 func TestRefusedVersion(t *testing.T) {
 	f, h := newScripts(t, "a.stp"), newHost()
 	var refuse atomic.Bool
@@ -248,11 +264,16 @@ func TestRefusedVersion(t *testing.T) {
 	refuse.Store(true)
 	f.write("a.stp", "probe {\n")
 	reload(t, s)
-	eventually(t, "it is refused", func() bool { return strings.Contains(status(t, s, "a.stp").NewVersion, "parse error") })
+	eventually(
+		t,
+		"it is refused",
+		func() bool { return strings.Contains(status(t, s, "a.stp").NewVersion, "parse error") },
+	)
 	if a := s.Scrape([]byte("a.stp"), patient()); a.Err != nil || h.count("a.stp") != 1 {
 		t.Errorf("the old version: %v, %d starts", a.Err, h.count("a.stp"))
 	}
-	if logs.FilterMessageSnippet("new version of a script refused").Len() != 1 || logs.FilterMessage("script refused").Len() != 0 {
+	if logs.FilterMessageSnippet("new version of a script refused").Len() != 1 ||
+		logs.FilterMessage("script refused").Len() != 0 {
 		t.Errorf("log: %v", logs.All())
 	}
 	events := s.Events()
@@ -269,7 +290,8 @@ func TestRefusedVersion(t *testing.T) {
 	})
 }
 
-// A new version whose header is wrong is said once in the log: while the old one runs as refused, and otherwise as the script's.
+// A new version whose header is wrong is said once in the log: while the old
+// one runs as refused, and otherwise as the script's.
 func TestWrongHeaderIsSaidOnce(t *testing.T) {
 	f, h := newScripts(t, "a.stp", "idle.stp"), newHost()
 	core, logs := observer.New(zap.WarnLevel)
@@ -354,13 +376,18 @@ func TestModeCounts(t *testing.T) {
 	})
 	f.write("a.stp", "# stap-exporter: keepalive=1x\n")
 	reload(t, s)
-	eventually(t, "the wrong header is named", func() bool { return strings.Contains(status(t, s, "a.stp").NewVersion, "keepalive") })
+	eventually(
+		t,
+		"the wrong header is named",
+		func() bool { return strings.Contains(status(t, s, "a.stp").NewVersion, "keepalive") },
+	)
 	if a := s.Scrape([]byte("a.stp"), patient()); a.Err != nil {
 		t.Errorf("the old version: %v", a.Err)
 	}
 }
 
-// A thousand scrapes and more while others come, go and change: none of them is lost, and every one of the others' gets an answer.
+// A thousand scrapes and more while others come, go and change: none of them is
+// lost, and every one of the others' gets an answer.
 func TestNoScrapeIsLost(t *testing.T) {
 	f, h := newScripts(t, "steady.stp", "changing.stp", "coming.stp"), newHost()
 	s := f.serve(h, Config{})
@@ -410,7 +437,12 @@ func TestNoScrapeIsLost(t *testing.T) {
 	if h.count("steady.stp") != 1 {
 		t.Errorf("steady.stp was started %d times", h.count("steady.stp"))
 	}
-	t.Logf("%d scrapes of steady.stp, %d starts of changing.stp, %d of coming.stp", steady.Load(), h.count("changing.stp"), h.count("coming.stp"))
+	t.Logf(
+		"%d scrapes of steady.stp, %d starts of changing.stp, %d of coming.stp",
+		steady.Load(),
+		h.count("changing.stp"),
+		h.count("coming.stp"),
+	)
 }
 
 func TestOperator(t *testing.T) {
@@ -456,7 +488,8 @@ func TestOperator(t *testing.T) {
 	}
 }
 
-// A reload that meets the shutdown starts nothing that the shutdown does not end.
+// A reload that meets the shutdown starts nothing that the shutdown does not
+// end.
 func TestReloadMeetsShutdown(t *testing.T) {
 	for i := range 30 {
 		f, h := newScripts(t, "autostart.stp"), newHost()
@@ -464,7 +497,12 @@ func TestReloadMeetsShutdown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := StartWith(Config{Scripts: c.Scripts, Scan: f.scan, ReadTimeout: time.Second, Logger: zap.NewNop()}, h)
+		s, err := StartWith(Config{
+			Scripts:     c.Scripts,
+			Scan:        f.scan,
+			ReadTimeout: time.Second,
+			Logger:      zap.NewNop(),
+		}, h)
 		if err != nil {
 			t.Fatal(err)
 		}

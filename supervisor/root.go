@@ -10,7 +10,8 @@ import (
 	"stap-exporter/actors"
 )
 
-// rootActor owns the catalogue: it spawns the script actors and publishes the snapshot by which they are found.
+// rootActor owns the catalogue: it spawns the script actors and publishes the
+// snapshot by which they are found.
 type rootActor struct {
 	scripts []found // to begin with
 	cfg     *actors.Config
@@ -42,7 +43,8 @@ func (r *rootActor) Receive(ctx actor.Context) {
 	}
 }
 
-// spawnAll publishes what it has spawned even when it panics, so that Shutdown finds it.
+// spawnAll publishes what it has spawned even when it panics, so that Shutdown
+// finds it.
 func (r *rootActor) spawnAll(ctx actor.Context) {
 	defer func() { r.publish(r.snapshot()) }()
 	for _, f := range r.scripts {
@@ -50,11 +52,19 @@ func (r *rootActor) spawnAll(ctx actor.Context) {
 	}
 }
 
-// restartAlways is the strategy for the script actors: one for one, at once. The reborn actor itself holds off before it starts its child again, and answers meanwhile.
+// restartAlways is the strategy for the script actors: one for one, at once.
+// The reborn actor itself holds off before it starts its child again, and
+// answers meanwhile.
 type restartAlways struct{ metrics *actorMetrics }
 
 // HandleFailure restarts the child that failed, alone.
-func (r restartAlways) HandleFailure(_ *actor.ActorSystem, parent actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+func (r restartAlways) HandleFailure(
+	_ *actor.ActorSystem,
+	parent actor.Supervisor,
+	child *actor.PID,
+	_ *actor.RestartStatistics,
+	reason, _ any,
+) {
 	why := "bug"
 	if actors.ChildEndedFailure(reason) {
 		why = "child-ended"
@@ -64,14 +74,22 @@ func (r restartAlways) HandleFailure(_ *actor.ActorSystem, parent actor.Supervis
 	parent.RestartChildren(child)
 }
 
-// neverRestart is the strategy for the root: a restart would respawn every script actor, and their children would be orphans. It leaves the root suspended and says so.
+// neverRestart is the strategy for the root: a restart would respawn every
+// script actor, and their children would be orphans. It leaves the root
+// suspended and says so.
 type neverRestart struct {
 	fatal chan<- error
 	log   *zap.Logger
 }
 
 // HandleFailure reports the failure.
-func (n *neverRestart) HandleFailure(_ *actor.ActorSystem, _ actor.Supervisor, _ *actor.PID, _ *actor.RestartStatistics, reason, _ any) {
+func (n *neverRestart) HandleFailure(
+	_ *actor.ActorSystem,
+	_ actor.Supervisor,
+	_ *actor.PID,
+	_ *actor.RestartStatistics,
+	reason, _ any,
+) {
 	n.log.Error("root actor failed", zap.Any("error", reason), zap.ByteString("stack", debug.Stack()))
 	select {
 	case n.fatal <- fmt.Errorf("root actor failed: %v", reason):

@@ -14,14 +14,18 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// found is a script as a scan found it, with what tells it from what an earlier scan found.
+// found is a script as a scan found it, with what tells it from what an earlier
+// scan found.
 type found struct {
 	script.Script
-	version string // another one means another program: by the file's content, and by what the scan made of its header and mode
+	// another one means another program: by the file's content, and by what the
+	// scan made of its header and mode
+	version string
 	stamp   string // another one means that the file was written, or its trust changed, since
 }
 
-// look adds to each script what is in its file now. It reads the files: not for an actor's Receive.
+// look adds to each script what is in its file now. It reads the files: not for
+// an actor's Receive.
 func look(scripts []script.Script) []found {
 	list := make([]found, len(scripts))
 	for i, s := range scripts {
@@ -29,20 +33,24 @@ func look(scripts []script.Script) []found {
 		if err != nil {
 			sum = "unreadable: " + err.Error()
 		}
-		// The header counts beside the content: the file may have changed since the scan read it, and then the next scan is to see a difference.
+		// The header counts beside the content: the file may have changed since
+		// the scan read it, and then the next scan is to see a difference.
 		program := s
 		program.Refused, program.Insecure = nil, nil
 		header, err := json.Marshal(program)
 		if err != nil {
 			panic(err) // a script.Script is plain values
 		}
-		runtime.Gosched() // a folder of hundreds takes some 10 ms, for which scrapes are not to wait
+		// a folder of hundreds takes some 10 ms, for which scrapes are not to
+		// wait
+		runtime.Gosched()
 		list[i] = found{Script: s, version: sum + " " + string(header), stamp: fmt.Sprint(stamp, s.Refused, s.Insecure)}
 	}
 	return list
 }
 
-// contentOf returns the SHA-256 of a file, and what stat says of it. Neither FIFO nor device holds it up, whatever came to be there since the scan.
+// contentOf returns the SHA-256 of a file, and what stat says of it. Neither
+// FIFO nor device holds it up, whatever came to be there since the scan.
 func contentOf(path string) (sum, stamp string, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -57,7 +65,8 @@ func contentOf(path string) (sum, stamp string, err error) {
 		return "", "", fmt.Errorf("read %q: not a regular file", path)
 	}
 	h := sha256.New()
-	// As much buffer as the file needs: a folder of a thousand small ones would leave 32 MB of garbage.
+	// As much buffer as the file needs: a folder of a thousand small ones would
+	// leave 32 MB of garbage.
 	buffer := make([]byte, min(max(st.Size, 512), 32<<10))
 	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, buffer); err != nil {
 		return "", "", err

@@ -10,7 +10,9 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// The end of the last state's walk (see cmd/stap-exporter/walk_test.go): what comes at a shutdown nobody can ask for over HTTP, since the server accepts nobody any more. Status, metrics and events have it.
+// The end of the last state's walk (see cmd/stap-exporter/walk_test.go): what
+// comes at a shutdown nobody can ask for over HTTP, since the server accepts
+// nobody any more. Status, metrics and events have it.
 func TestShutdownIsTold(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) { p.ready() }
@@ -33,7 +35,9 @@ func TestShutdownIsTold(t *testing.T) {
 	}
 	for i, st := range s.Statuses() {
 		name := st.Script.Name
-		if st.State != script.Stopped || series["stap_exporter_script_state{script="+name+",state=stopped}"] != 1 || !told[name+" stopped"] || (i == 0) != told[name+" stopping"] {
+		if st.State != script.Stopped || series["stap_exporter_script_state{script="+name+",state=stopped}"] != 1 ||
+			!told[name+" stopped"] ||
+			(i == 0) != told[name+" stopping"] {
 			t.Errorf("%s is %s, its events: %v", name, st.State, told)
 		}
 	}

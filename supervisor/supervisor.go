@@ -21,11 +21,13 @@ import (
 
 // Config is what a Supervisor needs to know.
 type Config struct {
-	Scripts     []script.Script                  // sorted by name
-	Refused     []script.Refusal                 // files that are no scripts and that the log has named
-	Scan        func() (script.Catalogue, error) // looks through the scripts folder again, for Reload; nil: it cannot
-	Host        *stap.Host                       // starts the scripts' processes
-	Keepalive   time.Duration                    // 0: on-demand scripts run for ever
+	Scripts []script.Script // sorted by name
+	// files that are no scripts and that the log has named
+	Refused []script.Refusal
+	// looks through the scripts folder again, for Reload; nil: it cannot
+	Scan        func() (script.Catalogue, error)
+	Host        *stap.Host    // starts the scripts' processes
+	Keepalive   time.Duration // 0: on-demand scripts run for ever
 	ReadTimeout time.Duration
 	MaxWaiting  int          // how many requests may wait for one script; 1,024 when 0
 	Clock       actors.Clock // nil: the system's
@@ -67,7 +69,8 @@ func (s *Supervisor) listener(sc script.Script) func(actors.Event) {
 	}
 }
 
-// catalogue is a snapshot of the script actors. Nobody changes it once it is published.
+// catalogue is a snapshot of the script actors. Nobody changes it once it is
+// published.
 type catalogue struct {
 	byName  map[string]*actors.Handle
 	sorted  []*actors.Handle
@@ -79,7 +82,8 @@ func Start(cfg Config) (*Supervisor, error) {
 	return StartWith(cfg, actors.OnHost(cfg.Host))
 }
 
-// StartWith is Start with something else than cfg.Host that runs the scripts: for tests and benchmarks.
+// StartWith is Start with something else than cfg.Host that runs the scripts:
+// for tests and benchmarks.
 func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	if cfg.MaxWaiting <= 0 {
 		cfg.MaxWaiting = 1024
@@ -87,10 +91,17 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = actors.SystemClock{}
 	}
-	s := &Supervisor{fatal: make(chan error, 1), log: cfg.Logger, events: newEventRing(), scan: cfg.Scan, ending: make(chan struct{})}
+	s := &Supervisor{
+		fatal:  make(chan error, 1),
+		log:    cfg.Logger,
+		events: newEventRing(),
+		scan:   cfg.Scan,
+		ending: make(chan struct{}),
+	}
 	s.scripts.Store(&catalogue{})
 	s.metrics = newMetrics(cfg.Version, s.Statuses)
-	// protoactor-go's own words are of interest only when something is wrong with it.
+	// protoactor-go's own words are of interest only when something is wrong
+	// with it.
 	library := slog.New(zapslog.NewHandler(cfg.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Core()))
 	options := []actor.ConfigOption{actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return library })}
 	if cfg.Protoactor {
@@ -108,13 +119,24 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	published := make(chan struct{})
 	var first sync.Once
 	root := &rootActor{
-		scripts: look(cfg.Scripts), log: cfg.Logger, forget: s.metrics.forget, gate: &s.gate,
-		entries: map[string]*entry{}, names: map[string]string{}, refused: map[string]string{},
+		scripts: look(cfg.Scripts),
+		log:     cfg.Logger,
+		forget:  s.metrics.forget,
+		gate:    &s.gate,
+		entries: map[string]*entry{},
+		names:   map[string]string{},
+		refused: map[string]string{},
 		cfg: &actors.Config{
-			Starter: starter, Keepalive: cfg.Keepalive, ReadTimeout: cfg.ReadTimeout, MaxWaiting: cfg.MaxWaiting,
-			Clock: cfg.Clock, Listener: s.listener, Decorate: func(sc script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
+			Starter:     starter,
+			Keepalive:   cfg.Keepalive,
+			ReadTimeout: cfg.ReadTimeout,
+			MaxWaiting:  cfg.MaxWaiting,
+			Clock:       cfg.Clock,
+			Listener:    s.listener,
+			Decorate: func(sc script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
 				return s.metrics.actors.decorate(sc.Name)
-			}, Go: s.workers.run,
+			},
+			Go: s.workers.run,
 		},
 		publish: func(c *catalogue) {
 			s.scripts.Store(c)
@@ -135,10 +157,12 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	return s, nil
 }
 
-// Fatal delivers an error when the root actor has failed: no more than one. The caller then shuts down.
+// Fatal delivers an error when the root actor has failed: no more than one. The
+// caller then shuts down.
 func (s *Supervisor) Fatal() <-chan error { return s.fatal }
 
-// Scrape asks the actor of the script called name for its metrics and waits for the answer, at the longest until q.Deadline. name is not kept.
+// Scrape asks the actor of the script called name for its metrics and waits for
+// the answer, at the longest until q.Deadline. name is not kept.
 func (s *Supervisor) Scrape(name []byte, q script.Query) script.Answer {
 	h := s.scripts.Load().byName[string(name)]
 	if h == nil {
@@ -157,7 +181,9 @@ func (s *Supervisor) Statuses() []*script.Status {
 	return list
 }
 
-// Shutdown ends every script and then the actors. It returns when nothing is left of any child, or with ctx; left names the scripts of which something is left, and what.
+// Shutdown ends every script and then the actors. It returns when nothing is
+// left of any child, or with ctx; left names the scripts of which something is
+// left, and what.
 // It does not go through the root actor, which may have failed.
 func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 	s.gate.Lock()
@@ -191,7 +217,8 @@ func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 	return left
 }
 
-// Kill ends all child processes at once, without asking them. Shutdown still has to be called, or is under way.
+// Kill ends all child processes at once, without asking them. Shutdown still
+// has to be called, or is under way.
 func (s *Supervisor) Kill() {
 	for _, h := range s.handles() {
 		h.Tell(actors.KillChild{})

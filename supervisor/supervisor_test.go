@@ -21,12 +21,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// protoactor-go's dead-letter throttle keeps one goroutine for a second after each dead letter.
+	// protoactor-go's dead-letter throttle keeps one goroutine for a second
+	// after each dead letter.
 	const throttle = "github.com/asynkron/protoactor-go/actor."
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(throttle+"NewThrottle.func1.1"), goleak.IgnoreAnyFunction(throttle+"NewDeadLetter.NewThrottle.func4.1")) // the second: where the compiler has inlined it
+	// the second: where the compiler has inlined it
+	goleak.VerifyTestMain(
+		m,
+		goleak.IgnoreAnyFunction(throttle+"NewThrottle.func1.1"),
+		goleak.IgnoreAnyFunction(throttle+"NewDeadLetter.NewThrottle.func4.1"),
+	)
 }
 
-// host is a stand-in for SystemTap: runs become ready at once and end when they are told to, or when the test says so.
+// host is a stand-in for SystemTap: runs become ready at once and end when they
+// are told to, or when the test says so.
 type host struct {
 	mu      sync.Mutex
 	starts  map[string]int
@@ -210,7 +217,8 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-// Every reply comes of a read that began after its request, and reads are shared.
+// Every reply comes of a read that began after its request, and reads are
+// shared.
 func TestSharedReadsAreFresh(t *testing.T) {
 	h := newHost()
 	var src *source
@@ -240,7 +248,8 @@ func TestSharedReadsAreFresh(t *testing.T) {
 	}
 }
 
-// An autostart script that ends at once is held off; requests are answered at once and the others do not notice.
+// An autostart script that ends at once is held off; requests are answered at
+// once and the others do not notice.
 func TestAutostartThatEndsAtOnce(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
@@ -254,7 +263,11 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 	eventually(t, "auto.stp is held off", func() bool { return s.Statuses()[0].State == script.BackingOff })
 	first := s.Scrape([]byte("b.stp"), patient())
 	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); {
-		if a := s.Scrape([]byte("auto.stp"), patient()); !errors.Is(a.Err, script.ErrBackingOff) && !errors.Is(a.Err, script.ErrWarming) {
+		if a := s.Scrape(
+			[]byte("auto.stp"),
+			patient(),
+		); !errors.Is(a.Err, script.ErrBackingOff) &&
+			!errors.Is(a.Err, script.ErrWarming) {
 			t.Fatalf("auto.stp answered %v", a.Err)
 		}
 		if a := s.Scrape([]byte("b.stp"), patient()); a.Err != nil {
@@ -269,7 +282,8 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 	}
 }
 
-// Requests that wait when the actor fails are answered then, not at their deadline.
+// Requests that wait when the actor fails are answered then, not at their
+// deadline.
 func TestWaitingRequestsSurviveARestart(t *testing.T) {
 	h := newHost()
 	started := make(chan *process, 9)
@@ -280,7 +294,8 @@ func TestWaitingRequestsSurviveARestart(t *testing.T) {
 	for range cap(answers) {
 		go func() { answers <- s.Scrape([]byte("auto.stp"), patient()) }()
 	}
-	// All eight are in the mailbox or in the actor; whichever, each gets an answer.
+	// All eight are in the mailbox or in the actor; whichever, each gets an
+	// answer.
 	p.exit(stap.Exit{Code: 1, Stage: stap.StageRun})
 	for range cap(answers) {
 		if a := <-answers; !errors.Is(a.Err, script.ErrBackingOff) {
@@ -363,7 +378,10 @@ func TestStuckReadIsAnsweredAndHoldsUpNothing(t *testing.T) {
 func TestShutdownNamesWhatIsLeft(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) { p.ready() }
-	s, err := StartWith(Config{Scripts: named("b.stp", "c.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()}, leaver{h})
+	s, err := StartWith(
+		Config{Scripts: named("b.stp", "c.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()},
+		leaver{h},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,16 @@ const (
 
 // EventKinds returns all of them.
 func EventKinds() []string {
-	return []string{KindStateChanged, KindChildEnded, KindScriptReplaced, KindScriptRefused, KindVersionRefused, KindLoopBegan, KindLoopEnded, KindActorFailed}
+	return []string{
+		KindStateChanged,
+		KindChildEnded,
+		KindScriptReplaced,
+		KindScriptRefused,
+		KindVersionRefused,
+		KindLoopBegan,
+		KindLoopEnded,
+		KindActorFailed,
+	}
 }
 
 // Causes returns the causes of a change of state.

@@ -2,7 +2,10 @@ package supervisor
 
 import "runtime"
 
-// workers run what script actors have to do: a batch of messages, or a read. Each is short and comes often, and a new goroutine would begin it with a stack that it has to let grow, which cost more than all the rest (see bench/README.md); that of a worker has grown.
+// workers run what script actors have to do: a batch of messages, or a read.
+// Each is short and comes often, and a new goroutine would begin it with a
+// stack that it has to let grow, which cost more than all the rest (see
+// bench/README.md); that of a worker has grown.
 type workers struct {
 	work chan func()
 	quit chan struct{}
@@ -27,7 +30,8 @@ func newWorkers() *workers {
 	return w
 }
 
-// run lets a worker call f. It does not wait: where all are busy f gets a goroutine of its own. Any goroutine may call it, after stop, too.
+// run lets a worker call f. It does not wait: where all are busy f gets a
+// goroutine of its own. Any goroutine may call it, after stop, too.
 func (w *workers) run(f func()) {
 	select {
 	case w.work <- f:

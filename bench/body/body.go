@@ -1,5 +1,7 @@
-// Package body makes the text that the stand-in source of the benchmarks offers, and tells from a reply which read it came from, and when.
-// Server and load program share it; both run on one machine, so that they share its monotonic clock, too.
+// Package body makes the text that the stand-in source of the benchmarks
+// offers, and tells from a reply which read it came from, and when.
+// Server and load program share it; both run on one machine, so that they share
+// its monotonic clock, too.
 package body
 
 import (
@@ -10,7 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A text begins and ends with the number of its read, so that a torn or mixed one shows. Numbers are written with an offset, in a fixed width: a text is made by copying another and writing over its digits.
+// A text begins and ends with the number of its read, so that a torn or mixed
+// one shows. Numbers are written with an offset, in a fixed width: a text is
+// made by copying another and writing over its digits.
 const (
 	Offset = 1_000_000_000_000_000 // for numbers and nanoseconds: room for 100 days of either
 	Digits = 16
@@ -19,7 +23,8 @@ const (
 	end    = "bench_end "
 )
 
-// Metric is the family of the filling lines, for the header directive that names its type.
+// Metric is the family of the filling lines, for the header directive that
+// names its type.
 const Metric = "count"
 
 // Monotonic is the machine's monotonic clock, in nanoseconds.
@@ -35,7 +40,8 @@ type Template struct {
 	begin, at, end int // where the digits are
 }
 
-// NewTemplate makes a text of about size bytes, but never less than its three numbers take.
+// NewTemplate makes a text of about size bytes, but never less than its three
+// numbers take.
 func NewTemplate(size int) *Template {
 	t := &Template{}
 	number := func(name string) int {
@@ -61,7 +67,8 @@ func NewTemplate(size int) *Template {
 // Samples is how many samples the text has.
 func (t *Template) Samples() int { return bytes.Count(t.text, []byte("\n")) }
 
-// Text is a fresh copy with the number of the read and the moment at which it began, as Monotonic has it.
+// Text is a fresh copy with the number of the read and the moment at which it
+// began, as Monotonic has it.
 func (t *Template) Text(number, now int64) []byte {
 	text := bytes.Clone(t.text)
 	write(text[t.begin:], number)
@@ -84,7 +91,9 @@ type Stamp struct {
 	At     int64 // Monotonic
 }
 
-// Find reads the stamp of a text in whatever form it was rendered, and says where the digits of its three numbers are. It is an error when one is missing or when begin and end differ: the text is not whole, or not of one read.
+// Find reads the stamp of a text in whatever form it was rendered, and says
+// where the digits of its three numbers are. It is an error when one is missing
+// or when begin and end differ: the text is not whole, or not of one read.
 func Find(text []byte) (s Stamp, where []int, err error) {
 	var numbers [3]int64
 	for i, name := range []string{begin, at, end} {

@@ -1,4 +1,5 @@
-// Load scrapes an exporter as many Prometheus replicas would, checks every body and tells what was wrong, by kind. It exits with 1 when something was.
+// Load scrapes an exporter as many Prometheus replicas would, checks every body
+// and tells what was wrong, by kind. It exits with 1 when something was.
 package main
 
 import (
@@ -72,18 +73,38 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.config.Address, "address", "127.0.0.1:9900", "of the exporter")
-	f.StringVar(&paths, "paths", "", "paths of the scripts, separated by commas; empty: those of bench/serve, see -scripts")
+	f.StringVar(
+		&paths,
+		"paths",
+		"",
+		"paths of the scripts, separated by commas; empty: those of bench/serve, see -scripts",
+	)
 	f.IntVar(&scripts, "scripts", 1, "how many scripts of bench/serve to scrape")
-	f.IntVar(&o.config.Replicas, "replicas", 2, "how many replicas scrape every script; with -closed: how many connections")
+	f.IntVar(
+		&o.config.Replicas,
+		"replicas",
+		2,
+		"how many replicas scrape every script; with -closed: how many connections",
+	)
 	f.DurationVar(&o.config.Duration, "duration", 10*time.Second, "how long")
 	f.DurationVar(&o.config.Interval, "interval", time.Second, "between two scrapes of one script by one replica")
 	f.Float64Var(&o.config.Spread, "spread", 0, "a replica's own interval differs from -interval by up to this part")
 	f.Float64Var(&o.config.Jitter, "jitter", 0, "each scrape is up to this part of the interval early or late")
 	f.DurationVar(&o.config.Timeout, "timeout", 10*time.Second, "the scrape timeout that requests name; 0: none")
 	f.Float64Var(&o.config.Fresh, "fresh", 0, "this part of the replicas makes a connection for each scrape")
-	f.StringVar(&accepts, "accepts", "prometheus", "how replicas ask, dealt in turn: "+strings.Join(slices.Sorted(maps.Keys(scrape.Accepts)), ", "))
+	f.StringVar(
+		&accepts,
+		"accepts",
+		"prometheus",
+		"how replicas ask, dealt in turn: "+strings.Join(slices.Sorted(maps.Keys(scrape.Accepts)), ", "),
+	)
 	f.StringVar(&ca, "ca", "", "speak TLS, and trust the certificates in this file")
-	f.StringVar(&checks, "checks", "fresh", "what bodies are, beside whole and valid: \"fresh\" (of bench/serve: read after the request, never backwards), \"stamped\" (of bench/serve, made beforehand), \"counters\" (no sample ever falls), \"any\"")
+	f.StringVar(
+		&checks,
+		"checks",
+		"fresh",
+		"what bodies are, beside whole and valid: \"fresh\" (of bench/serve: read after the request, never backwards), \"stamped\" (of bench/serve, made beforehand), \"counters\" (no sample ever falls), \"any\"",
+	)
 	f.BoolVar(&o.closed, "closed", false, "closed loop: as many scrapes as the server takes")
 	f.StringVar(&o.out, "out", "", "write NAME.json and the plot NAME.svg into this folder")
 	f.StringVar(&o.name, "name", "load", "their name")
@@ -137,7 +158,12 @@ func write(o options, all outcome) error {
 		}
 		return l
 	}
-	p := report.Plot{Title: o.name + ": replies that were there in time", X: "milliseconds", Y: "part of all replies", LogX: true}
+	p := report.Plot{
+		Title: o.name + ": replies that were there in time",
+		X:     "milliseconds",
+		Y:     "part of all replies",
+		LogX:  true,
+	}
 	p.Lines = append(p.Lines, line("latency", all.Result.Latency))
 	if all.Result.Age.Count > 0 {
 		p.Lines = append(p.Lines, line("age of the data", all.Result.Age))
@@ -155,7 +181,16 @@ func tell(w io.Writer, r scrape.Result) {
 		scrape.Distribution
 	}{{"latency", r.Latency}, {"age of data", r.Age}, {"sent late", r.Behind}} {
 		if d.Count > 0 {
-			fmt.Fprintf(w, "%-12s p50 %.3f ms, p90 %.3f, p99 %.3f, p99.9 %.3f, most %.3f\n", d.name, d.P50, d.P90, d.P99, d.P999, d.Max)
+			fmt.Fprintf(
+				w,
+				"%-12s p50 %.3f ms, p90 %.3f, p99 %.3f, p99.9 %.3f, most %.3f\n",
+				d.name,
+				d.P50,
+				d.P90,
+				d.P99,
+				d.P999,
+				d.Max,
+			)
 		}
 	}
 }

@@ -33,7 +33,8 @@ func serve(t *testing.T, kind string, o server.Options) (address, ca string) {
 	return ln.Addr().String(), s.CA()
 }
 
-// The whole of the load program against the whole of the product but SystemTap, about 10 s in all: every body is checked, no time is.
+// The whole of the load program against the whole of the product but SystemTap,
+// about 10 s in all: every body is checked, no time is.
 func TestSmoke(t *testing.T) {
 	many := server.Options{Size: 3 << 10, Scripts: 3}
 	for name, c := range map[string]struct {
@@ -49,7 +50,9 @@ func TestSmoke(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			address, ca := serve(t, "product", c.server)
-			args := append([]string{"-address=" + address, "-duration=3s", "-timeout=60s", "-out=" + t.TempDir()}, c.args...)
+			args := append(
+				[]string{"-address=" + address, "-duration=3s", "-timeout=60s", "-out=" + t.TempDir()},
+				c.args...)
 			if ca != "" {
 				args = append(args, "-ca="+ca)
 			}
@@ -62,11 +65,17 @@ func TestSmoke(t *testing.T) {
 	}
 }
 
-// A server whose texts are made beforehand fails the check for age: the checks do look.
+// A server whose texts are made beforehand fails the check for age: the checks
+// do look.
 func TestStaleBodiesAreFound(t *testing.T) {
 	address, _ := serve(t, "bare", server.Options{Size: 1 << 10})
 	var out, errs bytes.Buffer
-	if code := run([]string{"-address=" + address, "-closed", "-duration=200ms"}, &out, &errs); code != 1 || !strings.Contains(out.String(), "older than request") {
+	if code := run(
+		[]string{"-address=" + address, "-closed", "-duration=200ms"},
+		&out,
+		&errs,
+	); code != 1 ||
+		!strings.Contains(out.String(), "older than request") {
 		t.Errorf("exit code %d\n%s%s", code, &out, &errs)
 	}
 }

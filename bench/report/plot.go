@@ -77,7 +77,8 @@ func (p Plot) Draw(dir, name string) error {
 		return err
 	}
 	canvas := vgsvg.New(width, height)
-	// Room at the right for the axis' last number, and at the top: viewers' fonts differ in width.
+	// Room at the right for the axis' last number, and at the top: viewers'
+	// fonts differ in width.
 	picture.Draw(draw.Crop(draw.New(canvas), 0, -margin, 0, -margin/4))
 	f, err := os.Create(filepath.Join(dir, name+".svg"))
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package report writes results of benchmarks with what they were measured on, and draws them.
+// Package report writes results of benchmarks with what they were measured on,
+// and draws them.
 package report
 
 import (
@@ -25,16 +26,21 @@ type About struct {
 	Memory  int64 // bytes
 	Kernel  string
 	Go      string
-	Load    string // the load average before the run: a machine that does something else measures something else
+	// the load average before the run: a machine that does something else
+	// measures something else
+	Load string
 }
 
 // Here describes this machine and program.
 func Here() About {
 	a := About{
-		Time: time.Now().UTC().Format(time.RFC3339), Cores: runtime.NumCPU(), Go: runtime.Version(),
+		Time:    time.Now().UTC().Format(time.RFC3339),
+		Cores:   runtime.NumCPU(),
+		Go:      runtime.Version(),
 		Command: strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "),
 	}
-	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").Output(); err == nil {
+	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*").
+		Output(); err == nil {
 		a.Commit = strings.TrimSpace(string(out))
 	}
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {

@@ -60,7 +60,12 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 	f.StringVar(&b.serve, "serve", "bin/bench/serve", "the program of bench/serve")
 	f.StringVar(&b.exporter, "exporter", "bin/stap-exporter", "the real exporter")
 	f.StringVar(&b.scripts, "scripts", "scripts", "its scripts")
-	f.StringVar(&b.python, "python", os.Getenv("PYTHON_EXPORTER"), "the existing Python exporter, to compare with; empty: not compared (PYTHON_EXPORTER)")
+	f.StringVar(
+		&b.python,
+		"python",
+		os.Getenv("PYTHON_EXPORTER"),
+		"the existing Python exporter, to compare with; empty: not compared (PYTHON_EXPORTER)",
+	)
 	f.StringVar(&b.profile, "profile", "", "write profiles of the servers, with this before their names")
 	f.StringVar(&b.out, "out", "bench/results", "folder for the results")
 	f.IntVar(&b.rounds, "rounds", 5, "how often each server takes its turn")
@@ -90,7 +95,8 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 	return b, nil
 }
 
-// raiseLimit lets this program and its servers open enough descriptors, as far as that is allowed: the product leaves a quarter of them to its scripts.
+// raiseLimit lets this program and its servers open enough descriptors, as far
+// as that is allowed: the product leaves a quarter of them to its scripts.
 func raiseLimit(connections int) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -100,11 +106,13 @@ func raiseLimit(connections int) {
 	higher := syscall.Rlimit{Cur: max(want, limit.Max), Max: max(want, limit.Max)}
 	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &higher) != nil {
 		limit.Cur = limit.Max
-		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit) // whoever runs out of descriptors says so
+		// whoever runs out of descriptors says so
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 	}
 }
 
-// all runs the parts and writes the summary, also of what came before a failure.
+// all runs the parts and writes the summary, also of what came before a
+// failure.
 func (b *bench) all(ctx context.Context) (err error) {
 	if b.scratch, err = os.MkdirTemp("", "stap-exporter-bench-"); err != nil {
 		return err
@@ -129,7 +137,12 @@ func (b *bench) all(ctx context.Context) (err error) {
 
 // goal adds a line with a goal to the summary.
 func (b *bench) goal(what, goal string, met bool, format string, args ...any) {
-	b.rows = append(b.rows, row{what, goal, fmt.Sprintf(format, args...), map[bool]string{true: "yes", false: "NO"}[met]})
+	b.rows = append(b.rows, row{
+		What:     what,
+		Goal:     goal,
+		Measured: fmt.Sprintf(format, args...),
+		Met:      map[bool]string{true: "yes", false: "NO"}[met],
+	})
 	b.printRow()
 }
 
@@ -165,7 +178,19 @@ func (b *bench) write(name string, results any) error {
 func (b *bench) summary() error {
 	var s strings.Builder
 	a := b.about
-	fmt.Fprintf(&s, "# Results\n\nWritten by `%s` at %s, of commit %s.\n%d cores of %s, %d MB, Linux %s, %s. Load average before: %s.\n\n", a.Command, a.Time, a.Commit, a.Cores, a.CPU, a.Memory>>20, a.Kernel, a.Go, a.Load)
+	fmt.Fprintf(
+		&s,
+		"# Results\n\nWritten by `%s` at %s, of commit %s.\n%d cores of %s, %d MB, Linux %s, %s. Load average before: %s.\n\n",
+		a.Command,
+		a.Time,
+		a.Commit,
+		a.Cores,
+		a.CPU,
+		a.Memory>>20,
+		a.Kernel,
+		a.Go,
+		a.Load,
+	)
 	s.WriteString("| what | goal | measured | met |\n|---|---|---|---|\n")
 	for _, r := range b.rows {
 		fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", r.What, r.Goal, r.Measured, r.Met)

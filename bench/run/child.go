@@ -19,15 +19,18 @@ import (
 type child struct {
 	name    string
 	address string
-	took    time.Duration // to listening: a server of bench/serve as it says itself, another from its start to its first reply
-	cmd     *exec.Cmd
-	stray   bool // it leaves processes behind when it is told to end
+	// to listening: a server of bench/serve as it says itself, another from its
+	// start to its first reply
+	took  time.Duration
+	cmd   *exec.Cmd
+	stray bool // it leaves processes behind when it is told to end
 }
 
 // stopTimeout is how long a server may take to end.
 const stopTimeout = 30 * time.Second
 
-// start starts a server in the folder dir; empty: this program's. stop has to be called. out and errs may be nil.
+// start starts a server in the folder dir; empty: this program's. stop has to
+// be called. out and errs may be nil.
 func start(ctx context.Context, name, dir string, out, errs io.Writer, args ...string) (*child, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, errs
@@ -92,10 +95,13 @@ func (c *child) stop() {
 type usage struct {
 	cpu      time.Duration
 	resident int64 // bytes
-	shared   int64 // the same, but pages that several processes share are counted in parts (Pss): what all of them together really take
+	// the same, but pages that several processes share are counted in parts
+	// (Pss): what all of them together really take
+	shared int64
 }
 
-// use reads it from /proc, for the server and its children, as far as they are there now.
+// use reads it from /proc, for the server and its children, as far as they are
+// there now.
 func (c *child) use() (sum usage, err error) {
 	for _, osPID := range family(c.cmd.Process.Pid) {
 		dir := filepath.Join("/proc", strconv.Itoa(osPID))

@@ -12,9 +12,11 @@ const connections = 64
 
 // side is one server of a comparison.
 type side struct {
-	Name   string
-	start  func(context.Context) (*child, error)
-	closes bool // it closes its connections after each reply, and wrk counts that as errors: not looked at
+	Name  string
+	start func(context.Context) (*child, error)
+	// it closes its connections after each reply, and wrk counts that as
+	// errors: not looked at
+	closes bool
 }
 
 // compared is how one side did, the medians of its turns.
@@ -29,7 +31,9 @@ type compared struct {
 	Gzip                bool
 }
 
-// compare lets the sides take turns, round after round, so that what else happens on the machine meets all of them. The first side is what the others are held against.
+// compare lets the sides take turns, round after round, so that what else
+// happens on the machine meets all of them. The first side is what the others
+// are held against.
 func (b *bench) compare(ctx context.Context, sides []side, path string, headers ...string) ([]compared, error) {
 	children := make([]*child, len(sides))
 	for i, s := range sides {
@@ -39,7 +43,8 @@ func (b *bench) compare(ctx context.Context, sides []side, path string, headers 
 		}
 		defer c.stop()
 		children[i] = c
-		if _, err := b.wrk(ctx, c, path, connections, time.Second, headers...); err != nil { // to warm up
+		if _, err := b.wrk(ctx, c, path, connections, time.Second, headers...); err != nil {
+			// to warm up
 			return nil, err
 		}
 	}
@@ -65,8 +70,14 @@ func (b *bench) compare(ctx context.Context, sides []side, path string, headers 
 			ratios = append(ratios, t.Rate/turns[0][round].Rate)
 		}
 		results[i] = compared{
-			Name: s.Name, Rate: median(rates), CPU: median(cpus), Turns: turns[i], Connections: connections,
-			Ratio: median(ratios), LowRatio: slices.Min(ratios), HighRatio: slices.Max(ratios),
+			Name:        s.Name,
+			Rate:        median(rates),
+			CPU:         median(cpus),
+			Turns:       turns[i],
+			Connections: connections,
+			Ratio:       median(ratios),
+			LowRatio:    slices.Min(ratios),
+			HighRatio:   slices.Max(ratios),
 		}
 	}
 	return results, nil
@@ -76,7 +87,17 @@ func (b *bench) compare(ctx context.Context, sides []side, path string, headers 
 func (b *bench) tell(what string, results []compared) {
 	fmt.Fprintf(b.stdout, "%s, %d connections, %d rounds of %s\n", what, connections, b.rounds, b.slice)
 	for _, r := range results {
-		fmt.Fprintf(b.stdout, "  %-19s %8.0f requests/s  %7.2f µs CPU each  %.3f of %s (%.3f to %.3f)\n", r.Name, r.Rate, r.CPU, r.Ratio, results[0].Name, r.LowRatio, r.HighRatio)
+		fmt.Fprintf(
+			b.stdout,
+			"  %-19s %8.0f requests/s  %7.2f µs CPU each  %.3f of %s (%.3f to %.3f)\n",
+			r.Name,
+			r.Rate,
+			r.CPU,
+			r.Ratio,
+			results[0].Name,
+			r.LowRatio,
+			r.HighRatio,
+		)
 	}
 }
 

@@ -24,12 +24,15 @@ const (
 type crowded struct {
 	Name                 string
 	Connections, Scripts int
-	Before, After        int64 // bytes of resident memory, with no connection and after each has asked several times
-	Took                 time.Duration
-	Last                 scrape.Result // of the last sweep
+	// bytes of resident memory, with no connection and after each has asked
+	// several times
+	Before, After int64
+	Took          time.Duration
+	Last          scrape.Result // of the last sweep
 }
 
-// crowd opens many connections to the product with many scripts, and as many to the bare handler.
+// crowd opens many connections to the product with many scripts, and as many to
+// the bare handler.
 func (b *bench) crowd(ctx context.Context) error {
 	var results []crowded
 	for _, c := range []struct {
@@ -51,30 +54,82 @@ func (b *bench) crowd(ctx context.Context) error {
 	bare, one, many := results[0], results[1], results[2]
 	mb := func(n int64) float64 { return float64(n) / (1 << 20) }
 	limit := 1.2*float64(bare.After) + 40<<10*manyScripts
-	b.goal(fmt.Sprintf("memory, %d connections and %d scripts", b.most, manyScripts), "at most 1.2 times the bare handler's + 40 KB a script", float64(many.After) <= limit,
-		"%.0f MB, the limit being %.0f: bare handler %.0f MB, product with one script %.0f MB (%.2f times)", mb(many.After), limit/(1<<20), mb(bare.After), mb(one.After), float64(one.After)/float64(bare.After))
-	b.goal("it still serves them: wrong replies", "0", many.Last.Wrong == 0 && many.Last.Replies == int64(b.most), "%d of %d %v; p50 %.2f ms, p99 %.2f ms, %d at a time", many.Last.Wrong, many.Last.Replies, many.Last.Examples, many.Last.Latency.P50, many.Last.Latency.P99, 64)
-	b.note("memory of a connection", "%.1f KB, bare handler %.1f KB", float64(one.After-one.Before)/1024/float64(b.most), float64(bare.After-bare.Before)/1024/float64(b.most))
-	b.note("memory of a running script that nobody asks", "%.1f KB", float64(many.Before-one.Before)/1024/(manyScripts-1))
+	b.goal(
+		fmt.Sprintf("memory, %d connections and %d scripts", b.most, manyScripts),
+		"at most 1.2 times the bare handler's + 40 KB a script",
+		float64(many.After) <= limit,
+		"%.0f MB, the limit being %.0f: bare handler %.0f MB, product with one script %.0f MB (%.2f times)",
+		mb(many.After),
+		limit/(1<<20),
+		mb(bare.After),
+		mb(one.After),
+		float64(one.After)/float64(bare.After),
+	)
+	b.goal(
+		"it still serves them: wrong replies",
+		"0",
+		many.Last.Wrong == 0 && many.Last.Replies == int64(b.most),
+		"%d of %d %v; p50 %.2f ms, p99 %.2f ms, %d at a time",
+		many.Last.Wrong,
+		many.Last.Replies,
+		many.Last.Examples,
+		many.Last.Latency.P50,
+		many.Last.Latency.P99,
+		64,
+	)
+	b.note(
+		"memory of a connection",
+		"%.1f KB, bare handler %.1f KB",
+		float64(one.After-one.Before)/1024/float64(b.most),
+		float64(bare.After-bare.Before)/1024/float64(b.most),
+	)
+	b.note(
+		"memory of a running script that nobody asks",
+		"%.1f KB",
+		float64(many.Before-one.Before)/1024/(manyScripts-1),
+	)
 	return b.write("crowd", results)
 }
 
-func (b *bench) crowdOf(ctx context.Context, name string, scripts int, checks scrape.Checks, args ...string) (r crowded, err error) {
+func (b *bench) crowdOf(
+	ctx context.Context,
+	name string,
+	scripts int,
+	checks scrape.Checks,
+	args ...string,
+) (r crowded, err error) {
 	c, err := b.startServe(ctx, name, args...)
 	if err != nil {
 		return r, err
 	}
 	defer c.stop()
-	r = crowded{Name: name, Connections: b.most, Scripts: scripts, Took: c.took}
+	r = crowded{
+		Name:        name,
+		Connections: b.most,
+		Scripts:     scripts,
+		Took:        c.took,
+	}
 	time.Sleep(settle)
 	u, err := c.use()
 	if err != nil {
 		return r, err
 	}
 	r.Before = u.resident
-	crowd, err := scrape.NewCrowd(ctx, scrape.Config{Address: c.address, Paths: paths(scripts), Replicas: b.most, Duration: sweepTime, Accepts: []string{"prometheus"}, Timeout: sweepTime, Checks: checks})
+	crowd, err := scrape.NewCrowd(ctx, scrape.Config{
+		Address:  c.address,
+		Paths:    paths(scripts),
+		Replicas: b.most,
+		Duration: sweepTime,
+		Accepts:  []string{"prometheus"},
+		Timeout:  sweepTime,
+		Checks:   checks,
+	})
 	if err != nil {
-		return r, fmt.Errorf("open %d connections (ulimit -n of this program and of the server has to allow them): %w", b.most, err)
+		return r, fmt.Errorf(
+			"open %d connections (ulimit -n of this program and of the server has to allow them): %w",
+			b.most,
+			err,
+		)
 	}
 	defer crowd.Close()
 	for range sweeps {
@@ -132,20 +187,44 @@ func (b *bench) idle(ctx context.Context) error {
 		}
 		cpu := 100 * float64(after.cpu-before[i].cpu) / float64(took)
 		mb := float64(after.shared) / (1 << 20)
-		b.goal(fmt.Sprintf("idle, %d scripts, %s", idleScripts, names[i]), "less than 40 MB and 0.5 % of a core", mb < 40 && cpu < 0.5, "%.0f MB (Pss; Rss, which counts shared pages twice, %.0f), %.2f %% of a core", mb, float64(after.resident)/(1<<20), cpu)
-		results = append(results, map[string]any{"Name": names[i], "Scripts": idleScripts, "Megabytes": mb, "Resident": after.resident, "PercentOfCore": cpu})
+		b.goal(
+			fmt.Sprintf("idle, %d scripts, %s", idleScripts, names[i]),
+			"less than 40 MB and 0.5 % of a core",
+			mb < 40 && cpu < 0.5,
+			"%.0f MB (Pss; Rss, which counts shared pages twice, %.0f), %.2f %% of a core",
+			mb,
+			float64(after.resident)/(1<<20),
+			cpu,
+		)
+		results = append(
+			results,
+			map[string]any{
+				"Name":          names[i],
+				"Scripts":       idleScripts,
+				"Megabytes":     mb,
+				"Resident":      after.resident,
+				"PercentOfCore": cpu,
+			},
+		)
 	}
 	return b.write("idle", results)
 }
 
-// startIdle starts the real exporter with many on-demand scripts, none of which is asked for.
+// startIdle starts the real exporter with many on-demand scripts, none of which
+// is asked for.
 func (b *bench) startIdle(ctx context.Context, scripts int) (*child, error) {
 	dir, err := os.MkdirTemp(b.scratch, "scripts")
 	if err != nil {
 		return nil, err
 	}
 	for i := range scripts {
-		text := fmt.Appendf(nil, "global n%d\nprobe timer.s(1) { n%d++ }\nprobe prometheus { printf(\"n %%d\\n\", n%d) }\n", i, i, i)
+		text := fmt.Appendf(
+			nil,
+			"global n%d\nprobe timer.s(1) { n%d++ }\nprobe prometheus { printf(\"n %%d\\n\", n%d) }\n",
+			i,
+			i,
+			i,
+		)
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("idle%d.stp", i)), text, 0o600); err != nil {
 			return nil, err
 		}
@@ -160,8 +239,21 @@ func (b *bench) startIdle(ctx context.Context, scripts int) (*child, error) {
 	}
 	defer log.Close()
 	began := time.Now()
-	c, err := start(ctx, "stap-exporter", "", log, log, b.exporter, "-s", dir, "--scripts.allow-insecure", "--runtime=bpf",
-		"--web.listen-address="+address, "--cache.dir="+filepath.Join(b.scratch, fmt.Sprintf("cache%d", scripts)), "--log.level=warn")
+	c, err := start(
+		ctx,
+		"stap-exporter",
+		"",
+		log,
+		log,
+		b.exporter,
+		"-s",
+		dir,
+		"--scripts.allow-insecure",
+		"--runtime=bpf",
+		"--web.listen-address="+address,
+		"--cache.dir="+filepath.Join(b.scratch, fmt.Sprintf("cache%d", scripts)),
+		"--log.level=warn",
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -193,8 +285,20 @@ func (b *bench) begin(ctx context.Context) error {
 			wholes = append(wholes, whole.took.Seconds()*1000)
 			whole.stop()
 		}
-		results = append(results, map[string]any{"Scripts": scripts, "StandInMilliseconds": median(stands), "RealMilliseconds": median(wholes)})
-		b.note(fmt.Sprintf("time to start with %d scripts", scripts), "real exporter, until it lists them: %.0f ms; stand-in source, until all run: %.0f ms", median(wholes), median(stands))
+		results = append(
+			results,
+			map[string]any{
+				"Scripts":             scripts,
+				"StandInMilliseconds": median(stands),
+				"RealMilliseconds":    median(wholes),
+			},
+		)
+		b.note(
+			fmt.Sprintf("time to start with %d scripts", scripts),
+			"real exporter, until it lists them: %.0f ms; stand-in source, until all run: %.0f ms",
+			median(wholes),
+			median(stands),
+		)
 	}
 	return b.write("start", results)
 }

@@ -17,9 +17,10 @@ const growthTime = 3 * time.Second
 
 // point is one measurement of a curve.
 type point struct {
-	Server                 string
-	X                      float64
-	Rate, CPU              float64 // replies per second, microseconds of the server's CPU time per reply
+	Server string
+	X      float64
+	// replies per second, microseconds of the server's CPU time per reply
+	Rate, CPU              float64
 	LatencyP50, LatencyP99 float64 // milliseconds
 	AgeP50, AgeP99         float64 // of the data, milliseconds
 	Wrong                  int64
@@ -36,8 +37,15 @@ func (b *bench) growth(ctx context.Context) error {
 	return nil
 }
 
-// measured lets clients loose on a server of bench/serve and looks at what it costs.
-func (b *bench) measured(ctx context.Context, x float64, loop func(context.Context, scrape.Config) (scrape.Result, error), c scrape.Config, args ...string) (p point, err error) {
+// measured lets clients loose on a server of bench/serve and looks at what it
+// costs.
+func (b *bench) measured(
+	ctx context.Context,
+	x float64,
+	loop func(context.Context, scrape.Config) (scrape.Result, error),
+	c scrape.Config,
+	args ...string,
+) (p point, err error) {
 	server, err := b.startServe(ctx, args[0], args...)
 	if err != nil {
 		return p, err
@@ -64,14 +72,35 @@ func (b *bench) measured(ctx context.Context, x float64, loop func(context.Conte
 		fmt.Fprintln(b.stdout, "wrong:", r.Kinds, r.Examples)
 	}
 	p = point{
-		Server: args[0], X: x, Rate: r.Rate, CPU: float64((after.cpu - before.cpu).Nanoseconds()) / 1000 / float64(max(1, r.Replies)), Wrong: r.Wrong,
-		LatencyP50: r.Latency.P50, LatencyP99: r.Latency.P99, AgeP50: r.Age.P50, AgeP99: r.Age.P99, Megabytes: float64(after.resident) / (1 << 20),
+		Server:     args[0],
+		X:          x,
+		Rate:       r.Rate,
+		CPU:        float64((after.cpu - before.cpu).Nanoseconds()) / 1000 / float64(max(1, r.Replies)),
+		Wrong:      r.Wrong,
+		LatencyP50: r.Latency.P50,
+		LatencyP99: r.Latency.P99,
+		AgeP50:     r.Age.P50,
+		AgeP99:     r.Age.P99,
+		Megabytes:  float64(after.resident) / (1 << 20),
 	}
-	fmt.Fprintf(b.stdout, "  %-8s %8g: %8.0f replies/s, CPU %7.1f µs each, latency p50 %.2f p99 %.2f ms, age p50 %.2f ms, %.0f MB, %d wrong\n", p.Server, x, p.Rate, p.CPU, p.LatencyP50, p.LatencyP99, p.AgeP50, p.Megabytes, p.Wrong)
+	fmt.Fprintf(
+		b.stdout,
+		"  %-8s %8g: %8.0f replies/s, CPU %7.1f µs each, latency p50 %.2f p99 %.2f ms, age p50 %.2f ms, %.0f MB, %d wrong\n",
+		p.Server,
+		x,
+		p.Rate,
+		p.CPU,
+		p.LatencyP50,
+		p.LatencyP99,
+		p.AgeP50,
+		p.Megabytes,
+		p.Wrong,
+	)
 	return p, nil
 }
 
-// curve writes points and draws what is asked of them, a line for each server and value.
+// curve writes points and draws what is asked of them, a line for each server
+// and value.
 func (b *bench) curve(name string, plot report.Plot, points []point, values map[string]func(point) float64) error {
 	lines := map[string]*report.Line{}
 	var order []string
@@ -116,22 +145,54 @@ func (b *bench) byConnections(ctx context.Context) error {
 		}
 	}
 	last := points[len(points)-2:]
-	b.note("growth over connections", "from 1 to %.0f connections the product's CPU per reply goes from %.0f to %.0f µs, the bare handler's from %.0f to %.0f", last[1].X, points[1].CPU, last[1].CPU, points[0].CPU, last[0].CPU)
-	return b.curve("growth-connections", report.Plot{Title: "Throughput over connections, 3 KB, every body checked", X: "connections", Y: "replies/s", LogX: true}, points, map[string]func(point) float64{"": rate})
+	b.note(
+		"growth over connections",
+		"from 1 to %.0f connections the product's CPU per reply goes from %.0f to %.0f µs, the bare handler's from %.0f to %.0f",
+		last[1].X,
+		points[1].CPU,
+		last[1].CPU,
+		points[0].CPU,
+		last[0].CPU,
+	)
+	return b.curve("growth-connections", report.Plot{
+		Title: "Throughput over connections, 3 KB, every body checked",
+		X:     "connections",
+		Y:     "replies/s",
+		LogX:  true,
+	}, points, map[string]func(point) float64{"": rate})
 }
 
 func (b *bench) byScripts(ctx context.Context) error {
 	fmt.Fprintln(b.stdout, "growth over scripts, 3 KB, 64 connections, closed loop")
 	var points []point
 	for n := 1; n <= manyScripts; n *= 10 {
-		p, err := b.measured(ctx, float64(n), scrape.Closed, scrape.Config{Paths: paths(n), Replicas: connections}, "product", "-scripts", strconv.Itoa(n))
+		p, err := b.measured(
+			ctx,
+			float64(n),
+			scrape.Closed,
+			scrape.Config{Paths: paths(n), Replicas: connections},
+			"product",
+			"-scripts",
+			strconv.Itoa(n),
+		)
 		if err != nil {
 			return err
 		}
 		points = append(points, p)
 	}
-	b.note("growth over scripts", "64 connections that go round: with 1 script a reply costs %.0f µs of CPU, with %.0f scripts, where hardly any read is shared, %.0f µs", points[0].CPU, points[len(points)-1].X, points[len(points)-1].CPU)
-	return b.curve("growth-scripts", report.Plot{Title: "Throughput over scripts, 64 connections, 3 KB", X: "scripts", Y: "replies/s", LogX: true}, points, map[string]func(point) float64{"": rate})
+	b.note(
+		"growth over scripts",
+		"64 connections that go round: with 1 script a reply costs %.0f µs of CPU, with %.0f scripts, where hardly any read is shared, %.0f µs",
+		points[0].CPU,
+		points[len(points)-1].X,
+		points[len(points)-1].CPU,
+	)
+	return b.curve("growth-scripts", report.Plot{
+		Title: "Throughput over scripts, 64 connections, 3 KB",
+		X:     "scripts",
+		Y:     "replies/s",
+		LogX:  true,
+	}, points, map[string]func(point) float64{"": rate})
 }
 
 func (b *bench) byBody(ctx context.Context) error {
@@ -139,7 +200,15 @@ func (b *bench) byBody(ctx context.Context) error {
 	var points []point
 	for _, size := range []int{0, 1 << 10, 3 << 10, 8 << 10, 16 << 10, 32 << 10, 64_000} {
 		for _, kind := range []string{"bare", "product"} {
-			p, err := b.measured(ctx, float64(size)/1024, scrape.Closed, scrape.Config{Paths: paths(1), Replicas: connections}, kind, "-size", strconv.Itoa(size))
+			p, err := b.measured(
+				ctx,
+				float64(size)/1024,
+				scrape.Closed,
+				scrape.Config{Paths: paths(1), Replicas: connections},
+				kind,
+				"-size",
+				strconv.Itoa(size),
+			)
 			if err != nil {
 				return err
 			}
@@ -147,8 +216,20 @@ func (b *bench) byBody(ctx context.Context) error {
 		}
 	}
 	n := len(points)
-	b.note("growth over the body", "from an almost empty body to 64 KB the product's CPU per reply goes from %.0f to %.0f µs, the bare handler's from %.0f to %.0f", points[1].CPU, points[n-1].CPU, points[0].CPU, points[n-2].CPU)
-	return b.curve("growth-body", report.Plot{Title: "CPU time of the server per reply over the body's size, 64 connections", X: "KB", Y: "µs"}, points, map[string]func(point) float64{"": func(p point) float64 { return p.CPU }})
+	b.note(
+		"growth over the body",
+		"from an almost empty body to 64 KB the product's CPU per reply goes from %.0f to %.0f µs, the bare handler's from %.0f to %.0f",
+		points[1].CPU,
+		points[n-1].CPU,
+		points[0].CPU,
+		points[n-2].CPU,
+	)
+	return b.curve(
+		"growth-body",
+		report.Plot{Title: "CPU time of the server per reply over the body's size, 64 connections", X: "KB", Y: "µs"},
+		points,
+		map[string]func(point) float64{"": func(p point) float64 { return p.CPU }},
+	)
 }
 
 func (b *bench) byReplicas(ctx context.Context) error {
@@ -156,7 +237,15 @@ func (b *bench) byReplicas(ctx context.Context) error {
 	fmt.Fprintln(b.stdout, "growth over replicas, each scraping 4 scripts every 500 ms, open loop")
 	var points []point
 	for n := 1; n <= 256; n *= 4 {
-		c := scrape.Config{Paths: paths(scripts), Replicas: n, Interval: 500 * time.Millisecond, Jitter: 0.1, Spread: 0.1, Timeout: 10 * time.Second, Accepts: []string{"prometheus"}}
+		c := scrape.Config{
+			Paths:    paths(scripts),
+			Replicas: n,
+			Interval: 500 * time.Millisecond,
+			Jitter:   0.1,
+			Spread:   0.1,
+			Timeout:  10 * time.Second,
+			Accepts:  []string{"prometheus"},
+		}
 		p, err := b.measured(ctx, float64(n), scrape.Open, c, "product", "-scripts", strconv.Itoa(scripts))
 		if err != nil {
 			return err
@@ -164,8 +253,24 @@ func (b *bench) byReplicas(ctx context.Context) error {
 		points = append(points, p)
 	}
 	first, last := points[0], points[len(points)-1]
-	b.note("growth over replicas", "from 1 to %.0f replicas (%.0f to %.0f scrapes/s) p50 goes from %.2f to %.2f ms and p99 from %.2f to %.2f ms", last.X, first.Rate, last.Rate, first.LatencyP50, last.LatencyP50, first.LatencyP99, last.LatencyP99)
-	return b.curve("growth-replicas", report.Plot{Title: "Latency over replicas, each scraping 4 scripts twice a second", X: "replicas", Y: "ms", LogX: true, LogY: true}, points, map[string]func(point) float64{
+	b.note(
+		"growth over replicas",
+		"from 1 to %.0f replicas (%.0f to %.0f scrapes/s) p50 goes from %.2f to %.2f ms and p99 from %.2f to %.2f ms",
+		last.X,
+		first.Rate,
+		last.Rate,
+		first.LatencyP50,
+		last.LatencyP50,
+		first.LatencyP99,
+		last.LatencyP99,
+	)
+	return b.curve("growth-replicas", report.Plot{
+		Title: "Latency over replicas, each scraping 4 scripts twice a second",
+		X:     "replicas",
+		Y:     "ms",
+		LogX:  true,
+		LogY:  true,
+	}, points, map[string]func(point) float64{
 		" p50": func(p point) float64 { return p.LatencyP50 }, " p99": func(p point) float64 { return p.LatencyP99 },
 	})
 }
@@ -175,7 +280,15 @@ func (b *bench) byCost(ctx context.Context) error {
 	var points []point
 	for _, cost := range []time.Duration{0, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond} {
 		for _, kind := range []string{"product", "mutex"} {
-			p, err := b.measured(ctx, cost.Seconds()*1000, scrape.Closed, scrape.Config{Paths: paths(1), Replicas: connections}, kind, "-cost", cost.String())
+			p, err := b.measured(
+				ctx,
+				cost.Seconds()*1000,
+				scrape.Closed,
+				scrape.Config{Paths: paths(1), Replicas: connections},
+				kind,
+				"-cost",
+				cost.String(),
+			)
 			if err != nil {
 				return err
 			}
@@ -183,8 +296,21 @@ func (b *bench) byCost(ctx context.Context) error {
 		}
 	}
 	n := len(points)
-	b.note("growth over the cost of a read", "at 50 ms a read the product gives %.0f replies/s, p50 %.0f ms, data %.0f ms old; reading for each request behind a mutex gives %.0f replies/s, p50 %.0f ms", points[n-2].Rate, points[n-2].LatencyP50, points[n-2].AgeP50, points[n-1].Rate, points[n-1].LatencyP50)
-	if err := b.curve("growth-cost", report.Plot{Title: "Throughput over the cost of a read, 64 connections", X: "ms", Y: "replies/s", LogY: true}, points, map[string]func(point) float64{"": rate}); err != nil {
+	b.note(
+		"growth over the cost of a read",
+		"at 50 ms a read the product gives %.0f replies/s, p50 %.0f ms, data %.0f ms old; reading for each request behind a mutex gives %.0f replies/s, p50 %.0f ms",
+		points[n-2].Rate,
+		points[n-2].LatencyP50,
+		points[n-2].AgeP50,
+		points[n-1].Rate,
+		points[n-1].LatencyP50,
+	)
+	if err := b.curve("growth-cost", report.Plot{
+		Title: "Throughput over the cost of a read, 64 connections",
+		X:     "ms",
+		Y:     "replies/s",
+		LogY:  true,
+	}, points, map[string]func(point) float64{"": rate}); err != nil {
 		return err
 	}
 	var product []point
@@ -193,7 +319,14 @@ func (b *bench) byCost(ctx context.Context) error {
 			product = append(product, p)
 		}
 	}
-	return b.curve("growth-cost-freshness", report.Plot{Title: "Latency and age of the data over the cost of a read, 64 connections", X: "ms", Y: "ms"}, product, map[string]func(point) float64{
-		" latency p50": func(p point) float64 { return p.LatencyP50 }, " age p50": func(p point) float64 { return p.AgeP50 }, " age p99": func(p point) float64 { return p.AgeP99 },
-	})
+	return b.curve(
+		"growth-cost-freshness",
+		report.Plot{Title: "Latency and age of the data over the cost of a read, 64 connections", X: "ms", Y: "ms"},
+		product,
+		map[string]func(point) float64{
+			" latency p50": func(p point) float64 { return p.LatencyP50 },
+			" age p50":     func(p point) float64 { return p.AgeP50 },
+			" age p99":     func(p point) float64 { return p.AgeP99 },
+		},
+	)
 }

@@ -33,7 +33,8 @@ http {
 }
 `
 
-// startNginx lets nginx serve the text from a file; its gzip form is made beforehand, too.
+// startNginx lets nginx serve the text from a file; its gzip form is made
+// beforehand, too.
 func (b *bench) startNginx(ctx context.Context, size int) (*child, error) {
 	dir, err := os.MkdirTemp(b.scratch, "nginx")
 	if err != nil {

@@ -23,7 +23,8 @@ const realPath = "/" + realScript
 // startTimeout is how long a script may take to run for the first time.
 const startTimeout = 2 * time.Minute
 
-// startReal starts the real exporter on the script, under bpf, and waits for its first metrics.
+// startReal starts the real exporter on the script, under bpf, and waits for
+// its first metrics.
 func (b *bench) startReal(ctx context.Context) (*child, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -36,8 +37,21 @@ func (b *bench) startReal(ctx context.Context) (*child, error) {
 	}
 	defer log.Close()
 	began := time.Now()
-	c, err := start(ctx, "stap-exporter", "", log, log, b.exporter, "-s", b.scripts, "--scripts.allow-insecure", "--runtime=bpf",
-		"--web.listen-address="+address, "--cache.dir="+cache, "--log.level=warn")
+	c, err := start(
+		ctx,
+		"stap-exporter",
+		"",
+		log,
+		log,
+		b.exporter,
+		"-s",
+		b.scripts,
+		"--scripts.allow-insecure",
+		"--runtime=bpf",
+		"--web.listen-address="+address,
+		"--cache.dir="+cache,
+		"--log.level=warn",
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +68,8 @@ func (b *bench) startReal(ctx context.Context) (*child, error) {
 	return c, b.fill(ctx)
 }
 
-// fill lets some short programs read, so that the script has something to tell: a line for each.
+// fill lets some short programs read, so that the script has something to tell:
+// a line for each.
 func (b *bench) fill(ctx context.Context) error {
 	for range 60 {
 		if err := exec.CommandContext(ctx, "cat", "/proc/self/comm").Run(); err != nil {
@@ -64,7 +79,8 @@ func (b *bench) fill(ctx context.Context) error {
 	return nil
 }
 
-// real holds the real exporter on a real bpf script against a bare handler of the same bytes, and against the existing exporter.
+// real holds the real exporter on a real bpf script against a bare handler of
+// the same bytes, and against the existing exporter.
 func (b *bench) real(ctx context.Context) error {
 	product, err := b.startReal(ctx)
 	if err != nil {
@@ -84,16 +100,30 @@ func (b *bench) real(ctx context.Context) error {
 		}
 		what := fmt.Sprintf("bpf, %s of %s, %s", kilobytes(results[0].Size), realScript, form)
 		b.tell(what, results)
-		b.goal("saturated, "+what+": requests/s of the bare handler's", "at least 0.8", results[1].Ratio >= 0.8,
-			"%.2f (%.2f to %.2f); %.0f against %.0f requests/s", results[1].Ratio, results[1].LowRatio, results[1].HighRatio, results[1].Rate, results[0].Rate)
+		b.goal(
+			"saturated, "+what+": requests/s of the bare handler's",
+			"at least 0.8",
+			results[1].Ratio >= 0.8,
+			"%.2f (%.2f to %.2f); %.0f against %.0f requests/s",
+			results[1].Ratio,
+			results[1].LowRatio,
+			results[1].HighRatio,
+			results[1].Rate,
+			results[0].Rate,
+		)
 		for i := range results {
 			results[i].Gzip = gzip
 		}
 		all = append(all, results...)
 	}
 	r, err := scrape.Closed(ctx, scrape.Config{
-		Address: product.address, Paths: []string{realPath}, Replicas: connections, Duration: 2 * b.slice, Timeout: 30 * time.Second,
-		Accepts: []string{"prometheus", "plain", "gzip"}, Checks: scrape.Checks{Counters: true},
+		Address:  product.address,
+		Paths:    []string{realPath},
+		Replicas: connections,
+		Duration: 2 * b.slice,
+		Timeout:  30 * time.Second,
+		Accepts:  []string{"prometheus", "plain", "gzip"},
+		Checks:   scrape.Checks{Counters: true},
 	})
 	if err != nil {
 		return err
@@ -110,7 +140,8 @@ func (b *bench) real(ctx context.Context) error {
 	return b.write("real", append(all, results...))
 }
 
-// realRounds compares in turns. The bare handler gets the text of the moment in each round, since the script's grows.
+// realRounds compares in turns. The bare handler gets the text of the moment in
+// each round, since the script's grows.
 func (b *bench) realRounds(ctx context.Context, product *child, headers []string) ([]compared, error) {
 	file := filepath.Join(b.scratch, "text")
 	bare, whole := compared{Name: "bare"}, compared{Name: "product"}
@@ -148,13 +179,19 @@ func (b *bench) realRounds(ctx context.Context, product *child, headers []string
 		for _, t := range c.Turns {
 			rates, cpus = append(rates, t.Rate), append(cpus, t.CPU)
 		}
-		c.Rate, c.CPU, c.Connections, c.Ratio, c.LowRatio, c.HighRatio = median(rates), median(cpus), connections, 1, 1, 1
+		c.Rate, c.CPU, c.Connections, c.Ratio, c.LowRatio, c.HighRatio = median(
+			rates,
+		), median(
+			cpus,
+		), connections, 1, 1, 1
 	}
 	whole.Ratio, whole.LowRatio, whole.HighRatio = median(ratios), slices.Min(ratios), slices.Max(ratios)
 	return []compared{bare, whole}, nil
 }
 
-// againstPython lets the existing exporter run the same script beside, and both take turns. It closes its connections, so it is also loaded by clients that look at its bodies.
+// againstPython lets the existing exporter run the same script beside, and both
+// take turns. It closes its connections, so it is also loaded by clients that
+// look at its bodies.
 func (b *bench) againstPython(ctx context.Context, product *child) ([]compared, error) {
 	python, err := b.startPython(ctx)
 	if err != nil {
@@ -176,19 +213,40 @@ func (b *bench) againstPython(ctx context.Context, product *child) ([]compared, 
 		ratios = append(ratios, turns[1][i]/turns[0][i])
 	}
 	ratio := median(ratios)
-	b.goal("saturated, bpf: requests/s of the Python exporter's", "at least 30", ratio >= 30, "%.0f (%.0f to %.0f), its empty replies counted; %.0f against %.0f requests/s",
-		ratio, slices.Min(ratios), slices.Max(ratios), median(turns[1]), median(turns[0]))
+	b.goal(
+		"saturated, bpf: requests/s of the Python exporter's",
+		"at least 30",
+		ratio >= 30,
+		"%.0f (%.0f to %.0f), its empty replies counted; %.0f against %.0f requests/s",
+		ratio,
+		slices.Min(ratios),
+		slices.Max(ratios),
+		median(turns[1]),
+		median(turns[0]),
+	)
 	r, err := scrape.Closed(ctx, scrape.Config{
-		Address: python.address, Paths: []string{realPath}, Replicas: 16, Fresh: 1, Duration: 2 * b.slice, Checks: scrape.Checks{Counters: true},
+		Address:  python.address,
+		Paths:    []string{realPath},
+		Replicas: 16,
+		Fresh:    1,
+		Duration: 2 * b.slice,
+		Checks:   scrape.Checks{Counters: true},
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.note("wrong bodies of the Python exporter, 16 clients", "%d of %d: %v", r.Wrong, r.Replies, r.Kinds)
-	return []compared{{Name: "python", Rate: median(turns[0]), Ratio: 1}, {Name: "product beside python", Rate: median(turns[1]), Ratio: ratio, LowRatio: slices.Min(ratios), HighRatio: slices.Max(ratios)}}, nil
+	return []compared{{Name: "python", Rate: median(turns[0]), Ratio: 1}, {
+		Name:      "product beside python",
+		Rate:      median(turns[1]),
+		Ratio:     ratio,
+		LowRatio:  slices.Min(ratios),
+		HighRatio: slices.Max(ratios),
+	}}, nil
 }
 
-// startPython starts the existing exporter on a wrapper of the script, which is how it takes scripts.
+// startPython starts the existing exporter on a wrapper of the script, which is
+// how it takes scripts.
 func (b *bench) startPython(ctx context.Context) (*child, error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -208,7 +266,8 @@ func (b *bench) startPython(ctx context.Context) (*child, error) {
 	}
 	release := ""
 	if trees, _ := filepath.Glob(filepath.Join(b.scratch, "cache", "*", "bpf-tree", "*")); len(trees) > 0 {
-		release = "export SYSTEMTAP_RELEASE=" + trees[0] + "\n" // made by the product, where the kernel has none
+		// made by the product, where the kernel has none
+		release = "export SYSTEMTAP_RELEASE=" + trees[0] + "\n"
 	}
 	wrapper := "#!/bin/sh\n" + release + "exec stap --bpf " + target + " \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(dir, realScript), []byte(wrapper), 0o700); err != nil {
@@ -223,12 +282,28 @@ func (b *bench) startPython(ctx context.Context) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Through the exporter's launcher, which gets stapbpf past a memory lock limit that it may not raise.
+	// Through the exporter's launcher, which gets stapbpf past a memory lock
+	// limit that it may not raise.
 	launcher, err := filepath.Abs(b.exporter)
 	if err != nil {
 		return nil, err
 	}
-	c, err := start(ctx, "python", dir, log, log, launcher, "__launch", "leave-sigpipe", interpreter, b.python, "-p", port, "-s", dir)
+	c, err := start(
+		ctx,
+		"python",
+		dir,
+		log,
+		log,
+		launcher,
+		"__launch",
+		"leave-sigpipe",
+		interpreter,
+		b.python,
+		"-p",
+		port,
+		"-s",
+		dir,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -249,5 +324,6 @@ func (b *bench) fifo(c *child) (procfs.File, error) {
 	if err != nil {
 		return procfs.File{}, err
 	}
-	return procfs.DefaultRoots().Find(script.NewInstance(os.Geteuid(), dir, []string{c.address}).Module(realScript), false)
+	return procfs.DefaultRoots().
+		Find(script.NewInstance(os.Geteuid(), dir, []string{c.address}).Module(realScript), false)
 }

@@ -14,7 +14,8 @@ const path = "/bench0.stp"
 
 const gzipHeader = "Accept-Encoding: gzip"
 
-// saturate holds the product, on a source that costs nothing, against a bare handler of the same bytes, and others.
+// saturate holds the product, on a source that costs nothing, against a bare
+// handler of the same bytes, and others.
 func (b *bench) saturate(ctx context.Context) error {
 	var all []compared
 	for _, size := range []int{1 << 10, 3 << 10, 64_000} {
@@ -30,10 +31,14 @@ func (b *bench) saturate(ctx context.Context) error {
 				sized("product, same page", "product", "-constant"),
 			}
 			if size == 3<<10 {
-				sides = append(sides,
+				sides = append(
+					sides,
 					sized("product+protoactor", "product", "-protoactor"),
 					sized("mutex and read", "mutex"),
-					side{Name: "nginx", start: func(ctx context.Context) (*child, error) { return b.startNginx(ctx, size) }},
+					side{
+						Name:  "nginx",
+						start: func(ctx context.Context) (*child, error) { return b.startNginx(ctx, size) },
+					},
 					sized("client_golang", "promhttp"),
 				)
 			}
@@ -52,10 +57,26 @@ func (b *bench) saturate(ctx context.Context) error {
 				results[i].Size, results[i].Gzip = size, gzip
 			}
 			all = append(all, results...)
-			b.goal("saturated, "+what+": requests/s of the bare handler's", "at least 0.95", results[1].Ratio >= 0.95,
-				"%.2f (%.2f to %.2f); reads of the same page %.2f; CPU per reply %.1f against %.1f µs", results[1].Ratio, results[1].LowRatio, results[1].HighRatio, results[2].Ratio, results[1].CPU, results[0].CPU)
+			b.goal(
+				"saturated, "+what+": requests/s of the bare handler's",
+				"at least 0.95",
+				results[1].Ratio >= 0.95,
+				"%.2f (%.2f to %.2f); reads of the same page %.2f; CPU per reply %.1f against %.1f µs",
+				results[1].Ratio,
+				results[1].LowRatio,
+				results[1].HighRatio,
+				results[2].Ratio,
+				results[1].CPU,
+				results[0].CPU,
+			)
 			for _, r := range results[3:] {
-				b.note("saturated, "+what+": "+r.Name, "%.0f requests/s, %.2f of the bare handler's, CPU per reply %.1f µs", r.Rate, r.Ratio, r.CPU)
+				b.note(
+					"saturated, "+what+": "+r.Name,
+					"%.0f requests/s, %.2f of the bare handler's, CPU per reply %.1f µs",
+					r.Rate,
+					r.Ratio,
+					r.CPU,
+				)
 			}
 		}
 	}
@@ -73,8 +94,13 @@ func (b *bench) checkBodies(ctx context.Context) error {
 	}
 	defer c.stop()
 	config := scrape.Config{
-		Address: c.address, Replicas: connections, Duration: max(5*time.Second, 2*b.slice), Timeout: 30 * time.Second, Fresh: 0.1,
-		Accepts: []string{"prometheus", "plain", "gzip", "openmetrics"}, Checks: scrape.Checks{Stamped: true, Fresh: true},
+		Address:  c.address,
+		Replicas: connections,
+		Duration: max(5*time.Second, 2*b.slice),
+		Timeout:  30 * time.Second,
+		Fresh:    0.1,
+		Accepts:  []string{"prometheus", "plain", "gzip", "openmetrics"},
+		Checks:   scrape.Checks{Stamped: true, Fresh: true},
 	}
 	for i := range 4 {
 		config.Paths = append(config.Paths, fmt.Sprintf("/bench%d.stp", i))

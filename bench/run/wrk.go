@@ -23,13 +23,30 @@ var (
 	wrkSocket   = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
 )
 
-// wrk loads a server over keep-alive connections for d, in whole seconds. It does not look at bodies; package scrape does.
-func (b *bench) wrk(ctx context.Context, c *child, path string, connections int, d time.Duration, headers ...string) (s saturated, err error) {
+// wrk loads a server over keep-alive connections for d, in whole seconds. It
+// does not look at bodies; package scrape does.
+func (b *bench) wrk(
+	ctx context.Context,
+	c *child,
+	path string,
+	connections int,
+	d time.Duration,
+	headers ...string,
+) (s saturated, err error) {
 	before, err := c.use()
 	if err != nil {
 		return s, err
 	}
-	args := []string{"-t", strconv.Itoa(min(2, connections)), "-c", strconv.Itoa(connections), "-d", fmt.Sprintf("%.0fs", d.Seconds()), "--timeout", "10s"}
+	args := []string{
+		"-t",
+		strconv.Itoa(min(2, connections)),
+		"-c",
+		strconv.Itoa(connections),
+		"-d",
+		fmt.Sprintf("%.0fs", d.Seconds()),
+		"--timeout",
+		"10s",
+	}
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}

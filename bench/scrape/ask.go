@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Asker sends one request after the other over one connection, and looks at nothing but the status: for measuring time. Only one goroutine may use it.
+// Asker sends one request after the other over one connection, and looks at
+// nothing but the status: for measuring time. Only one goroutine may use it.
 type Asker struct{ c *connection }
 
 // NewAsker connects to address.

@@ -1,4 +1,5 @@
-// Package scrape asks an exporter for metrics as many Prometheus replicas would, and looks at every body it gets.
+// Package scrape asks an exporter for metrics as many Prometheus replicas
+// would, and looks at every body it gets.
 package scrape
 
 import (
@@ -24,15 +25,17 @@ type Checks struct {
 
 // What can be wrong with a reply.
 const (
-	wrongConnection = "connection"         // none came
-	wrongStatus     = "status"             // not 200
-	wrongLate       = "late"               // after the time that the request said it has
-	wrongEmpty      = "empty"              // a 200 without a body, which makes Prometheus forget every series
-	wrongEncoding   = "encoding"           // not what its header says
-	wrongParse      = "does not parse"     // Prometheus would throw it away
-	wrongTorn       = "torn"               // cut, or of two reads
-	wrongOld        = "older than request" // its read began before the request
-	wrongBackwards  = "backwards"          // something counted down between two scrapes one after the other
+	wrongConnection = "connection" // none came
+	wrongStatus     = "status"     // not 200
+	wrongLate       = "late"       // after the time that the request said it has
+	// a 200 without a body, which makes Prometheus forget every series
+	wrongEmpty    = "empty"
+	wrongEncoding = "encoding"           // not what its header says
+	wrongParse    = "does not parse"     // Prometheus would throw it away
+	wrongTorn     = "torn"               // cut, or of two reads
+	wrongOld      = "older than request" // its read began before the request
+	// something counted down between two scrapes one after the other
+	wrongBackwards = "backwards"
 )
 
 // reply is what came back.
@@ -64,7 +67,8 @@ type wrong struct{ kind, detail string }
 
 func (w *wrong) Error() string { return w.kind + ": " + w.detail }
 
-// check returns nil, or what is wrong with r as a *wrong. age is how old its data was when it was there; 0 where that is not known.
+// check returns nil, or what is wrong with r as a *wrong. age is how old its
+// data was when it was there; 0 where that is not known.
 func (c *checker) check(h *history, r reply) (age int64, err error) {
 	if r.status != 200 {
 		return 0, &wrong{wrongStatus, fmt.Sprintf("%d %.80q", r.status, r.body)}
@@ -105,7 +109,8 @@ func (c *checker) check(h *history, r reply) (age int64, err error) {
 	return r.done - stamp.At, nil
 }
 
-// checkSamples parses everything and, where that was asked for, holds each sample against the one before.
+// checkSamples parses everything and, where that was asked for, holds each
+// sample against the one before.
 func (c *checker) checkSamples(h *history, r reply, text []byte) error {
 	if text[len(text)-1] != '\n' {
 		return &wrong{wrongTorn, fmt.Sprintf("ends %.40q", text[max(0, len(text)-40):])}
@@ -131,13 +136,15 @@ func (c *checker) checkSamples(h *history, r reply, text []byte) error {
 	return nil
 }
 
-// shape is a text that was parsed as a whole, and where its numbers are. A text that differs from it in these numbers alone parses, too.
+// shape is a text that was parsed as a whole, and where its numbers are. A text
+// that differs from it in these numbers alone parses, too.
 type shape struct {
 	text []byte
 	at   []int // of the digits of begin, read time and end
 }
 
-// read parses a stamped text, or finds that it is one that was parsed but for its numbers.
+// read parses a stamped text, or finds that it is one that was parsed but for
+// its numbers.
 func (c *checker) read(contentType string, text []byte) (body.Stamp, error) {
 	slot, ok := c.shapes.Load(contentType)
 	if !ok {

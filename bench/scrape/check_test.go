@@ -48,11 +48,18 @@ func TestWrongBodies(t *testing.T) {
 		"old":                   {wrongOld, reply{body: good(8, 99)}},
 		"backwards":             {wrongBackwards, reply{body: good(6, 150)}},
 	} {
-		for _, warm := range []bool{false, true} { // by the parser, and by the shape of an earlier text
+		for _, warm := range []bool{false, true} {
+			// by the parser, and by the shape of an earlier text
 			k := &checker{what: Checks{Stamped: true, Fresh: true}}
 			h := &history{}
 			if warm {
-				if _, err := k.check(&history{}, reply{status: 200, contentType: textType, body: good(5, 60), sent: 50, done: 70}); err != nil {
+				if _, err := k.check(&history{}, reply{
+					status:      200,
+					contentType: textType,
+					body:        good(5, 60),
+					sent:        50,
+					done:        70,
+				}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -88,11 +95,18 @@ func TestCountersNeverFall(t *testing.T) {
 		{"a{b=\"1\"} 5\nc 1\n", "", 1, 2},
 		{"a{b=\"1\"} 5\nc 2\n", "", 3, 4},
 		{"a{b=\"1\"} 4\nc 3\n", wrongBackwards, 5, 6},
-		{"a{b=\"1\"} 4\n", "", 3, 7}, // at the same time as another: either may have been read first
+		// at the same time as another: either may have been read first
+		{"a{b=\"1\"} 4\n", "", 3, 7},
 		{"a{b=\"1\"} 9\nc", wrongTorn, 8, 9},
 		{"a{b=\"1\"} 9\nnew 0\n", "", 10, 11},
 	} {
-		_, err := k.check(h, reply{status: 200, contentType: textType, body: []byte(c.text), sent: c.sent, done: c.done})
+		_, err := k.check(h, reply{
+			status:      200,
+			contentType: textType,
+			body:        []byte(c.text),
+			sent:        c.sent,
+			done:        c.done,
+		})
 		if (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("reply %d: got %v, want %q", i, err, c.want)
 		}

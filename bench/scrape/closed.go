@@ -15,12 +15,19 @@ import (
 	"stap-exporter/bench/body"
 )
 
-// Closed scrapes in a closed loop: every connection sends a request as soon as the reply before is there. It shows how much a server can do; its latencies hide what an open loop counts.
+// Closed scrapes in a closed loop: every connection sends a request as soon as
+// the reply before is there. It shows how much a server can do; its latencies
+// hide what an open loop counts.
 func Closed(ctx context.Context, c Config) (Result, error) {
 	if err := c.check(); err != nil {
 		return Result{}, err
 	}
-	l := &closedLoop{c: c, checker: &checker{what: c.Checks}, tally: newTally(), requests: map[string][][]byte{}}
+	l := &closedLoop{
+		c:        c,
+		checker:  &checker{what: c.Checks},
+		tally:    newTally(),
+		requests: map[string][][]byte{},
+	}
 	clients := make([]*connection, c.Replicas)
 	for i := range clients {
 		clients[i] = l.newConnection(i)
@@ -84,7 +91,13 @@ func (l *closedLoop) newConnection(i int) *connection {
 		}
 		l.requests[kind] = requests
 	}
-	return &connection{loop: l, number: i, dialer: l.c.dialer(i), requests: requests, histories: make([]history, len(l.c.Paths))}
+	return &connection{
+		loop:      l,
+		number:    i,
+		dialer:    l.c.dialer(i),
+		requests:  requests,
+		histories: make([]history, len(l.c.Paths)),
+	}
 }
 
 func (c *connection) dial(ctx context.Context) error {
@@ -111,12 +124,14 @@ func (c *connection) hangUp() {
 	}
 }
 
-// once scrapes, checks and counts. At the end of the run it returns false; what that cuts off does not count.
+// once scrapes, checks and counts. At the end of the run it returns false; what
+// that cuts off does not count.
 func (l *closedLoop) once(ctx context.Context, c *connection, path int) bool {
 	r := reply{sent: body.Monotonic()}
 	err := c.exchange(ctx, path, &r)
 	r.done = body.Monotonic()
-	// A dial gives up at the context's deadline, which the context itself may notice later.
+	// A dial gives up at the context's deadline, which the context itself may
+	// notice later.
 	if end, _ := ctx.Deadline(); ctx.Err() != nil || !time.Now().Before(end) {
 		return false
 	}
@@ -157,7 +172,11 @@ func (c *connection) exchange(ctx context.Context, path int, r *reply) error {
 		defer c.hangUp()
 	}
 	h := &c.response.Header
-	r.status, r.contentType, r.encoding, r.body = c.response.StatusCode(), string(h.ContentType()), string(h.ContentEncoding()), c.response.Body()
+	r.status, r.contentType, r.encoding, r.body = c.response.StatusCode(), string(
+		h.ContentType(),
+	), string(
+		h.ContentEncoding(),
+	), c.response.Body()
 	if n := h.ContentLength(); n >= 0 && n != len(r.body) {
 		return errors.New("body is shorter than its header says")
 	}

@@ -15,12 +15,18 @@ type Crowd struct {
 // together is how many of a crowd ask at the same time.
 const together = 64
 
-// NewCrowd opens Replicas connections. Close has to be called, unless there is an error.
+// NewCrowd opens Replicas connections. Close has to be called, unless there is
+// an error.
 func NewCrowd(ctx context.Context, c Config) (*Crowd, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	crowd := &Crowd{loop: &closedLoop{c: c, checker: &checker{what: c.Checks}, tally: newTally(), requests: map[string][][]byte{}}}
+	crowd := &Crowd{loop: &closedLoop{
+		c:        c,
+		checker:  &checker{what: c.Checks},
+		tally:    newTally(),
+		requests: map[string][][]byte{},
+	}}
 	for i := range c.Replicas {
 		client := crowd.loop.newConnection(i)
 		crowd.clients = append(crowd.clients, client)
@@ -32,7 +38,8 @@ func NewCrowd(ctx context.Context, c Config) (*Crowd, error) {
 	return crowd, nil
 }
 
-// Sweep lets each connection ask once, some at a time, and checks the replies. It ends after Duration in any case.
+// Sweep lets each connection ask once, some at a time, and checks the replies.
+// It ends after Duration in any case.
 func (c *Crowd) Sweep(ctx context.Context) Result {
 	c.loop.tally = newTally()
 	ctx, cancel := context.WithTimeout(ctx, c.loop.c.Duration)

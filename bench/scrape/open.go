@@ -86,7 +86,8 @@ func (s *schedule) hit(sequence uint64) hit {
 	return s.hits[sequence]
 }
 
-// Open scrapes in an open loop: a scrape is sent when it is due, however many are still waiting for their replies, and its latency counts from then.
+// Open scrapes in an open loop: a scrape is sent when it is due, however many
+// are still waiting for their replies, and its latency counts from then.
 func Open(ctx context.Context, c Config) (Result, error) {
 	if err := c.check(); err != nil {
 		return Result{}, err
@@ -98,13 +99,23 @@ func Open(ctx context.Context, c Config) (Result, error) {
 	}
 	for i := range c.Replicas {
 		transport := &http.Transport{
-			DialContext: c.dialer(i).DialContext, TLSClientConfig: c.TLS, DisableCompression: true,
-			DisableKeepAlives: c.fresh(i), MaxIdleConnsPerHost: len(c.Paths), IdleConnTimeout: time.Minute,
+			DialContext:         c.dialer(i).DialContext,
+			TLSClientConfig:     c.TLS,
+			DisableCompression:  true,
+			DisableKeepAlives:   c.fresh(i),
+			MaxIdleConnsPerHost: len(c.Paths),
+			IdleConnTimeout:     time.Minute,
 		}
 		defer transport.CloseIdleConnections()
 		interval := time.Duration(float64(c.Interval) * (1 + c.Spread*(2*plan.random.Float64()-1)))
 		for _, path := range c.Paths {
-			st := &stream{replica: i, url: scheme + c.Address + path, header: c.header(i), client: transport, interval: interval}
+			st := &stream{
+				replica:  i,
+				url:      scheme + c.Address + path,
+				header:   c.header(i),
+				client:   transport,
+				interval: interval,
+			}
 			st.next = time.Duration(plan.random.Float64() * float64(interval))
 			st.due = st.next
 			plan.streams = append(plan.streams, st)
@@ -112,7 +123,12 @@ func Open(ctx context.Context, c Config) (Result, error) {
 	}
 	heap.Init(plan)
 	t := newTally()
-	o := &openLoop{c, &checker{what: c.Checks}, plan, t}
+	o := &openLoop{
+		c:       c,
+		checker: &checker{what: c.Checks},
+		plan:    plan,
+		tally:   t,
+	}
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: o, Timeout: time.Minute}), vegeta.Workers(16))
 	targets := func(target *vegeta.Target) error {
 		target.Method, target.URL = http.MethodGet, "http://scheduled/" // the schedule knows
@@ -127,7 +143,9 @@ func Open(ctx context.Context, c Config) (Result, error) {
 	return t.result(time.Since(began)), ctx.Err()
 }
 
-// openLoop is the transport under vegeta: it sends the hit that the schedule has under vegeta's number, on its replica's connections, and checks what comes.
+// openLoop is the transport under vegeta: it sends the hit that the schedule
+// has under vegeta's number, on its replica's connections, and checks what
+// comes.
 type openLoop struct {
 	c       Config
 	checker *checker
@@ -169,6 +187,10 @@ func send(ctx context.Context, st *stream) (r reply, err error) {
 	var b bytes.Buffer
 	_, err = io.Copy(&b, resp.Body)
 	_ = resp.Body.Close()
-	r.status, r.contentType, r.encoding, r.body = resp.StatusCode, resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding"), b.Bytes()
+	r.status, r.contentType, r.encoding, r.body = resp.StatusCode, resp.Header.Get(
+		"Content-Type",
+	), resp.Header.Get(
+		"Content-Encoding",
+	), b.Bytes()
 	return r, err
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A server that answers nobody before so many wait is answered by an open loop only: a closed one would wait for it.
+// A server that answers nobody before so many wait is answered by an open loop
+// only: a closed one would wait for it.
 func TestOpenLoopDoesNotWait(t *testing.T) {
 	const crowd = 20
 	var waiting atomic.Int64
@@ -29,14 +30,27 @@ func TestOpenLoopDoesNotWait(t *testing.T) {
 	}))
 	defer server.Close()
 	r, err := Open(t.Context(), Config{
-		Address: strings.TrimPrefix(server.URL, "http://"), Paths: []string{"/a"}, Replicas: 1, Interval: 10 * time.Millisecond, Duration: 40 * 10 * time.Millisecond,
+		Address:  strings.TrimPrefix(server.URL, "http://"),
+		Paths:    []string{"/a"},
+		Replicas: 1,
+		Interval: 10 * time.Millisecond,
+		Duration: 40 * 10 * time.Millisecond,
 	})
 	if err != nil || r.Wrong > 0 || r.Replies < crowd || r.Replies != waiting.Load() || r.Latency.Count != r.Replies {
-		t.Errorf("%d replies to %d requests, %d wrong: %v %v, %v", r.Replies, waiting.Load(), r.Wrong, r.Kinds, r.Examples, err)
+		t.Errorf(
+			"%d replies to %d requests, %d wrong: %v %v, %v",
+			r.Replies,
+			waiting.Load(),
+			r.Wrong,
+			r.Kinds,
+			r.Examples,
+			err,
+		)
 	}
 }
 
-// Replicas send what they were dealt: their way to ask, the timeout, and connections of their own, kept or not.
+// Replicas send what they were dealt: their way to ask, the timeout, and
+// connections of their own, kept or not.
 func TestReplicas(t *testing.T) {
 	for name, loop := range map[string]func(*testing.T, Config) (Result, error){
 		"open":   func(t *testing.T, c Config) (Result, error) { return Open(t.Context(), c) },
@@ -66,15 +80,23 @@ func TestReplicas(t *testing.T) {
 			server.Start()
 			defer server.Close()
 			r, err := loop(t, Config{
-				Address: strings.TrimPrefix(server.URL, "http://"), Paths: []string{"/a"}, Replicas: 2, Interval: 20 * time.Millisecond, Duration: 300 * time.Millisecond,
-				Timeout: 7500 * time.Millisecond, Fresh: 0.5, Accepts: []string{"plain", "gzip"}, Checks: Checks{Counters: true},
+				Address:  strings.TrimPrefix(server.URL, "http://"),
+				Paths:    []string{"/a"},
+				Replicas: 2,
+				Interval: 20 * time.Millisecond,
+				Duration: 300 * time.Millisecond,
+				Timeout:  7500 * time.Millisecond,
+				Fresh:    0.5,
+				Accepts:  []string{"plain", "gzip"},
+				Checks:   Checks{Counters: true},
 			})
 			if err != nil || r.Wrong > 0 || r.Replies < 2 {
 				t.Fatalf("%d replies, %d wrong: %v %v, %v", r.Replies, r.Wrong, r.Kinds, r.Examples, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			// The first replica asks for plain text and keeps its connection; the second makes one for each of its scrapes.
+			// The first replica asks for plain text and keeps its connection;
+			// the second makes one for each of its scrapes.
 			if asked[""] == 0 || asked["gzip"] == 0 || len(asked) != 2 {
 				t.Errorf("Accept-Encoding: %v", asked)
 			}

@@ -10,9 +10,11 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 )
 
-// parse reads a body as a Prometheus server does: with its own parser, and by the content type. With samples it returns the value of each series.
+// parse reads a body as a Prometheus server does: with its own parser, and by
+// the content type. With samples it returns the value of each series.
 //
-// The parser appends a newline to what it gets, which must not land in memory behind the text.
+// The parser appends a newline to what it gets, which must not land in memory
+// behind the text.
 func parse(text []byte, contentType string, samples bool) (map[string]float64, error) {
 	p, err := textparse.New(slices.Clip(text), contentType, nil, textparse.ParserOptions{})
 	if err != nil {

@@ -29,7 +29,8 @@ type Distribution struct {
 	Points                                []Point `json:",omitempty"`
 }
 
-// Point says that this part of all values, from 0 to 1, is at most Value milliseconds.
+// Point says that this part of all values, from 0 to 1, is at most Value
+// milliseconds.
 type Point struct{ Part, Value float64 }
 
 // longest is the largest value that is told apart.
@@ -59,7 +60,8 @@ func newTally() *tally {
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1000, int64(longest), 3) }
 
-// count adds one reply. who spreads the work; behind below 0 is not counted, and neither is an age of 0.
+// count adds one reply. who spreads the work; behind below 0 is not counted,
+// and neither is an age of 0.
 func (t *tally) count(who int, size int, latency, age, behind int64, err error) {
 	s := &t.shards[who%len(t.shards)]
 	s.mu.Lock()

@@ -1,4 +1,5 @@
-// Serve is the servers that the benchmarks compare, one for each run of the program: serve KIND -size 3072 …
+// Serve is the servers that the benchmarks compare, one for each run of the
+// program: serve KIND -size 3072 …
 package main
 
 import (
@@ -56,12 +57,27 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.server.Size, "size", 3<<10, "bytes of a text, at most 65,000")
 	f.DurationVar(&o.server.Cost, "cost", 0, "what a read of the source takes")
 	f.BoolVar(&o.server.Spin, "spin", false, "the cost is CPU time, not waiting")
-	f.BoolVar(&o.server.Constant, "constant", false, "product: every read gives the same page, made once: neither a text is made nor the gate passed")
+	f.BoolVar(
+		&o.server.Constant,
+		"constant",
+		false,
+		"product: every read gives the same page, made once: neither a text is made nor the gate passed",
+	)
 	f.IntVar(&o.server.Scripts, "scripts", 1, "how many scripts")
-	f.BoolVar(&o.server.OnDemand, "on-demand", false, "product: the scripts run when they are asked for, not from the start")
+	f.BoolVar(
+		&o.server.OnDemand,
+		"on-demand",
+		false,
+		"product: the scripts run when they are asked for, not from the start",
+	)
 	f.BoolVar(&o.server.Protoactor, "protoactor", false, "product: with protoactor-go's own metrics")
 	f.BoolVar(&o.server.TLS, "tls", false, "product: speak TLS, with a certificate made for this run")
-	f.StringVar(&o.server.TextFile, "text", "", "bare: serve what is in this file, and not the text of a stand-in source")
+	f.StringVar(
+		&o.server.TextFile,
+		"text",
+		"",
+		"bare: serve what is in this file, and not the text of a stand-in source",
+	)
 	f.StringVar(&o.profile.cpu, "cpuprofile", "", "write a CPU profile of the whole run to this file")
 	f.StringVar(&o.profile.mutex, "mutexprofile", "", "write a profile of mutex contention to this file at the end")
 	f.StringVar(&o.profile.block, "blockprofile", "", "write a profile of blocking to this file at the end")

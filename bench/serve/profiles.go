@@ -10,7 +10,8 @@ import (
 // profiles are the files to write; empty: none.
 type profiles struct{ cpu, mutex, block, allocs string }
 
-// start begins what has to be recorded from now on. stop ends it and writes the files.
+// start begins what has to be recorded from now on. stop ends it and writes the
+// files.
 func (p profiles) start() (stop func() error, err error) {
 	if p.mutex != "" {
 		runtime.SetMutexProfileFraction(10)

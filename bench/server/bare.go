@@ -17,7 +17,8 @@ import (
 // fast is a fasthttp server with a handler that knows nothing but its text.
 type fast struct{ http *fasthttp.Server }
 
-// newFast takes over every plain option of the product's own server, so that both sides trade memory for speed in the same way.
+// newFast takes over every plain option of the product's own server, so that
+// both sides trade memory for speed in the same way.
 func newFast(handle fasthttp.RequestHandler) *fast {
 	s := &fasthttp.Server{}
 	to := reflect.ValueOf(s).Elem()
@@ -61,7 +62,8 @@ func (f *fast) CA() string { return "" }
 
 var acceptEncoding = []byte(fasthttp.HeaderAcceptEncoding)
 
-// newBare returns the same bytes to everybody: text, or gzip to those who send any Accept-Encoding.
+// newBare returns the same bytes to everybody: text, or gzip to those who send
+// any Accept-Encoding.
 func newBare(o Options) (Server, error) {
 	page := newSource(o).page()
 	if o.TextFile != "" {
@@ -83,7 +85,8 @@ func newBare(o Options) (Server, error) {
 	}), nil
 }
 
-// newMutex does without actors: each request takes its turn at the source and reads it for itself.
+// newMutex does without actors: each request takes its turn at the source and
+// reads it for itself.
 func newMutex(o Options) (Server, error) {
 	src := newSource(o)
 	var mu sync.Mutex

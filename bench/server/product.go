@@ -24,7 +24,8 @@ const (
 	shutdownTimeout = 20 * time.Second
 )
 
-// product is the exporter, joined as cmd/stap-exporter joins it, with a stand-in where SystemTap would be.
+// product is the exporter, joined as cmd/stap-exporter joins it, with a
+// stand-in where SystemTap would be.
 type product struct {
 	front *httpfront.Server
 	tree  *supervisor.Supervisor
@@ -50,9 +51,14 @@ func newProduct(o Options) (Server, error) {
 	}
 	maxConnections := httpfront.DefaultMaxConnections()
 	tree, err := supervisor.StartWith(supervisor.Config{
-		Scripts: found.Scripts, Refused: found.Refused, Scan: scan,
-		ReadTimeout: readTimeout, MaxWaiting: maxConnections / 4 * 3,
-		Logger: zap.NewNop(), Version: "bench", Protoactor: o.Protoactor,
+		Scripts:     found.Scripts,
+		Refused:     found.Refused,
+		Scan:        scan,
+		ReadTimeout: readTimeout,
+		MaxWaiting:  maxConnections / 4 * 3,
+		Logger:      zap.NewNop(),
+		Version:     "bench",
+		Protoactor:  o.Protoactor,
 	}, starter{o, body.NewTemplate(o.Size)})
 	if err != nil {
 		return nil, err
@@ -66,12 +72,24 @@ func newProduct(o Options) (Server, error) {
 	own := prometheus.NewRegistry()
 	front := httpfront.New(httpfront.Config{
 		MaxConnections: maxConnections,
-		Scripts:        tree, ReadTimeout: readTimeout, StartTimeout: startTimeout, Version: "bench", Logger: zap.NewNop(), Web: web,
-		Telemetry: promhttp.HandlerFor(prometheus.Gatherers{tree.Gatherer(), own}, promhttp.HandlerOpts{}), TelemetryPath: "/metrics",
-		Events: func() any { return tree.Events() }, Lifecycle: tree,
+		Scripts:        tree,
+		ReadTimeout:    readTimeout,
+		StartTimeout:   startTimeout,
+		Version:        "bench",
+		Logger:         zap.NewNop(),
+		Web:            web,
+		Telemetry:      promhttp.HandlerFor(prometheus.Gatherers{tree.Gatherer(), own}, promhttp.HandlerOpts{}),
+		TelemetryPath:  "/metrics",
+		Events:         func() any { return tree.Events() },
+		Lifecycle:      tree,
 	})
 	own.MustRegister(front)
-	return &product{front, tree, dir, o.TLS}, nil
+	return &product{
+		front: front,
+		tree:  tree,
+		dir:   dir,
+		tls:   o.TLS,
+	}, nil
 }
 
 // scriptName is the name of script i of several; the first is always there.

@@ -13,17 +13,26 @@ import (
 	"stap-exporter/bench/body"
 )
 
-// promServer is Prometheus's own handler, which gathers and renders its metrics for each request, with as many samples as the others' text has.
+// promServer is Prometheus's own handler, which gathers and renders its metrics
+// for each request, with as many samples as the others' text has.
 type promServer struct{ http *http.Server }
 
 func newPromhttp(o Options) (Server, error) {
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "count", Help: "Read calls by thread and cpu."}, []string{"tid", "cpu"})
+	vec := prometheus.NewCounterVec(
+		prometheus.CounterOpts{Name: "count", Help: "Read calls by thread and cpu."},
+		[]string{"tid", "cpu"},
+	)
 	for i := range body.NewTemplate(o.Size).Samples() {
 		vec.WithLabelValues(strconv.Itoa(12000+i), strconv.Itoa(i%8)).Add(float64(i * i * 977))
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(vec)
-	return &promServer{&http.Server{Handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), ReadHeaderTimeout: 5 * time.Second}}, nil
+	return &promServer{
+		&http.Server{
+			Handler:           promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+			ReadHeaderTimeout: 5 * time.Second,
+		},
+	}, nil
 }
 
 // Serve implements Server.

@@ -1,4 +1,6 @@
-// Package server holds the servers that the benchmarks compare. All of them serve a text of the same size at /bench0.stp; the product serves as many scripts as it is told to.
+// Package server holds the servers that the benchmarks compare. All of them
+// serve a text of the same size at /bench0.stp; the product serves as many
+// scripts as it is told to.
 package server
 
 import (

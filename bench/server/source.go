@@ -12,7 +12,9 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// source stands in for the file of one running script. Each read gives a new text with a number and a time stamp, which passes the gate as a real one does.
+// source stands in for the file of one running script. Each read gives a new
+// text with a number and a time stamp, which passes the gate as a real one
+// does.
 type source struct {
 	o          Options
 	template   *body.Template
@@ -23,11 +25,14 @@ type source struct {
 
 func newSource(o Options) *source { return sourceOf(o, body.NewTemplate(o.Size)) }
 
-// sourceOf shares the template, which no real exporter has, with the sources of other scripts.
+// sourceOf shares the template, which no real exporter has, with the sources of
+// other scripts.
 func sourceOf(o Options, t *body.Template) *source {
 	s := &source{o: o, template: t}
 	// As scripts/example.stp has it. A name that is valid is no error.
-	s.directives, _ = exposition.NewDirectives([]exposition.Metadata{{Name: body.Metric, Type: exposition.Untyped, Help: "Read calls by thread and cpu."}})
+	s.directives, _ = exposition.NewDirectives(
+		[]exposition.Metadata{{Name: body.Metric, Type: exposition.Untyped, Help: "Read calls by thread and cpu."}},
+	)
 	if o.Constant {
 		s.same = s.page()
 	}
@@ -36,7 +41,10 @@ func sourceOf(o Options, t *body.Template) *source {
 
 // page is one read without its cost.
 func (s *source) page() *exposition.Page {
-	return exposition.Check(s.template.Text(s.number.Add(1), body.Monotonic()), exposition.Options{Directives: s.directives})
+	return exposition.Check(
+		s.template.Text(s.number.Add(1), body.Monotonic()),
+		exposition.Options{Directives: s.directives},
+	)
 }
 
 // Read implements actors.Source.
@@ -68,7 +76,8 @@ func (s *source) pay(ctx context.Context) error {
 // Patient implements actors.Source.
 func (s *source) Patient() bool { return false }
 
-// Pace implements actors.Source: it is read as bpf scripts are, one read after the other.
+// Pace implements actors.Source: it is read as bpf scripts are, one read after
+// the other.
 func (s *source) Pace() int { return 0 }
 
 // starter runs scripts without processes: each is ready at once.

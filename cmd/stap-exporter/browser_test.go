@@ -12,7 +12,9 @@ import (
 	"time"
 )
 
-// browser is a headless Chromium with one page, driven over the pipe of its DevTools protocol: JSON messages, each ended by a NUL byte. See https://chromedevtools.github.io/devtools-protocol/.
+// browser is a headless Chromium with one page, driven over the pipe of its
+// DevTools protocol: JSON messages, each ended by a NUL byte. See
+// https://chromedevtools.github.io/devtools-protocol/.
 type browser struct {
 	t       *testing.T
 	in      *os.File
@@ -34,7 +36,17 @@ func startBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	cmd := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe", "--user-data-dir="+home+"/profile", "about:blank")
+	cmd := exec.Command(
+		program,
+		"--headless",
+		"--no-sandbox",
+		"--disable-gpu",
+		"--disable-dev-shm-usage",
+		"--no-first-run",
+		"--remote-debugging-pipe",
+		"--user-data-dir="+home+"/profile",
+		"about:blank",
+	)
 	cmd.Env = append(os.Environ(), "HOME="+home)
 	cmd.ExtraFiles = []*os.File{fromUs, toUs} // 3 and 4, where it looks for them
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -120,11 +132,16 @@ func (b *browser) open(url string) {
 func (b *browser) text() string {
 	b.t.Helper()
 	var got struct{ Result struct{ Value string } }
-	b.call("Runtime.evaluate", map[string]any{"expression": "document.title + '\\n' + (document.body ? document.body.innerText : '')"}, &got)
+	b.call(
+		"Runtime.evaluate",
+		map[string]any{"expression": "document.title + '\\n' + (document.body ? document.body.innerText : '')"},
+		&got,
+	)
 	return got.Result.Value
 }
 
-// A real browser that opens a script that is not running yet shows that it is warming up, and then its metrics, without a hand on it.
+// A real browser that opens a script that is not running yet shows that it is
+// warming up, and then its metrics, without a hand on it.
 func TestBrowserSeesMetricsByItself(t *testing.T) {
 	needStap(t)
 	peer(t, "chromium")

@@ -17,10 +17,20 @@ import (
 	"time"
 )
 
-// make chaos sets them. Without them the run is one of a minute, with the race detector where the tests have it, and the p99 is only shown: others use the machine, too.
+// make chaos sets them. Without them the run is one of a minute, with the race
+// detector where the tests have it, and the p99 is only shown: others use the
+// machine, too.
 var (
-	chaosTime     = flag.Duration("chaos", 0, "how long TestChaos makes trouble, at least 30s, and checks the p99 of it")
-	chaosSeed     = flag.Uint64("chaos.seed", 0, "the seed of an earlier run, to make its choices again; what happens between them is never the same")
+	chaosTime = flag.Duration(
+		"chaos",
+		0,
+		"how long TestChaos makes trouble, at least 30s, and checks the p99 of it",
+	)
+	chaosSeed = flag.Uint64(
+		"chaos.seed",
+		0,
+		"the seed of an earlier run, to make its choices again; what happens between them is never the same",
+	)
 	chaosExporter = flag.String("chaos.exporter", "", "the stap-exporter to run, instead of this test")
 )
 
@@ -34,14 +44,28 @@ const (
 
 var phaseNames = [phases]string{"quiet", "chaos", "after"}
 
-// The scripts: chaosHealthy are never touched, and a quarter as many misbehave, among them chaosPets that are good children with a bad master.
+// The scripts: chaosHealthy are never touched, and a quarter as many misbehave,
+// among them chaosPets that are good children with a bad master.
 const (
 	chaosHealthy = 150
 	chaosPets    = 14
 	chaosEach    = 3 // of each bad role
 )
 
-var badRoles = []string{"slow", "crash", "dies", "unready", "hang", "stubborn", "flood", "tear", "empty", "huge", "exits", "leaves"}
+var badRoles = []string{
+	"slow",
+	"crash",
+	"dies",
+	"unready",
+	"hang",
+	"stubborn",
+	"flood",
+	"tear",
+	"empty",
+	"huge",
+	"exits",
+	"leaves",
+}
 
 const p99Limit = 2 // times its quiet value
 
@@ -63,9 +87,11 @@ type chaos struct {
 	length   [phases]time.Duration
 
 	healthy, bad []*chaosScript
-	turned       bool // the bad ones have got their roles, set before there is a second goroutine that writes them
-	phase        atomic.Int32
-	clock        [phases]load // what each phase took of the processors
+	// the bad ones have got their roles, set before there is a second goroutine
+	// that writes them
+	turned bool
+	phase  atomic.Int32
+	clock  [phases]load // what each phase took of the processors
 	ledger
 }
 
@@ -81,7 +107,9 @@ type chaosScript struct {
 	newest  sight           // of the last of them
 }
 
-// Two hundred scripts, a quarter of which misbehave in every way that we know, clients that vanish, crawl and hammer, and an operator without a plan: the other scripts do not notice, everybody is answered, and nothing stays behind.
+// Two hundred scripts, a quarter of which misbehave in every way that we know,
+// clients that vanish, crawl and hammer, and an operator without a plan: the
+// other scripts do not notice, everybody is answered, and nothing stays behind.
 func TestChaos(t *testing.T) {
 	c := newChaos(t)
 	c.begin()
@@ -115,13 +143,24 @@ func TestChaos(t *testing.T) {
 }
 
 func newChaos(t *testing.T) *chaos {
-	c := &chaos{t: t, dir: t.TempDir(), cache: t.TempDir(), interval: 5 * time.Second, grace: 10 * time.Second, read: 8 * time.Second, start: 15 * time.Second, seed: 1 + rand.Uint64N(1e9)}
+	c := &chaos{
+		t:        t,
+		dir:      t.TempDir(),
+		cache:    t.TempDir(),
+		interval: 5 * time.Second,
+		grace:    10 * time.Second,
+		read:     8 * time.Second,
+		start:    15 * time.Second,
+		seed:     1 + rand.Uint64N(1e9),
+	}
 	c.init()
 	total := time.Minute
 	if *chaosTime > 0 {
 		total, c.long = max(*chaosTime, 30*time.Second), true
 		c.interval, c.grace, c.read, c.start = 2*time.Second, 2*time.Second, 3*time.Second, 8*time.Second
-		debug.SetGCPercent(400) // this process measures another one: its own collections are not to be in what it measures
+		// this process measures another one: its own collections are not to be
+		// in what it measures
+		debug.SetGCPercent(400)
 	}
 	if *chaosSeed > 0 {
 		c.seed = *chaosSeed
@@ -134,7 +173,8 @@ func newChaos(t *testing.T) *chaos {
 	build := exec.Command("go", "build", "-o", c.child, "stap-exporter/internal/devtools/misbehave")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if os.Getenv("SUDO_UID") != "" {
-		build.Env = append(build.Env, "GOCACHE="+t.TempDir()) // leave nothing of root's in the user's
+		// leave nothing of root's in the user's
+		build.Env = append(build.Env, "GOCACHE="+t.TempDir())
 	}
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -142,7 +182,8 @@ func newChaos(t *testing.T) *chaos {
 	return c
 }
 
-// begin starts the exporter; on return every healthy script has answered, every other has had its first start, and is stopped.
+// begin starts the exporter; on return every healthy script has answered, every
+// other has had its first start, and is stopped.
 func (c *chaos) begin() {
 	add := func(list *[]*chaosScript, role string, i int) {
 		kind := ""
@@ -164,8 +205,17 @@ func (c *chaos) begin() {
 	for i := range chaosPets {
 		add(&c.bad, []string{"pet", "stays"}[i/2%2], i)
 	}
-	c.e = startProgram(c.t, cmp.Or(*chaosExporter, os.Args[0]), c.dir, "--cache.dir="+c.cache, "--web.enable-lifecycle", "--start.max-parallel=8", // or those that never start keep the others from misbehaving
-		"--read-timeout="+c.read.String(), "--start-timeout="+c.start.String())
+	// or those that never start keep the others from misbehaving
+	c.e = startProgram(
+		c.t,
+		cmp.Or(*chaosExporter, os.Args[0]),
+		c.dir,
+		"--cache.dir="+c.cache,
+		"--web.enable-lifecycle",
+		"--start.max-parallel=8",
+		"--read-timeout="+c.read.String(),
+		"--start-timeout="+c.start.String(),
+	)
 	c.address = strings.TrimPrefix(c.e.url, "http://")
 
 	var warm sync.WaitGroup
@@ -176,7 +226,12 @@ func (c *chaos) begin() {
 			defer func() { <-places }()
 			for end := time.Now().Add(2 * time.Minute); ; {
 				w := c.client()
-				r, ok := w.ask(question{kind: "first scrape", path: "/" + s.name, timeout: time.Minute, known: []int{200, 503, 504}})
+				r, ok := w.ask(question{
+					kind:    "first scrape",
+					path:    "/" + s.name,
+					timeout: time.Minute,
+					known:   []int{200, 503, 504},
+				})
 				w.close()
 				if ok && r.code == 200 {
 					return
@@ -225,7 +280,8 @@ func (c *chaos) place(s *chaosScript, text string, mode os.FileMode) {
 	}
 }
 
-// measure runs a phase for a time, with those who make trouble in it; on return they have ended.
+// measure runs a phase for a time, with those who make trouble in it; on return
+// they have ended.
 func (c *chaos) measure(phase int, d time.Duration, troubles ...func(stop <-chan struct{}, ended *sync.WaitGroup)) {
 	c.pass(phase, func() {
 		stop := make(chan struct{})
@@ -253,7 +309,12 @@ func (c *chaos) everyBad(action string, code int) {
 	defer w.close()
 	for _, s := range c.bad {
 		s.touch()
-		w.ask(question{kind: "operator", method: "POST", path: "/api/v1/scripts/" + s.name + "/" + action, known: []int{code}})
+		w.ask(question{
+			kind:   "operator",
+			method: "POST",
+			path:   "/api/v1/scripts/" + s.name + "/" + action,
+			known:  []int{code},
+		})
 	}
 }
 
@@ -266,7 +327,8 @@ func (c *chaos) turnBad() {
 	}
 }
 
-// petsRecover holds that whatever was done to a good script, it comes back when it is left alone.
+// petsRecover holds that whatever was done to a good script, it comes back when
+// it is left alone.
 func (c *chaos) petsRecover() {
 	w := c.client()
 	defer w.close()
@@ -275,8 +337,18 @@ func (c *chaos) petsRecover() {
 			continue
 		}
 		s.touch()
-		w.ask(question{kind: "operator", method: "POST", path: "/api/v1/scripts/" + s.name + "/start", known: []int{202}})
-		r, ok := w.ask(question{kind: "scrape after chaos", path: "/" + s.name, timeout: 40 * time.Second, known: []int{200}})
+		w.ask(question{
+			kind:   "operator",
+			method: "POST",
+			path:   "/api/v1/scripts/" + s.name + "/start",
+			known:  []int{202},
+		})
+		r, ok := w.ask(question{
+			kind:    "scrape after chaos",
+			path:    "/" + s.name,
+			timeout: 40 * time.Second,
+			known:   []int{200},
+		})
 		if ok {
 			c.look(s, r, sight{})
 		}

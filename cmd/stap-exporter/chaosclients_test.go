@@ -23,8 +23,16 @@ var (
 	refusals  = []int{400, 404, 405, 408, 413, 414, 431, 501, 505}
 )
 
-// often does something at random times, open loop: whether the last one is over does not matter, as long as there are not more than crowd of them. What it chooses depends on the seed and on how often it was done, not on time.
-func (c *chaos) often(kind string, mean time.Duration, stop <-chan struct{}, ended *sync.WaitGroup, do func(r *rand.Rand)) {
+// often does something at random times, open loop: whether the last one is over
+// does not matter, as long as there are not more than crowd of them. What it
+// chooses depends on the seed and on how often it was done, not on time.
+func (c *chaos) often(
+	kind string,
+	mean time.Duration,
+	stop <-chan struct{},
+	ended *sync.WaitGroup,
+	do func(r *rand.Rand),
+) {
 	const crowd = 40
 	chooser := rand.New(rand.NewPCG(c.seed, hash(kind)))
 	places := make(chan struct{}, crowd)
@@ -57,7 +65,9 @@ func hash(s string) uint64 {
 	return h
 }
 
-// scrapeHealthy scrapes every healthy script on an open-loop schedule, each from a connection of its own, until stop is closed: always 200, of one life, and of a read that began after the request.
+// scrapeHealthy scrapes every healthy script on an open-loop schedule, each
+// from a connection of its own, until stop is closed: always 200, of one life,
+// and of a read that began after the request.
 func (c *chaos) scrapeHealthy(stop <-chan struct{}) *sync.WaitGroup {
 	var ended sync.WaitGroup
 	begin := time.Now().Add(100 * time.Millisecond)
@@ -65,7 +75,13 @@ func (c *chaos) scrapeHealthy(stop <-chan struct{}) *sync.WaitGroup {
 		ended.Go(func() {
 			w := c.client()
 			defer w.close()
-			q := question{kind: "scrape of a healthy script", path: "/" + s.name, header: forms[i%len(forms)], timeout: 10 * time.Second, known: []int{200}}
+			q := question{
+				kind:    "scrape of a healthy script",
+				path:    "/" + s.name,
+				header:  forms[i%len(forms)],
+				timeout: 10 * time.Second,
+				known:   []int{200},
+			}
 			for due := begin.Add(c.interval * time.Duration(i) / chaosHealthy); ; due = due.Add(c.interval) {
 				select {
 				case <-stop:
@@ -104,14 +120,17 @@ func (s *chaosScript) seen() sight {
 	return s.newest
 }
 
-// touch is called before something is done to the script that may start it over, once.
+// touch is called before something is done to the script that may start it
+// over, once.
 func (s *chaosScript) touch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.touched++
 }
 
-// look holds a 200 of a script that writes good texts against what was seen of it: whole, newer than what there was before the request, and of another life only as often as the script was touched.
+// look holds a 200 of a script that writes good texts against what was seen of
+// it: whole, newer than what there was before the request, and of another life
+// only as often as the script was touched.
 func (c *chaos) look(s *chaosScript, r reply, before sight) {
 	text, wrong := readGood(r.body)
 	if wrong != "" {
@@ -126,7 +145,8 @@ func (c *chaos) look(s *chaosScript, r reply, before sight) {
 	case text.life == s.newest.life:
 		s.newest.number = max(s.newest.number, text.number)
 	case s.lives[text.life]:
-		// An answer of the life before, overtaken by one of the next: only where two ask at once.
+		// An answer of the life before, overtaken by one of the next: only
+		// where two ask at once.
 	case len(s.lives) > s.touched:
 		c.fault("%s: it was started over: %d times, and touched %d times", s.name, len(s.lives), s.touched)
 		s.lives[text.life] = true
@@ -165,7 +185,8 @@ func readGood(body []byte) (text sight, wrong string) {
 	return text, ""
 }
 
-// slower is how much rarer all is than in a long run, because of the race detector and other tests beside this one.
+// slower is how much rarer all is than in a long run, because of the race
+// detector and other tests beside this one.
 func (c *chaos) slower() time.Duration {
 	if c.long {
 		return 1
@@ -173,7 +194,9 @@ func (c *chaos) slower() time.Duration {
 	return 2
 }
 
-// scrapers are those who read what there is to be read. The means are for the whole run, whatever the number of scripts: together with clients about 30 requests a second.
+// scrapers are those who read what there is to be read. The means are for the
+// whole run, whatever the number of scripts: together with clients about 30
+// requests a second.
 func (c *chaos) scrapers(stop <-chan struct{}, ended *sync.WaitGroup) {
 	slow := c.slower()
 	c.often("scrape of a misbehaving script", slow*60*time.Millisecond, stop, ended, c.scrapeBad)
@@ -187,7 +210,8 @@ func (c *chaos) clients(stop <-chan struct{}, ended *sync.WaitGroup) {
 	slow := c.slower()
 	c.often("vanishing", slow*100*time.Millisecond, stop, ended, c.vanish)
 	c.often("crawling sender", slow*1400*time.Millisecond, stop, ended, func(r *rand.Rand) { c.crawl(r, true, stop) })
-	c.often("crawling reader", slow*6*time.Second, stop, ended, func(r *rand.Rand) { c.crawl(r, false, stop) }) // more, and it is a second load of /all
+	// more, and it is a second load of /all
+	c.often("crawling reader", slow*6*time.Second, stop, ended, func(r *rand.Rand) { c.crawl(r, false, stop) })
 	c.often("junk", slow*200*time.Millisecond, stop, ended, c.junk)
 }
 
@@ -200,8 +224,11 @@ func (c *chaos) scrapeBad(r *rand.Rand) {
 	defer w.close()
 	before := s.seen()
 	a, ok := w.ask(question{
-		kind: "scrape of a misbehaving script", path: "/" + s.name, header: forms[r.IntN(len(forms))],
-		timeout: []time.Duration{0, time.Second, 3 * time.Second, 8 * time.Second}[r.IntN(4)], known: anyScrape,
+		kind:    "scrape of a misbehaving script",
+		path:    "/" + s.name,
+		header:  forms[r.IntN(len(forms))],
+		timeout: []time.Duration{0, time.Second, 3 * time.Second, 8 * time.Second}[r.IntN(4)],
+		known:   anyScrape,
 	})
 	if !ok || a.code != 200 {
 		return
@@ -236,7 +263,9 @@ func (c *chaos) readPages(r *rand.Rand) {
 	}
 }
 
-// healthyUp counts the healthy scripts that are up on a page of all scripts. The page has megabytes: a pattern would take the processors from the exporter.
+// healthyUp counts the healthy scripts that are up on a page of all scripts.
+// The page has megabytes: a pattern would take the processors from the
+// exporter.
 func healthyUp(page []byte) (n int) {
 	mark := []byte("\nstap_exporter_script_up{script=\"healthy")
 	for i := bytes.Index(page, mark); i >= 0; i = bytes.Index(page, mark) {
@@ -260,7 +289,8 @@ func (c *chaos) readAll(*rand.Rand) {
 	}
 }
 
-// vanish leaves while it waits: in an orderly way, by RST, or with the sending half first.
+// vanish leaves while it waits: in an orderly way, by RST, or with the sending
+// half first.
 func (c *chaos) vanish(r *rand.Rand) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
@@ -273,7 +303,8 @@ func (c *chaos) vanish(r *rand.Rand) {
 		s = c.anyHealthy(r)
 	}
 	raw := question{path: "/" + s.name, timeout: 30 * time.Second}.raw(c.address)
-	_, _ = io.WriteString(conn, raw[:len(raw)-r.IntN(4)/3*r.IntN(len(raw))]) // now and then not all of it
+	// now and then not all of it
+	_, _ = io.WriteString(conn, raw[:len(raw)-r.IntN(4)/3*r.IntN(len(raw))])
 	time.Sleep(time.Duration(r.IntN(600)) * time.Millisecond)
 	how := r.IntN(3)
 	switch how {
@@ -286,7 +317,8 @@ func (c *chaos) vanish(r *rand.Rand) {
 	c.count("vanishing", []string{"RST", "half closed", "closed"}[how])
 }
 
-// crawl sends a request byte by byte, or takes a large answer as slowly; the exporter gives neither more than its time.
+// crawl sends a request byte by byte, or takes a large answer as slowly; the
+// exporter gives neither more than its time.
 func (c *chaos) crawl(r *rand.Rand, sending bool, stop <-chan struct{}) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
@@ -345,7 +377,8 @@ func (c *chaos) crawlSending(conn net.Conn, pause time.Duration, stop <-chan str
 	c.expect(kind, conn, begun, []int{200, 408})
 }
 
-// expect reads the one answer to what was sent byte for byte, and then the end of the connection or silence.
+// expect reads the one answer to what was sent byte for byte, and then the end
+// of the connection or silence.
 func (c *chaos) expect(kind string, conn net.Conn, begun time.Time, known []int) {
 	w := c.client()
 	w.conn, w.in = conn, bufio.NewReader(conn)
@@ -353,7 +386,8 @@ func (c *chaos) expect(kind string, conn net.Conn, begun time.Time, known []int)
 	a, err := w.answer(http.MethodGet)
 	switch {
 	case err != nil && brokenOff(err) && time.Since(begun) > 4*time.Second:
-		// It took too long to send: with bytes under way from us, TCP throws the answer away (RFC 9293, 3.10.7.4).
+		// It took too long to send: with bytes under way from us, TCP throws
+		// the answer away (RFC 9293, 3.10.7.4).
 		c.count(kind, "cut")
 	case err != nil:
 		c.count(kind, "no answer")
@@ -363,7 +397,8 @@ func (c *chaos) expect(kind string, conn net.Conn, begun time.Time, known []int)
 		c.fault("%s: answer %d: %.300q", kind, a.code, a.body)
 	default:
 		c.count(kind, strconv.Itoa(a.code))
-		// Noise may begin with a whole request and go on with something that is none: each has its answer.
+		// Noise may begin with a whole request and go on with something that is
+		// none: each has its answer.
 		if extra := w.pending(); extra != "" && (kind != "junk" || !strings.Contains(extra, "HTTP/1.1 400 ")) {
 			c.fault("%s: after answer %d came %s", kind, a.code, extra)
 		}
@@ -371,10 +406,12 @@ func (c *chaos) expect(kind string, conn net.Conn, begun time.Time, known []int)
 }
 
 func brokenOff(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "connection reset")
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		strings.Contains(err.Error(), "connection reset")
 }
 
-// hammer is a burst: many at once for one script, five requests in one packet, or paths of nothing.
+// hammer is a burst: many at once for one script, five requests in one packet,
+// or paths of nothing.
 func (c *chaos) hammer(r *rand.Rand) {
 	s := c.anyHealthy(r)
 	if r.IntN(3) == 0 {
@@ -391,11 +428,21 @@ func (c *chaos) hammer(r *rand.Rand) {
 		burst.Go(func() {
 			w := c.client()
 			defer w.close()
-			a, ok := w.ask(question{kind: "hammering", path: "/" + s.name, timeout: 10 * time.Second, known: known})
+			a, ok := w.ask(question{
+				kind:    "hammering",
+				path:    "/" + s.name,
+				timeout: 10 * time.Second,
+				known:   known,
+			})
 			if ok && s.role == "healthy" {
 				c.look(s, a, before)
 			}
-			w.ask(question{kind: "unknown path", path: fmt.Sprintf("/none/%d.stp", i), quick: true, known: []int{404}})
+			w.ask(question{
+				kind:  "unknown path",
+				path:  fmt.Sprintf("/none/%d.stp", i),
+				quick: true,
+				known: []int{404},
+			})
 		})
 	}
 	burst.Go(func() {
@@ -405,7 +452,10 @@ func (c *chaos) hammer(r *rand.Rand) {
 			return
 		}
 		_ = w.conn.SetDeadline(time.Now().Add(20*time.Second + c.grace))
-		_, _ = io.WriteString(w.conn, strings.Repeat(question{path: "/" + pipelined.name, timeout: 10 * time.Second}.raw(c.address), 5))
+		_, _ = io.WriteString(
+			w.conn,
+			strings.Repeat(question{path: "/" + pipelined.name, timeout: 10 * time.Second}.raw(c.address), 5),
+		)
 		for i := range 5 {
 			a, err := w.answer(http.MethodGet)
 			if err != nil || a.code != 200 {
@@ -455,5 +505,6 @@ func (c *chaos) junk(r *rand.Rand) {
 		c.count("junk", "cut while sending")
 		return
 	}
-	c.expect("junk", conn, begun, slices.Concat(refusals, anyScrape)) // noise can be a header by chance
+	// noise can be a header by chance
+	c.expect("junk", conn, begun, slices.Concat(refusals, anyScrape))
 }

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// events are what an operator and the machine do, about three a second in a long run.
+// events are what an operator and the machine do, about three a second in a
+// long run.
 func (c *chaos) events(stop <-chan struct{}, ended *sync.WaitGroup) {
 	slow := c.slower()
 	c.often("script event", slow*350*time.Millisecond, stop, ended, func(r *rand.Rand) {
@@ -27,7 +28,10 @@ func (c *chaos) events(stop <-chan struct{}, ended *sync.WaitGroup) {
 	})
 	c.often("reload", slow*3*time.Second, stop, ended, c.reload)
 	c.often("guardian", slow*7*time.Second, stop, ended, func(*rand.Rand) {
-		if guardian := guardianOf(c.e.cmd.Process.Pid); guardian != 0 && syscall.Kill(guardian, syscall.SIGKILL) == nil {
+		if guardian := guardianOf(
+			c.e.cmd.Process.Pid,
+		); guardian != 0 &&
+			syscall.Kill(guardian, syscall.SIGKILL) == nil {
 			c.event("guardian killed")
 		}
 	})
@@ -52,8 +56,14 @@ func (c *chaos) scriptEvent(r *rand.Rand, s *chaosScript, stop <-chan struct{}) 
 	post := func(action string) {
 		s.touch()
 		c.event(action + " by POST")
-		// 409: an event before has just put the file right, and the exporter has not looked yet.
-		w.ask(question{kind: "operator", method: "POST", path: "/api/v1/scripts/" + s.name + "/" + action, known: []int{202, 409}})
+		// 409: an event before has just put the file right, and the exporter
+		// has not looked yet.
+		w.ask(question{
+			kind:   "operator",
+			method: "POST",
+			path:   "/api/v1/scripts/" + s.name + "/" + action,
+			known:  []int{202, 409},
+		})
 	}
 	path := filepath.Join(c.dir, s.name)
 	switch r.IntN(10) {
@@ -91,7 +101,11 @@ func (c *chaos) scriptEvent(r *rand.Rand, s *chaosScript, stop <-chan struct{}) 
 		s.touch()
 		c.write(s)
 	case 7:
-		c.signalChild(w, s, []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}[r.IntN(4)])
+		c.signalChild(
+			w,
+			s,
+			[]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}[r.IntN(4)],
+		)
 	case 8, 9:
 		thaw := c.signalChild(w, s, syscall.SIGSTOP)
 		c.sleep(time.Duration(r.IntN(6000))*time.Millisecond, stop)
@@ -117,7 +131,8 @@ func (c *chaos) sleep(d time.Duration, stop <-chan struct{}) {
 	}
 }
 
-// signalChild signals a script's child, if it has one; thaw sends it CONT, if it is still there.
+// signalChild signals a script's child, if it has one; thaw sends it CONT, if
+// it is still there.
 func (c *chaos) signalChild(w *client, s *chaosScript, signal syscall.Signal) (thaw func()) {
 	thaw = func() {}
 	states, ok := c.states(w)
@@ -125,7 +140,8 @@ func (c *chaos) signalChild(w *client, s *chaosScript, signal syscall.Signal) (t
 	if !ok || osPID == 0 {
 		return thaw
 	}
-	// By a descriptor, and only when it is surely ours: the number may be somebody else's by now.
+	// By a descriptor, and only when it is surely ours: the number may be
+	// somebody else's by now.
 	fd, err := unix.PidfdOpen(osPID, 0)
 	if err != nil {
 		return thaw
@@ -153,7 +169,12 @@ type scriptState struct {
 }
 
 func (c *chaos) states(w *client) (map[string]scriptState, bool) {
-	r, ok := w.ask(question{kind: "status", path: "/api/v1/scripts", quick: true, known: []int{200}})
+	r, ok := w.ask(question{
+		kind:  "status",
+		path:  "/api/v1/scripts",
+		quick: true,
+		known: []int{200},
+	})
 	var list struct{ Scripts []scriptState }
 	if !ok || json.Unmarshal(r.body, &list) != nil {
 		return nil, false

@@ -24,9 +24,11 @@ type resources struct {
 	processes, zombies, fifos, folders int
 }
 
-// rows are for the table and for the comparison: slack is how much more there may be than before.
+// rows are for the table and for the comparison: slack is how much more there
+// may be than before.
 func (r resources) rows() []resource {
-	// Go keeps threads: as many as were ever needed at once. Of memory, the heap tells of a leak sooner than what is resident.
+	// Go keeps threads: as many as were ever needed at once. Of memory, the
+	// heap tells of a leak sooner than what is resident.
 	threads, heap, resident := 100, 32, 64
 	if *chaosExporter == "" { // this test, with the race detector where the tests have it
 		threads, heap, resident = 300, 48, 256
@@ -57,11 +59,17 @@ func (c *chaos) resources() resources {
 	page, _ := w.ask(question{kind: "resources", path: "/metrics", quick: true, known: []int{200}})
 	guardian := guardianOf(c.e.cmd.Process.Pid)
 	r := resources{
-		goroutines: metricOf(page.body, "go_goroutines"), threads: metricOf(page.body, "go_threads"), descriptors: metricOf(page.body, "process_open_fds"),
-		memory: metricOf(page.body, "process_resident_memory_bytes"), heap: metricOf(page.body, "go_memstats_heap_inuse_bytes"),
-		processes: len(marks(c.cache)), zombies: zombiesOf(c.e.cmd.Process.Pid),
-		guardianDescriptors: count(fmt.Sprintf("/proc/%d/fd/*", guardian)), guardianMemory: residentOf(guardian),
-		fifos: count(filepath.Join("/var/tmp/systemtap-*", "stap_exporter_"+c.instance+"_*")), folders: count(filepath.Join(c.cache, c.instance, "run", "*")),
+		goroutines:          metricOf(page.body, "go_goroutines"),
+		threads:             metricOf(page.body, "go_threads"),
+		descriptors:         metricOf(page.body, "process_open_fds"),
+		memory:              metricOf(page.body, "process_resident_memory_bytes"),
+		heap:                metricOf(page.body, "go_memstats_heap_inuse_bytes"),
+		processes:           len(marks(c.cache)),
+		zombies:             zombiesOf(c.e.cmd.Process.Pid),
+		guardianDescriptors: count(fmt.Sprintf("/proc/%d/fd/*", guardian)),
+		guardianMemory:      residentOf(guardian),
+		fifos:               count(filepath.Join("/var/tmp/systemtap-*", "stap_exporter_"+c.instance+"_*")),
+		folders:             count(filepath.Join(c.cache, c.instance, "run", "*")),
 	}
 	return r
 }
@@ -71,7 +79,8 @@ func count(pattern string) int {
 	return len(paths)
 }
 
-// metricOf returns the value of a metric without labels, 0 when it is not on the page.
+// metricOf returns the value of a metric without labels, 0 when it is not on
+// the page.
 func metricOf(page []byte, name string) int {
 	for line := range strings.Lines(string(page)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
@@ -108,7 +117,8 @@ func statOf(path string) []string {
 	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 }
 
-// comesBack waits until everything is as it was before, and notes what never is.
+// comesBack waits until everything is as it was before, and notes what never
+// is.
 func (c *chaos) comesBack(before resources) (now resources) {
 	var above []string
 	c.within(time.Minute, func() bool {
@@ -164,7 +174,13 @@ func ticks(field string) float64 {
 }
 
 func (l load) since(begun load) load {
-	return load{wall: l.at.Sub(begun.at).Seconds(), busy: l.busy - begun.busy, exporter: l.exporter - begun.exporter, test: l.test - begun.test, scripts: l.scripts - begun.scripts}
+	return load{
+		wall:     l.at.Sub(begun.at).Seconds(),
+		busy:     l.busy - begun.busy,
+		exporter: l.exporter - begun.exporter,
+		test:     l.test - begun.test,
+		scripts:  l.scripts - begun.scripts,
+	}
 }
 
 func (l load) percent(of float64) string {
@@ -183,13 +199,37 @@ func (c *chaos) report(before, peak, end resources) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "chaos: %v quiet, %v of chaos, seed %d, %d healthy scripts scraped every %v, %d misbehaving\n", c.length[quiet], c.length[chaotic], c.seed, len(c.healthy), c.interval, len(c.bad))
+	fmt.Fprintf(
+		&b,
+		"chaos: %v quiet, %v of chaos, seed %d, %d healthy scripts scraped every %v, %d misbehaving\n",
+		c.length[quiet],
+		c.length[chaotic],
+		c.seed,
+		len(c.healthy),
+		c.interval,
+		len(c.bad),
+	)
 
-	b.WriteString("\n| scrapes of healthy scripts | number | p50 | p99 | p99.9 | max | processors: all | exporter | scripts | this test |\n|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString(
+		"\n| scrapes of healthy scripts | number | p50 | p99 | p99.9 | max | processors: all | exporter | scripts | this test |\n|---|---|---|---|---|---|---|---|---|---|\n",
+	)
 	for p, took := range c.took {
 		sorted := slices.Sorted(slices.Values(took))
 		l := c.clock[p]
-		fmt.Fprintf(&b, "| %s | %d | %v | %v | %v | %v | %s | %s | %s | %s |\n", phaseNames[p], len(sorted), micro(quantile(sorted, 0.5)), micro(quantile(sorted, 0.99)), micro(quantile(sorted, 0.999)), micro(quantile(sorted, 1)), l.percent(l.busy), l.percent(l.exporter), l.percent(l.scripts), l.percent(l.test))
+		fmt.Fprintf(
+			&b,
+			"| %s | %d | %v | %v | %v | %v | %s | %s | %s | %s |\n",
+			phaseNames[p],
+			len(sorted),
+			micro(quantile(sorted, 0.5)),
+			micro(quantile(sorted, 0.99)),
+			micro(quantile(sorted, 0.999)),
+			micro(quantile(sorted, 1)),
+			l.percent(l.busy),
+			l.percent(l.exporter),
+			l.percent(l.scripts),
+			l.percent(l.test),
+		)
 	}
 	b.WriteString("\n| requests | outcomes |\n|---|---|\n")
 	for _, kind := range slices.Sorted(maps.Keys(c.requests)) {
@@ -232,7 +272,13 @@ func (c *chaos) judge() {
 	if !c.long {
 		return
 	}
-	calm, wild := quantile(slices.Sorted(slices.Values(c.took[quiet])), 0.99), quantile(slices.Sorted(slices.Values(c.took[chaotic])), 0.99)
+	calm, wild := quantile(
+		slices.Sorted(slices.Values(c.took[quiet])),
+		0.99,
+	), quantile(
+		slices.Sorted(slices.Values(c.took[chaotic])),
+		0.99,
+	)
 	if wild > p99Limit*calm {
 		c.t.Errorf("p99 of the healthy scripts: %v under chaos, %v before: more than %d times", wild, calm, p99Limit)
 	}

@@ -62,7 +62,8 @@ type reply struct {
 	kept   bool   // the connection can be used again
 }
 
-// client asks one question after the other on a connection that it keeps for as long as the server does. net/http's own would hide a second answer.
+// client asks one question after the other on a connection that it keeps for as
+// long as the server does. net/http's own would hide a second answer.
 type client struct {
 	c    *chaos
 	conn net.Conn
@@ -88,7 +89,8 @@ func (w *client) drop() {
 	}
 }
 
-// pending says what came that nobody asked for; a connection that the server closed is dropped.
+// pending says what came that nobody asked for; a connection that the server
+// closed is dropped.
 func (w *client) pending() string {
 	_ = w.conn.SetReadDeadline(time.Now().Add(time.Microsecond))
 	b, err := w.in.Peek(1)
@@ -122,7 +124,8 @@ func (w *client) connect() bool {
 	return true
 }
 
-// ask asks and waits for the answer. It is false, and a fault is noted, when there was none, a late one, or none of those known.
+// ask asks and waits for the answer. It is false, and a fault is noted, when
+// there was none, a late one, or none of those known.
 func (w *client) ask(q question) (reply, bool) {
 	if !w.connect() {
 		return reply{}, false
@@ -194,7 +197,9 @@ func (w *client) answer(method string) (reply, error) {
 	case strings.EqualFold(method, http.MethodHead):
 	case got.ContentLength < 0:
 		body, err = io.ReadAll(got.Body)
-	default: // some are megabytes: a buffer that grows would keep the processors from those who measure, and from the exporter
+	default:
+		// some are megabytes: a buffer that grows would keep the processors
+		// from those who measure, and from the exporter
 		body = make([]byte, got.ContentLength)
 		_, err = io.ReadFull(got.Body, body)
 	}

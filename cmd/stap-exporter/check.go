@@ -19,7 +19,9 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// check reports on each script that was named, or on all of the folder: trust, header, module, runtime, and whether stap accepts it. Its error says how many are wrong.
+// check reports on each script that was named, or on all of the folder: trust,
+// header, module, runtime, and whether stap accepts it. Its error says how many
+// are wrong.
 func check(opts options, stdout io.Writer) error {
 	host, instance, err := toolHost(opts)
 	if err != nil {
@@ -74,7 +76,8 @@ func scriptsToCheck(opts options, instance script.Instance) (c script.Catalogue,
 	return c, nil
 }
 
-// report writes what there is to say of one script, and tells whether it is good.
+// report writes what there is to say of one script, and tells whether it is
+// good.
 func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
 	fmt.Fprintf(w, "%s\n", s.Path)
 	say := func(what, format string, args ...any) {
@@ -134,7 +137,8 @@ func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
 	return good
 }
 
-// doctor says what this host can do, a line each. Its error says that no runtime works.
+// doctor says what this host can do, a line each. Its error says that no
+// runtime works.
 func doctor(opts options, stdout io.Writer) error {
 	cache := stap.Finding{Check: "cache folder", OK: true}
 	cfg, _, err := toolConfig(opts)
@@ -198,14 +202,20 @@ func trustOf(opts options) stap.Finding {
 			bad++
 		}
 	}
-	f.OK, f.Detail = bad == 0, fmt.Sprintf("%s: %d scripts, %d refused", dir, len(found.Scripts)+len(found.Refused), bad)
+	f.OK, f.Detail = bad == 0, fmt.Sprintf(
+		"%s: %d scripts, %d refused",
+		dir,
+		len(found.Scripts)+len(found.Refused),
+		bad,
+	)
 	if bad > 0 {
 		f.Mend = "stap-exporter check says why"
 	}
 	return f
 }
 
-// commandHost is a Host for a command that runs beside an exporter, in a folder of its own.
+// commandHost is a Host for a command that runs beside an exporter, in a folder
+// of its own.
 type commandHost struct {
 	*stap.Host
 	dir string
@@ -218,7 +228,10 @@ func toolConfig(opts options) (stap.Config, script.Instance, error) {
 	}
 	dir, err := os.MkdirTemp(cacheDir, "command-")
 	if err != nil {
-		return stap.Config{}, script.Instance{}, fmt.Errorf("make work folder: %w: name another place with --cache.dir", err)
+		return stap.Config{}, script.Instance{}, fmt.Errorf(
+			"make work folder: %w: name another place with --cache.dir",
+			err,
+		)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -230,12 +243,22 @@ func toolConfig(opts options) (stap.Config, script.Instance, error) {
 	}
 	instance := script.NewInstance(os.Geteuid(), folder, opts.listen)
 	return stap.Config{
-		Stap: opts.stap, Runtime: opts.runtime, StapRuntime: opts.stapRuntime, Dir: dir, Roots: procfs.DefaultRoots(),
-		Launcher: []string{self, launchArg}, Guardian: []string{self, guardArg, "--log.level=error"}, AllowInsecure: true, StartTimeout: opts.startTimeout, ModulePrefix: fmt.Sprintf("stap_exporter_%d_", os.Getpid()), Logger: zap.NewNop(),
+		Stap:          opts.stap,
+		Runtime:       opts.runtime,
+		StapRuntime:   opts.stapRuntime,
+		Dir:           dir,
+		Roots:         procfs.DefaultRoots(),
+		Launcher:      []string{self, launchArg},
+		Guardian:      []string{self, guardArg, "--log.level=error"},
+		AllowInsecure: true,
+		StartTimeout:  opts.startTimeout,
+		ModulePrefix:  fmt.Sprintf("stap_exporter_%d_", os.Getpid()),
+		Logger:        zap.NewNop(),
 	}, instance, nil
 }
 
-// cleanUp returns what removes the command's work folder. A signal removes it, too, and ends the command; the guardian then ends what it had started.
+// cleanUp returns what removes the command's work folder. A signal removes it,
+// too, and ends the command; the guardian then ends what it had started.
 func cleanUp(dir string) func() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)

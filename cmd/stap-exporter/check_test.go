@@ -12,7 +12,8 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// command runs the exporter with a command and returns what it said and its exit code.
+// command runs the exporter with a command and returns what it said and its
+// exit code.
 func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, err strings.Builder
@@ -46,7 +47,10 @@ func TestCheck(t *testing.T) {
 	}
 	if os.Geteuid() == 0 {
 		foreign := filepath.Join(dir, "foreign.stp")
-		if err := errors.Join(os.WriteFile(foreign, []byte(counting), 0o644), os.Chown(foreign, 65534, 65534)); err != nil {
+		if err := errors.Join(
+			os.WriteFile(foreign, []byte(counting), 0o644),
+			os.Chown(foreign, 65534, 65534),
+		); err != nil {
 			t.Fatal(err)
 		}
 	}

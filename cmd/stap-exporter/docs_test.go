@@ -38,7 +38,8 @@ func manText(t *testing.T) string {
 	return string(out)
 }
 
-// The man page is free of mistakes, also in those macros that man does not warn of.
+// The man page is free of mistakes, also in those macros that man does not warn
+// of.
 func TestManPage(t *testing.T) {
 	groff := exec.Command("groff", "-man", "-ww", "-b", "-z", "-Tutf8", manPage)
 	if out, err := groff.CombinedOutput(); err != nil || len(out) > 0 {
@@ -75,7 +76,8 @@ func TestDocumentsNameEveryFlag(t *testing.T) {
 		named := map[string]bool{}
 		for _, m := range longFlag.FindAllStringSubmatch(text, -1) {
 			named[m[1]] = true
-			if !slices.Contains(flags, m[1]) && !slices.Contains(others, m[1]) && !strings.HasPrefix(m[0], "--target-") {
+			if !slices.Contains(flags, m[1]) && !slices.Contains(others, m[1]) &&
+				!strings.HasPrefix(m[0], "--target-") {
 				t.Errorf("%s: there is no flag %s", where, m[0])
 			}
 		}

@@ -19,7 +19,8 @@ import (
 	"time"
 )
 
-// asExporter makes the test binary be stap-exporter itself: the tests below start it as a process, race detector and all.
+// asExporter makes the test binary be stap-exporter itself: the tests below
+// start it as a process, race detector and all.
 const asExporter = "STAP_EXPORTER_TEST_MAIN"
 
 func TestMain(m *testing.M) {
@@ -39,7 +40,8 @@ type exporter struct {
 	log    bytes.Buffer
 }
 
-// startExporter starts it on a free port of loopback and returns when it listens. The cache folder is a new one, unless flags begin with one.
+// startExporter starts it on a free port of loopback and returns when it
+// listens. The cache folder is a new one, unless flags begin with one.
 func startExporter(t testing.TB, scripts string, flags ...string) *exporter {
 	t.Helper()
 	return startProgram(t, os.Args[0], scripts, append(flags, "--log.level=debug")...)
@@ -124,7 +126,8 @@ type page struct {
 	body   string
 }
 
-// get asks for path; timeout is the X-Prometheus-Scrape-Timeout-Seconds to send, if any.
+// get asks for path; timeout is the X-Prometheus-Scrape-Timeout-Seconds to
+// send, if any.
 func (e *exporter) get(path, timeout string) page {
 	e.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, e.url+path, nil)
@@ -163,7 +166,8 @@ func needStap(t *testing.T) {
 	}
 }
 
-// descendants returns the command lines of all processes below pid, pid excluded.
+// descendants returns the command lines of all processes below pid, pid
+// excluded.
 func descendants(pid int) (lines []string) {
 	children := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -194,14 +198,18 @@ func descendants(pid int) (lines []string) {
 func mentioning(word string) (lines []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, f := range files {
-		if text, err := os.ReadFile(f); err == nil && bytes.Contains(text, []byte(word)) && filepath.Base(filepath.Dir(f)) != strconv.Itoa(os.Getpid()) {
+		if text, err := os.ReadFile(
+			f,
+		); err == nil && bytes.Contains(text, []byte(word)) &&
+			filepath.Base(filepath.Dir(f)) != strconv.Itoa(os.Getpid()) {
 			lines = append(lines, strings.ReplaceAll(string(text), "\x00", " "))
 		}
 	}
 	return lines
 }
 
-// nothingLeft checks that neither a process, a FIFO, a module nor a file of the exporter's scripts is left.
+// nothingLeft checks that neither a process, a FIFO, a module nor a file of the
+// exporter's scripts is left.
 func (e *exporter) nothingLeft() {
 	e.t.Helper()
 	modules := regexp.MustCompile(`stap_exporter_[0-9a-f]{8}_\w+`).FindAllString(e.logged(), -1)

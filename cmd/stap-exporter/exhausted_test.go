@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A full disk is named, with what to do; once there is room again the script starts. A script that runs already does not notice.
+// A full disk is named, with what to do; once there is room again the script
+// starts. A script that runs already does not notice.
 func TestFullDisk(t *testing.T) {
 	needStap(t)
 	cache := t.TempDir()
@@ -66,7 +67,8 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// Without a file descriptor left nothing starts and nothing can be read; the answers say so, and all goes on when there are some again.
+// Without a file descriptor left nothing starts and nothing can be read; the
+// answers say so, and all goes on when there are some again.
 func TestNoDescriptors(t *testing.T) {
 	e := startExporter(t, folder(t, map[string]string{"a.stp": standInScript("good"), "b.stp": standInScript("good")}))
 	if p := e.get("/a.stp", "60"); p.code != 200 { // and its connection stays
@@ -77,7 +79,8 @@ func TestNoDescriptors(t *testing.T) {
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
 		t.Fatal(err)
 	}
-	// The limit is on the number of a new descriptor: the lowest that is free, once nothing is open for a moment only.
+	// The limit is on the number of a new descriptor: the lowest that is free,
+	// once nothing is open for a moment only.
 	free := func() (n int) {
 		for ; ; n++ {
 			if _, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", pid, n)); err != nil {
@@ -93,7 +96,12 @@ func TestNoDescriptors(t *testing.T) {
 		same++
 		return same == 20
 	})
-	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(lowest), Max: before.Max}, nil); err != nil {
+	if err := unix.Prlimit(
+		pid,
+		unix.RLIMIT_NOFILE,
+		&unix.Rlimit{Cur: uint64(lowest), Max: before.Max},
+		nil,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if p := e.get("/a.stp", "60"); p.code != 502 || !strings.Contains(p.body, "too many open files") {
@@ -102,7 +110,11 @@ func TestNoDescriptors(t *testing.T) {
 	if s := e.get("/api/v1/scripts/a.stp", ""); !strings.Contains(s.body, "too many open files") {
 		t.Errorf("its status: %s", s.body)
 	}
-	if p := e.get("/b.stp", "60"); p.code != 503 || !strings.Contains(p.body, "too many open files") || !strings.Contains(p.body, "what to do: the exporter has no file descriptor left") {
+	if p := e.get(
+		"/b.stp",
+		"60",
+	); p.code != 503 || !strings.Contains(p.body, "too many open files") ||
+		!strings.Contains(p.body, "what to do: the exporter has no file descriptor left") {
 		t.Errorf("new script: %d %s", p.code, p.body)
 	}
 	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil); err != nil {
@@ -118,10 +130,17 @@ func TestNoDescriptors(t *testing.T) {
 	e.nothingLeft()
 }
 
-// A script that somebody has stopped (SIGSTOP) answers nobody: its requests end at the read timeout, its status says so, and it goes on, or ends, when asked.
+// A script that somebody has stopped (SIGSTOP) answers nobody: its requests end
+// at the read timeout, its status says so, and it goes on, or ends, when asked.
 func TestStoppedScript(t *testing.T) {
-	e := startExporter(t, folder(t, map[string]string{"a.stp": standInScript("good"), "b.stp": standInScript("good")}), "--read-timeout=1s", "--web.enable-lifecycle")
-	for _, name := range []string{"/a.stp", "/b.stp"} { // on a busy machine a read can take longer than the timeout, too
+	e := startExporter(
+		t,
+		folder(t, map[string]string{"a.stp": standInScript("good"), "b.stp": standInScript("good")}),
+		"--read-timeout=1s",
+		"--web.enable-lifecycle",
+	)
+	for _, name := range []string{"/a.stp", "/b.stp"} {
+		// on a busy machine a read can take longer than the timeout, too
 		eventually(t, name+" runs", func() bool { return e.get(name, "60").code == 200 })
 	}
 	child := e.status("a.stp").OSPID

@@ -12,7 +12,9 @@ import (
 	"time"
 )
 
-// five are scripts that are hard to end: two of real bpf with uprobes, one that ignores TERM, one that compiles for ever, one whose wrapper has a grandchild in another session.
+// five are scripts that are hard to end: two of real bpf with uprobes, one that
+// ignores TERM, one that compiles for ever, one whose wrapper has a grandchild
+// in another session.
 func five(t *testing.T) string {
 	t.Helper()
 	example, err := os.ReadFile(filepath.Join(shipped, "example.stp"))
@@ -28,7 +30,8 @@ func five(t *testing.T) string {
 	})
 }
 
-// marks returns the processes that carry the mark of a run below dir, as "PID command line".
+// marks returns the processes that carry the mark of a run below dir, as "PID
+// command line".
 func marks(dir string) (found []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, f := range files {
@@ -54,7 +57,8 @@ func probes(marked []string) (found []string) {
 	return found
 }
 
-// remains lists what is left of an exporter's runs: processes, FIFOs, work folders, probes of the processes given.
+// remains lists what is left of an exporter's runs: processes, FIFOs, work
+// folders, probes of the processes given.
 func remains(cache, instance string, marked []string) []string {
 	left := append(marks(cache), probes(marked)...)
 	for _, pattern := range []string{"/var/tmp/systemtap-root/stap_exporter_" + instance + "_*", "/proc/systemtap/stap_exporter_" + instance + "_*", cache + "/" + instance + "/run/*"} {
@@ -64,7 +68,8 @@ func remains(cache, instance string, marked []string) []string {
 	return left
 }
 
-// guardianOf returns the process id of an exporter's guardian, 0 when there is none.
+// guardianOf returns the process id of an exporter's guardian, 0 when there is
+// none.
 func guardianOf(osPID int) int {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, f := range files {
@@ -82,7 +87,8 @@ func guardianOf(osPID int) int {
 	return 0
 }
 
-// startFive starts an exporter with the five scripts and returns when each has all of its processes.
+// startFive starts an exporter with the five scripts and returns when each has
+// all of its processes.
 func startFive(t *testing.T, scripts, cache string) (e *exporter, instance string, marked []string) {
 	t.Helper()
 	e = startExporter(t, scripts, "--cache.dir="+cache)
@@ -94,8 +100,10 @@ func startFive(t *testing.T, scripts, cache string) (e *exporter, instance strin
 	eventually(t, "the five are up", func() bool {
 		marked = marks(cache)
 		all := strings.Join(marked, "\n")
-		return strings.Contains(all, "sleep 300") && strings.Contains(all, "sleep 301") && strings.Contains(all, "sleep 302") &&
-			strings.Count(all, "stapbpf ") >= 3 && len(probes(marked)) > 0
+		return strings.Contains(all, "sleep 300") && strings.Contains(all, "sleep 301") &&
+			strings.Contains(all, "sleep 302") &&
+			strings.Count(all, "stapbpf ") >= 3 &&
+			len(probes(marked)) > 0
 	})
 	// The folder of an instance, called by its id, holds its guardian's lock.
 	locks, _ := filepath.Glob(filepath.Join(cache, "*", "guardian.lock"))
@@ -134,7 +142,8 @@ func checkCleanEnd(t *testing.T, e *exporter, cache, instance string, marked []s
 	}
 }
 
-// kill -9 of the exporter, with five scripts running, leaves nothing behind, and the next start finds nothing to remove.
+// kill -9 of the exporter, with five scripts running, leaves nothing behind,
+// and the next start finds nothing to remove.
 func TestKilledExporter(t *testing.T) {
 	needStap(t)
 	scripts, cache := five(t), t.TempDir()
@@ -150,7 +159,12 @@ func TestKilledExporter(t *testing.T) {
 	eventually(t, "nothing is left", func() bool { return len(remains(cache, instance, marked)) == 0 })
 	_, rss, _ := strings.Cut(string(status), "VmRSS:")
 	rss, _, _ = strings.Cut(rss, "\n")
-	t.Logf("of %d processes nothing is left after %v; resident memory of the guardian:%s", len(marked), time.Since(begun).Round(time.Millisecond), rss)
+	t.Logf(
+		"of %d processes nothing is left after %v; resident memory of the guardian:%s",
+		len(marked),
+		time.Since(begun).Round(time.Millisecond),
+		rss,
+	)
 	<-e.exited
 	if !strings.Contains(e.logged(), "the exporter died, its guardian ended its scripts") {
 		t.Error("the guardian did not say so")
@@ -163,7 +177,8 @@ func TestKilledExporter(t *testing.T) {
 	}
 }
 
-// Where the guardian is killed with its exporter, the next start removes what they left.
+// Where the guardian is killed with its exporter, the next start removes what
+// they left.
 func TestKilledWithItsGuardian(t *testing.T) {
 	needStap(t)
 	scripts, cache := five(t), t.TempDir()

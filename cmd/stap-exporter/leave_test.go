@@ -13,11 +13,17 @@ import (
 	"time"
 )
 
-// Clients that leave a script that never comes up are noticed by the program as a whole: their places are free, they count apart, and who stays gets an answer.
+// Clients that leave a script that never comes up are noticed by the program as
+// a whole: their places are free, they count apart, and who stays gets an
+// answer.
 func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 	needStap(t)
 	gate := filepath.Join(t.TempDir(), "gate")
-	e := startExporter(t, folder(t, map[string]string{"slow.stp": "#!/bin/sh\nuntil [ -e " + gate + " ]; do sleep 0.1; done\nexit 1\n"}), "--cache.dir="+t.TempDir())
+	e := startExporter(
+		t,
+		folder(t, map[string]string{"slow.stp": "#!/bin/sh\nuntil [ -e " + gate + " ]; do sleep 0.1; done\nexit 1\n"}),
+		"--cache.dir="+t.TempDir(),
+	)
 	address := strings.TrimPrefix(e.url, "http://")
 	connect := func() net.Conn {
 		conn, err := net.Dial("tcp", address)
@@ -26,7 +32,10 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(4 * time.Minute))
-		if _, err := io.WriteString(conn, "GET /slow.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 240\r\n\r\n"); err != nil {
+		if _, err := io.WriteString(
+			conn,
+			"GET /slow.stp HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 240\r\n\r\n",
+		); err != nil {
 			t.Fatal(err)
 		}
 		return conn
@@ -50,7 +59,8 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 		_ = conn.Close()
 	}
 	eventually(t, "it is noticed", func() bool {
-		return metric(`stap_exporter_http_clients_left_total`) == 20 && metric(`stap_exporter_actor_messages_total{type="AskerLeft"}`) == 20
+		return metric(`stap_exporter_http_clients_left_total`) == 20 &&
+			metric(`stap_exporter_actor_messages_total{type="AskerLeft"}`) == 20
 	})
 	// The start ends in a failure that the last one is told.
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {

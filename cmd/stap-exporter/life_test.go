@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// counting counts its own reads: "seq" grows by one with each run of the prometheus probe, and the text ends in "last".
+// counting counts its own reads: "seq" grows by one with each run of the
+// prometheus probe, and the text ends in "last".
 const counting = `
 global seq, ticks, last
 probe begin { for (i = 0; i < 40; i++) ticks[i, "filler to make the text longer"] = i; last[0] = 1 }
@@ -31,14 +32,17 @@ probe prometheus {
 }
 `
 
-var countingText = regexp.MustCompile(`^seq\{name="0"\} (\d+)\n(ticks\{number="\d+",text="[a-z ]+"\} \d+\n){40,41}last\{name="0"\} 1\n$`)
+var countingText = regexp.MustCompile(
+	`^seq\{name="0"\} (\d+)\n(ticks\{number="\d+",text="[a-z ]+"\} \d+\n){40,41}last\{name="0"\} 1\n$`,
+)
 
 var countLine = regexp.MustCompile(`(?m)^count\{tid="\d+",cpu="\d+"\} \d+$`)
 
 // shipped is the project's scripts folder.
 const shipped = "../../scripts"
 
-// readSomething reads through the C library: on a quiet machine nobody else may.
+// readSomething reads through the C library: on a quiet machine nobody else
+// may.
 func readSomething(t *testing.T) {
 	t.Helper()
 	if err := exec.Command("dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=10").Run(); err != nil {
@@ -46,14 +50,20 @@ func readSomething(t *testing.T) {
 	}
 }
 
-// TestLifeOfAScript replays what a user sees of an on-demand script and of an autostart one, with the real SystemTap.
+// TestLifeOfAScript replays what a user sees of an on-demand script and of an
+// autostart one, with the real SystemTap.
 func TestLifeOfAScript(t *testing.T) {
 	needStap(t)
 	example, err := os.ReadFile(filepath.Join(shipped, "example.stp"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := startExporter(t, folder(t, map[string]string{"on demand.stp": string(example), "autostart.stp": string(example)}), "-k", "2")
+	e := startExporter(
+		t,
+		folder(t, map[string]string{"on demand.stp": string(example), "autostart.stp": string(example)}),
+		"-k",
+		"2",
+	)
 
 	if p := e.get("/none.stp", ""); p.code != 404 || !strings.HasPrefix(p.body, "script not found") {
 		t.Errorf("unknown script: %d %q", p.code, p.body)
@@ -61,7 +71,8 @@ func TestLifeOfAScript(t *testing.T) {
 	eventually(t, "the autostart script has counts", func() bool {
 		readSomething(t)
 		p := e.get("/autostart.stp", "30")
-		return p.code == 200 && countLine.MatchString(p.body) && p.header.Get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+		return p.code == 200 && countLine.MatchString(p.body) &&
+			p.header.Get("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
 	})
 
 	warming := e.get("/on%20demand.stp", "")
@@ -92,7 +103,11 @@ func TestLifeOfAScript(t *testing.T) {
 	}
 	eventually(t, "it is stopped again", func() bool { return strings.Contains(e.get("/", "").body, "idle") })
 	// On a quiet machine nobody may have read yet: then the reply says so.
-	if p := e.get("/on%20demand.stp", "30"); p.code != 200 || !countLine.MatchString(p.body) && !strings.Contains(p.body, "no samples yet") {
+	if p := e.get(
+		"/on%20demand.stp",
+		"30",
+	); p.code != 200 ||
+		!countLine.MatchString(p.body) && !strings.Contains(p.body, "no samples yet") {
 		t.Errorf("with the timeout header: %d %q", p.code, p.body)
 	}
 	if code := e.stop(syscall.SIGTERM); code != 0 {
@@ -101,7 +116,8 @@ func TestLifeOfAScript(t *testing.T) {
 	e.nothingLeft()
 }
 
-// The shipped scripts count what really happens: a process that reads 5,000 times is seen with at least that many.
+// The shipped scripts count what really happens: a process that reads 5,000
+// times is seen with at least that many.
 func TestShippedScriptsCountRealReads(t *testing.T) {
 	needStap(t)
 	e := startExporter(t, shipped)
@@ -122,7 +138,8 @@ func TestShippedScriptsCountRealReads(t *testing.T) {
 	if sum < 5000 || sum > 5100 {
 		t.Errorf("dd read 5000 times, counted %d", sum)
 	}
-	byName := regexp.MustCompile(`(?m)^count_reads_total\{execname="dd",uid="\d+"\} (\d+)$`).FindStringSubmatch(e.get("/reads-by-process-autostart.stp", "").body)
+	byName := regexp.MustCompile(`(?m)^count_reads_total\{execname="dd",uid="\d+"\} (\d+)$`).
+		FindStringSubmatch(e.get("/reads-by-process-autostart.stp", "").body)
 	if byName == nil {
 		t.Fatal("dd is not counted by name")
 	}
@@ -131,7 +148,8 @@ func TestShippedScriptsCountRealReads(t *testing.T) {
 	}
 }
 
-// Sixteen clients read one script back to back for ten seconds: every reply is whole, and of a read that began after its request.
+// Sixteen clients read one script back to back for ten seconds: every reply is
+// whole, and of a read that began after its request.
 func TestHammer(t *testing.T) {
 	needStap(t)
 	e := startExporter(t, folder(t, map[string]string{"c.stp": counting}))
@@ -179,14 +197,25 @@ func raise(n *atomic.Int64, v int64) {
 	}
 }
 
-// stubborn is a wrapper that ignores SIGTERM, and so does its child; it makes no file, so it starts for ever.
+// stubborn is a wrapper that ignores SIGTERM, and so does its child; it makes
+// no file, so it starts for ever.
 const stubborn = "#!/bin/bash\ntrap '' TERM INT\nsleep 300 & # \"$@\"\nwhile :; do wait; sleep 1; done\n"
 
 func TestStopUnderLoad(t *testing.T) {
 	needStap(t)
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
-			e := startExporter(t, folder(t, map[string]string{"c.stp": counting, "d-autostart.stp": counting, "stubborn-autostart.stp": stubborn}))
+			e := startExporter(
+				t,
+				folder(
+					t,
+					map[string]string{
+						"c.stp":                  counting,
+						"d-autostart.stp":        counting,
+						"stubborn-autostart.stp": stubborn,
+					},
+				),
+			)
 			if p := e.get("/c.stp", "60"); p.code != 200 {
 				t.Fatalf("%d %s", p.code, p.body)
 			}
@@ -233,7 +262,8 @@ func TestSecondSignalKills(t *testing.T) {
 			return false
 		}
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.OSPIDs[1-i]))
-		return string(cmdline) == "sleep\x00300\x00" && strings.Contains(e.get("/api/v1/scripts", "").body, fmt.Sprint(s.OSPIDs[1-i]))
+		return string(cmdline) == "sleep\x00300\x00" &&
+			strings.Contains(e.get("/api/v1/scripts", "").body, fmt.Sprint(s.OSPIDs[1-i]))
 	})
 	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -248,10 +278,20 @@ func TestSecondSignalKills(t *testing.T) {
 	e.nothingLeft()
 }
 
-// An autostart script that ends at once is held off longer and longer, and the other does not notice.
+// An autostart script that ends at once is held off longer and longer, and the
+// other does not notice.
 func TestAutostartThatEndsAtOnce(t *testing.T) {
 	needStap(t)
-	e := startExporter(t, folder(t, map[string]string{"crash-autostart.stp": "#!/bin/sh\necho ERROR: no such luck >&2\nexit 3\n", "c.stp": counting}))
+	e := startExporter(
+		t,
+		folder(
+			t,
+			map[string]string{
+				"crash-autostart.stp": "#!/bin/sh\necho ERROR: no such luck >&2\nexit 3\n",
+				"c.stp":               counting,
+			},
+		),
+	)
 	if p := e.get("/c.stp", "60"); p.code != 200 {
 		t.Fatalf("%d %s", p.code, p.body)
 	}
@@ -261,7 +301,8 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 		if p.code != 503 {
 			t.Fatalf("%d %s", p.code, p.body)
 		}
-		if strings.Contains(p.body, "held off") && (!strings.Contains(p.body, "exit code 3") || !strings.Contains(p.body, "no such luck")) {
+		if strings.Contains(p.body, "held off") &&
+			(!strings.Contains(p.body, "exit code 3") || !strings.Contains(p.body, "no such luck")) {
 			t.Fatalf("no reason: %s", p.body)
 		}
 		if p := e.get("/c.stp", ""); p.code != 200 {
@@ -273,7 +314,8 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 	}
 }
 
-// What is wrong with the command line or the machine is said in one line, which names it, with the right exit code.
+// What is wrong with the command line or the machine is said in one line, which
+// names it, with the right exit code.
 func TestWrongStarts(t *testing.T) {
 	scripts := folder(t, map[string]string{"c.stp": counting})
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -367,7 +409,8 @@ func TestEmptyFolderServes(t *testing.T) {
 	}
 }
 
-// It is told so, whatever its cache folder, and does nothing to what the first one runs.
+// It is told so, whatever its cache folder, and does nothing to what the first
+// one runs.
 func TestSecondExporterOfTheSameIdentity(t *testing.T) {
 	needStap(t)
 	e := startExporter(t, folder(t, map[string]string{"c-autostart.stp": counting}))
@@ -393,14 +436,16 @@ func TestSecondExporterOfTheSameIdentity(t *testing.T) {
 	}
 }
 
-// A file that is removed under a living script is not the end: the script is started anew.
+// A file that is removed under a living script is not the end: the script is
+// started anew.
 func TestFIFORemovedUnderALivingScript(t *testing.T) {
 	needStap(t)
 	e := startExporter(t, folder(t, map[string]string{"c-autostart.stp": counting}), "--read-timeout=1s")
 	if p := e.get("/c-autostart.stp", "60"); p.code != 200 {
 		t.Fatalf("%d %s", p.code, p.body)
 	}
-	module := regexp.MustCompile(`stap_exporter_[0-9a-f]{8}_\w+`).FindString(strings.Join(descendants(e.cmd.Process.Pid), " "))
+	module := regexp.MustCompile(`stap_exporter_[0-9a-f]{8}_\w+`).
+		FindString(strings.Join(descendants(e.cmd.Process.Pid), " "))
 	if err := os.RemoveAll("/var/tmp/systemtap-root/" + module); err != nil || module == "" {
 		t.Fatalf("module %q: %v", module, err)
 	}
@@ -414,8 +459,15 @@ func TestOddNames(t *testing.T) {
 	needStap(t)
 	long := strings.Repeat("l", 251) + ".stp"
 	names := map[string]string{
-		"with space.stp": "/with%20space.stp", "ünï.stp": "/%C3%BCn%C3%AF.stp", "100%.stp": "/100%25.stp", "-leading.stp": "/-leading.stp",
-		"a-b.stp": "/a-b.stp", "a_b.stp": "/a_b.stp", "A_B.stp": "/A_B.stp", "plus+.stp": "/plus+.stp", long: "/" + long,
+		"with space.stp": "/with%20space.stp",
+		"ünï.stp":        "/%C3%BCn%C3%AF.stp",
+		"100%.stp":       "/100%25.stp",
+		"-leading.stp":   "/-leading.stp",
+		"a-b.stp":        "/a-b.stp",
+		"a_b.stp":        "/a_b.stp",
+		"A_B.stp":        "/A_B.stp",
+		"plus+.stp":      "/plus+.stp",
+		long:             "/" + long,
 	}
 	files := map[string]string{"line\nbreak.stp": counting}
 	for name := range names {
@@ -436,7 +488,8 @@ func TestOddNames(t *testing.T) {
 	e.nothingLeft()
 }
 
-// What an idle script costs its first scrape: started, read and answered in one request, with the real bpf runtime.
+// What an idle script costs its first scrape: started, read and answered in one
+// request, with the real bpf runtime.
 func BenchmarkColdScrape(b *testing.B) {
 	if _, err := exec.LookPath("stap"); err != nil {
 		b.Skip("SystemTap is not installed")

@@ -13,7 +13,9 @@ const (
 	logFlush = 2 * time.Second // that the last lines may take at the end
 )
 
-// logWriter writes the log in a goroutine of its own, so that a log that nobody reads (a full pipe) holds up neither scripts nor requests nor the end: lines that find no room are dropped, and counted in the next line that does.
+// logWriter writes the log in a goroutine of its own, so that a log that nobody
+// reads (a full pipe) holds up neither scripts nor requests nor the end: lines
+// that find no room are dropped, and counted in the next line that does.
 // Write may be called from any goroutine, Close once.
 type logWriter struct {
 	out        io.Writer
@@ -23,7 +25,12 @@ type logWriter struct {
 }
 
 func newLogWriter(out io.Writer) *logWriter {
-	w := &logWriter{out: out, lines: make(chan []byte, logQueue), stop: make(chan struct{}), done: make(chan struct{})}
+	w := &logWriter{
+		out:   out,
+		lines: make(chan []byte, logQueue),
+		stop:  make(chan struct{}),
+		done:  make(chan struct{}),
+	}
 	go w.run()
 	return w
 }
@@ -64,7 +71,8 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Close writes what waits, for a bounded time. What is written afterwards is lost.
+// Close writes what waits, for a bounded time. What is written afterwards is
+// lost.
 func (w *logWriter) Close() {
 	close(w.stop)
 	select {

@@ -1,4 +1,5 @@
-// Command stap-exporter runs a folder of SystemTap scripts and makes each a Prometheus target.
+// Command stap-exporter runs a folder of SystemTap scripts and makes each a
+// Prometheus target.
 // Here are flags, wiring, signals and exit codes, nothing else.
 package main
 
@@ -58,8 +59,12 @@ func exitCode(err error, other int) int {
 
 // First arguments that make this program something else. Not for people.
 const (
-	launchArg = "__launch" // the launcher of a child process: set up what has to be set up in the child, then exec it
-	guardArg  = "__guard"  // the guardian, which cleans up after an exporter that was killed; the flags of the log follow
+	// the launcher of a child process: set up what has to be set up in the
+	// child, then exec it
+	launchArg = "__launch"
+	// the guardian, which cleans up after an exporter that was killed; the
+	// flags of the log follow
+	guardArg = "__guard"
 )
 
 func main() {

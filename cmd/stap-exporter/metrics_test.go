@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// series returns the value of one series of the exporter's own metrics; false when it is not there.
+// series returns the value of one series of the exporter's own metrics; false
+// when it is not there.
 func series(own, name string) (float64, bool) {
 	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(own)
 	if m == nil {
@@ -19,7 +20,8 @@ func series(own, name string) (float64, bool) {
 	return v, err == nil
 }
 
-// What an operator looks at, of real processes: a script under the real SystemTap, and the exporter itself.
+// What an operator looks at, of real processes: a script under the real
+// SystemTap, and the exporter itself.
 func TestOwnMetrics(t *testing.T) {
 	needStap(t)
 	e := startExporter(t, folder(t, map[string]string{"c.stp": counting, "fails.stp": "#!/bin/sh\nexit 3\n"}),
@@ -49,7 +51,9 @@ func TestOwnMetrics(t *testing.T) {
 		}
 		clients.Wait()
 		own = e.get("/own", "").body
-		return value(`stap_exporter_script_requests_shared_total{script="c.stp"}`) > 0 && value(`stap_exporter_script_cpu_seconds_total{script="c.stp"}`) > 0 && value(`stap_exporter_actor_mailbox_wait_seconds_count`) > 0 // one in 16 is timed
+		return value(`stap_exporter_script_requests_shared_total{script="c.stp"}`) > 0 &&
+			value(`stap_exporter_script_cpu_seconds_total{script="c.stp"}`) > 0 &&
+			value(`stap_exporter_actor_mailbox_wait_seconds_count`) > 0 // one in 16 is timed
 	})
 	text = e.get("/c.stp", "30")
 	own = e.get("/own", "").body

@@ -68,7 +68,11 @@ func TestInstall(t *testing.T) {
 		t.Errorf("overwritten with %q", text)
 	}
 	out := install(t, dir, "from")
-	if got := files(t, dir); !slices.Equal(got, want[:1]) || !strings.Contains(out, "left, since it was changed: "+changed) {
+	if got := files(
+		t,
+		dir,
+	); !slices.Equal(got, want[:1]) ||
+		!strings.Contains(out, "left, since it was changed: "+changed) {
 		t.Errorf("left %q, said %q", got, out)
 	}
 }
@@ -81,11 +85,15 @@ func TestUnits(t *testing.T) {
 	dir := t.TempDir()
 	install(t, "", "to", "PREFIX="+dir, "SYSCONFDIR="+dir+"/etc")
 	units := dir + "/lib/systemd/system/stap-exporter."
-	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", units+"service", units+"socket").CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", units+"service", units+"socket").
+		CombinedOutput(); err != nil ||
+		len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
-	// Its measure of the hardening, in tenths: 5.3 with systemd 252. What keeps it from less, the unit says.
-	if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=60", units+"service").CombinedOutput(); err != nil {
+	// Its measure of the hardening, in tenths: 5.3 with systemd 252. What keeps
+	// it from less, the unit says.
+	if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=60", units+"service").
+		CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
 	text, err := os.ReadFile(units + "service")
@@ -106,7 +114,12 @@ func TestRestartAfterCrash(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(text), "\nRestartPreventExitStatus=")
 	line, _, _ := strings.Cut(after, "\n")
-	if want := fmt.Sprint(exitUsage, " ", exitConfig); line != want || !strings.Contains(string(text), "\nRestart=on-failure\n") {
+	if want := fmt.Sprint(
+		exitUsage,
+		" ",
+		exitConfig,
+	); line != want ||
+		!strings.Contains(string(text), "\nRestart=on-failure\n") {
 		t.Errorf("not started again after %q, want %q", line, want)
 	}
 	needStap(t)
@@ -122,7 +135,8 @@ func TestRestartAfterCrash(t *testing.T) {
 
 // The defaults are flags that the exporter takes.
 func TestDefaults(t *testing.T) {
-	out, err := exec.Command("bash", "-uc", `. ../../packaging/default/stap-exporter; printf '%s\n' $PORT $KEEPALIVE $SCRIPTS $OPTIONS`).Output()
+	out, err := exec.Command("bash", "-uc", `. ../../packaging/default/stap-exporter; printf '%s\n' $PORT $KEEPALIVE $SCRIPTS $OPTIONS`).
+		Output()
 	if err != nil {
 		t.Fatal(err)
 	}

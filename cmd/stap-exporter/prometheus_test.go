@@ -30,8 +30,12 @@ func certify(t *testing.T, certFile, keyFile string) {
 		t.Fatal(err)
 	}
 	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber:          big.NewInt(1),
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
 	if err != nil {
@@ -48,7 +52,8 @@ func certify(t *testing.T, certFile, keyFile string) {
 	}
 }
 
-// A real Prometheus finds the scripts through /sd and scrapes them, each by itself and all at once, over TLS and with a login.
+// A real Prometheus finds the scripts through /sd and scrapes them, each by
+// itself and all at once, over TLS and with a login.
 func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 	needStap(t)
 	peer(t, "prometheus")
@@ -60,7 +65,15 @@ func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 	}
 	certify(t, filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key"))
 	web := filepath.Join(dir, "web.yml")
-	if err := os.WriteFile(web, fmt.Appendf(nil, "tls_server_config: {cert_file: server.crt, key_file: server.key}\nbasic_auth_users: {prometheus: %q}\n", hash), 0o600); err != nil {
+	if err := os.WriteFile(
+		web,
+		fmt.Appendf(
+			nil,
+			"tls_server_config: {cert_file: server.crt, key_file: server.key}\nbasic_auth_users: {prometheus: %q}\n",
+			hash,
+		),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	example, err := os.ReadFile(filepath.Join(shipped, "example.stp"))
@@ -75,7 +88,11 @@ func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 
 	address := strings.TrimPrefix(e.url, "http://")
 	client := func(password string) string {
-		return fmt.Sprintf("tls_config: {ca_file: %s}, basic_auth: {username: prometheus, password: %s}", filepath.Join(dir, "server.crt"), password)
+		return fmt.Sprintf(
+			"tls_config: {ca_file: %s}, basic_auth: {username: prometheus, password: %s}",
+			filepath.Join(dir, "server.crt"),
+			password,
+		)
 	}
 	p := startPrometheus(t, fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s}
@@ -130,7 +147,8 @@ scrape_configs:
 	}
 }
 
-// promtool accepts the exporter's own metrics, the replies of all shipped scripts, and the page of all.
+// promtool accepts the exporter's own metrics, the replies of all shipped
+// scripts, and the page of all.
 func TestPromtoolAccepts(t *testing.T) {
 	needStap(t)
 	promtool := peer(t, "promtool")
@@ -157,20 +175,28 @@ func TestPromtoolAccepts(t *testing.T) {
 	}
 }
 
-// scrapeMany is the configuration of a Prometheus that scrapes each path as so many targets, told apart by the label copy, each every two seconds.
-// A shorter interval would be a shorter time limit, too, and test how busy this machine is: of a limit below a second the exporter uses half.
+// scrapeMany is the configuration of a Prometheus that scrapes each path as so
+// many targets, told apart by the label copy, each every two seconds.
+// A shorter interval would be a shorter time limit, too, and test how busy this
+// machine is: of a limit below a second the exporter uses half.
 func scrapeMany(e *exporter, copies int, paths ...string) string {
 	config := "global: {scrape_interval: 2s, scrape_timeout: 2s}\nscrape_configs:\n"
 	for _, path := range paths {
 		config += fmt.Sprintf("- job_name: %s\n  metrics_path: %[1]s\n  static_configs:\n", path)
 		for c := range copies {
-			config += fmt.Sprintf("  - {targets: [%q], labels: {copy: \"%d\"}}\n", strings.TrimPrefix(e.url, "http://"), c)
+			config += fmt.Sprintf(
+				"  - {targets: [%q], labels: {copy: \"%d\"}}\n",
+				strings.TrimPrefix(e.url, "http://"),
+				c,
+			)
 		}
 	}
 	return config
 }
 
-// scraped waits until each of the copies of a job has been scraped so many times, and returns all of their series by copy. It checks that each scrape was a good one, and that a series that has come stays without a gap.
+// scraped waits until each of the copies of a job has been scraped so many
+// times, and returns all of their series by copy. It checks that each scrape
+// was a good one, and that a series that has come stays without a gap.
 func (p *promServer) scraped(e *exporter, job string, copies, scrapes int) map[string][]promSeries {
 	p.t.Helper()
 	eventually(p.t, fmt.Sprintf("%d scrapes of each copy of %s", scrapes, job), func() bool {
@@ -198,7 +224,10 @@ func (p *promServer) scraped(e *exporter, job string, copies, scrapes int) map[s
 		}
 	}
 	if missed {
-		p.t.Log(regexp.MustCompile(`(?m)^stap_exporter_script_(requests_total|read_duration_seconds|reads_).*\n`).FindAllString(e.get("/metrics", "").body, -1))
+		p.t.Log(
+			regexp.MustCompile(`(?m)^stap_exporter_script_(requests_total|read_duration_seconds|reads_).*\n`).
+				FindAllString(e.get("/metrics", "").body, -1),
+		)
 		return byCopy
 	}
 	for c, all := range byCopy {
@@ -208,14 +237,22 @@ func (p *promServer) scraped(e *exporter, job string, copies, scrapes int) map[s
 				at = append(at, point.time)
 			}
 			if before := max(0, len(times[c])-len(at)); !slices.Equal(at, times[c][before:]) {
-				p.t.Errorf("%s, copy %s: %s has a gap: %v, scraped at %v", job, c, seriesKey(s.name, s.labels), at, times[c])
+				p.t.Errorf(
+					"%s, copy %s: %s has a gap: %v, scraped at %v",
+					job,
+					c,
+					seriesKey(s.name, s.labels),
+					at,
+					times[c],
+				)
 			}
 		}
 	}
 	return byCopy
 }
 
-// A script that tears, doubles, empties and corrupts its texts costs Prometheus neither a scrape nor a good sample, and nothing bad gets in.
+// A script that tears, doubles, empties and corrupts its texts costs Prometheus
+// neither a scrape nor a good sample, and nothing bad gets in.
 func TestPrometheusOfAFaultyScript(t *testing.T) {
 	peer(t, "prometheus")
 	const copies, scrapes = 40, 8
@@ -252,13 +289,15 @@ func TestPrometheusOfAFaultyScript(t *testing.T) {
 	t.Logf("%d scrapes", total)
 	own := e.get("/metrics", "").body
 	for _, reason := range []string{"torn-last-line", "bad-name", "bad-label", "bad-escape", "not-utf8", "bad-value", "bad-timestamp", "duplicate-series", "bad-metadata"} {
-		if !regexp.MustCompile(fmt.Sprintf(`(?m)^stap_exporter_script_lines_dropped_total\{reason=%q,script="faulty.stp"\} [1-9]`, reason)).MatchString(own) {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^stap_exporter_script_lines_dropped_total\{reason=%q,script="faulty.stp"\} [1-9]`, reason)).
+			MatchString(own) {
 			t.Errorf("no line was left out for the reason %s", reason)
 		}
 	}
 }
 
-// Three Prometheus servers at once see each counter of real scripts grow and never fall.
+// Three Prometheus servers at once see each counter of real scripts grow and
+// never fall.
 func TestThreePrometheusServers(t *testing.T) {
 	needStap(t)
 	peer(t, "prometheus")
@@ -288,15 +327,26 @@ func TestThreePrometheusServers(t *testing.T) {
 			for c, each := range all {
 				for _, s := range each {
 					for j := 1; j < len(s.points); j++ {
-						if from, to := s.points[j-1].value, s.points[j].value; to < from || to == from && s.name == "seq" {
-							t.Errorf("server %d, %s, copy %s: %s went from %v to %v", i, job, c, seriesKey(s.name, s.labels), from, to)
+						if from, to := s.points[j-1].value, s.points[j].value; to < from ||
+							to == from && s.name == "seq" {
+							t.Errorf(
+								"server %d, %s, copy %s: %s went from %v to %v",
+								i,
+								job,
+								c,
+								seriesKey(s.name, s.labels),
+								from,
+								to,
+							)
 						}
 					}
 					total += len(s.points)
 				}
 				series += len(each)
 			}
-			if resets := p.number(fmt.Sprintf(`sum(resets({job=%q,__name__=~"seq|count_reads_total"}[1h]))`, job)); resets != 0 {
+			if resets := p.number(
+				fmt.Sprintf(`sum(resets({job=%q,__name__=~"seq|count_reads_total"}[1h]))`, job),
+			); resets != 0 {
 				t.Errorf("server %d, %s: %v resets", i, job, resets)
 			}
 		}

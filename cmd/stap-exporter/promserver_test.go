@@ -43,7 +43,8 @@ type promServer struct {
 	url string
 }
 
-// startPrometheus starts a real Prometheus on a free port of loopback and returns when it is ready. It ends with the test.
+// startPrometheus starts a real Prometheus on a free port of loopback and
+// returns when it is ready. It ends with the test.
 func startPrometheus(t *testing.T, config string) *promServer {
 	t.Helper()
 	program := peer(t, "prometheus")
@@ -52,7 +53,12 @@ func startPrometheus(t *testing.T, config string) *promServer {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address=127.0.0.1:0")
+	cmd := exec.Command(
+		program,
+		"--config.file="+file,
+		"--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address=127.0.0.1:0",
+	)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -171,7 +177,8 @@ func (p *promServer) query(expr string) (all []promSeries) {
 	return all
 }
 
-// number returns the value of an expression that gives one series or none; it is 0 then.
+// number returns the value of an expression that gives one series or none; it
+// is 0 then.
 func (p *promServer) number(expr string) float64 {
 	p.t.Helper()
 	all := p.query(expr)

@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// startNginx starts a real nginx that listens on address and hands what is below /stap/ on to target, without that prefix. It ends with the test.
+// startNginx starts a real nginx that listens on address and hands what is
+// below /stap/ on to target, without that prefix. It ends with the test.
 func startNginx(t *testing.T, address, target string) {
 	t.Helper()
 	program := peer(t, "nginx")
@@ -58,13 +59,16 @@ http {
 	})
 }
 
-// Behind a real proxy that puts it below a path, the pages lead to each other and to the scripts, and a real Prometheus finds and scrapes them through the proxy.
+// Behind a real proxy that puts it below a path, the pages lead to each other
+// and to the scripts, and a real Prometheus finds and scrapes them through the
+// proxy.
 func TestBehindAProxyWithAPath(t *testing.T) {
 	needStap(t)
 	peer(t, "nginx")
 	peer(t, "prometheus")
 	t.Parallel()
-	address := strings.Replace(freePort(t), "127.0.0.1", "127.0.0.2", 1) // nginx takes it later, and no client's end of a connection is there
+	// nginx takes it later, and no client's end of a connection is there
+	address := strings.Replace(freePort(t), "127.0.0.1", "127.0.0.2", 1)
 	root := "http://" + address + "/stap/"
 	e := startExporter(t, folder(t, map[string]string{
 		"counting.stp":         counting,

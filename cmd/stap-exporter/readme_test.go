@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// readmeBlock returns the indented block of README that begins with a word, in the section about the service.
+// readmeBlock returns the indented block of README that begins with a word, in
+// the section about the service.
 func readmeBlock(t *testing.T, begin string) string {
 	t.Helper()
 	_, section, _ := strings.Cut(readText(t, "../../README.md"), "\n## As a service\n")
@@ -23,7 +24,8 @@ func readmeBlock(t *testing.T, begin string) string {
 	return ""
 }
 
-// What README has to copy for TLS, a login and Prometheus works as it is, and the man page has the same.
+// What README has to copy for TLS, a login and Prometheus works as it is, and
+// the man page has the same.
 func TestREADMEFromInstallToPrometheus(t *testing.T) {
 	needStap(t)
 	peer(t, "prometheus")
@@ -37,27 +39,38 @@ func TestREADMEFromInstallToPrometheus(t *testing.T) {
 	man := regexp.MustCompile(` *\\e\n *`).ReplaceAllString(readText(t, manPage), " ")
 	man = strings.ReplaceAll(man, `\-`, "-")
 	for line := range strings.SplitSeq(strings.TrimSpace(commands+config), "\n") {
-		if !strings.HasPrefix(line, "sed ") && !strings.HasPrefix(line, "systemctl ") && !strings.Contains(man, line+"\n") {
+		if !strings.HasPrefix(line, "sed ") && !strings.HasPrefix(line, "systemctl ") &&
+			!strings.Contains(man, line+"\n") {
 			t.Errorf("the man page has no line %q", line)
 		}
 	}
 
-	// The password comes from a pipe here, the name is loopback's, the folder is the test's, and there is no systemd.
-	commands = strings.NewReplacer("HOST", "localhost", "htpasswd -n", "echo 'open sesame' | htpasswd -in", " /etc/", " "+etc+"/", "=/etc/", "="+etc+"/").Replace(commands)
+	// The password comes from a pipe here, the name is loopback's, the folder
+	// is the test's, and there is no systemd.
+	commands = strings.NewReplacer("HOST", "localhost", "htpasswd -n", "echo 'open sesame' | htpasswd -in", " /etc/", " "+etc+"/", "=/etc/", "="+etc+"/").
+		Replace(commands)
 	commands = regexp.MustCompile(`(?m)^systemctl .*\n`).ReplaceAllString(commands, "")
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", commands)
 	shell.Dir = filepath.Join(etc, "stap-exporter")
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, commands, out)
 	}
-	flags, err := exec.Command("bash", "-uc", `. "$0"; printf '%s\n' $KEEPALIVE $SCRIPTS $OPTIONS`, filepath.Join(etc, "default/stap-exporter")).Output()
+	flags, err := exec.Command("bash", "-uc", `. "$0"; printf '%s\n' $KEEPALIVE $SCRIPTS $OPTIONS`, filepath.Join(etc, "default/stap-exporter")).
+		Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := startExporter(t, shell.Dir, append([]string{"--cache.dir=" + t.TempDir()}, strings.Fields(string(flags))...)...)
+	e := startExporter(
+		t,
+		shell.Dir,
+		append([]string{"--cache.dir=" + t.TempDir()}, strings.Fields(string(flags))...)...)
 
 	address := strings.Replace(strings.TrimPrefix(e.url, "http://"), "127.0.0.1", "localhost", 1)
-	p := startPrometheus(t, strings.NewReplacer("HOST:9900", address, "PASSWORD", "open sesame", "stap-exporter.crt", filepath.Join(shell.Dir, "server.crt")).Replace("global: {scrape_interval: 1s}\n"+config))
+	p := startPrometheus(
+		t,
+		strings.NewReplacer("HOST:9900", address, "PASSWORD", "open sesame", "stap-exporter.crt", filepath.Join(shell.Dir, "server.crt")).
+			Replace("global: {scrape_interval: 1s}\n"+config),
+	)
 	for _, expr := range []string{
 		`sum(up{job="stap"} == 1) == 2`,
 		`sum(count_reads_total{job="stap",script="reads-by-process-autostart.stp"}) > 0`,

@@ -16,7 +16,8 @@ import (
 	"stap-exporter/supervisor"
 )
 
-// hangUps tells of SIGHUP, which is a wish to reload, or comes because the terminal has gone: see terminal. A SIGHUP that nohup keeps away stays away.
+// hangUps tells of SIGHUP, which is a wish to reload, or comes because the
+// terminal has gone: see terminal. A SIGHUP that nohup keeps away stays away.
 func hangUps() (signals chan os.Signal, stop func()) {
 	signals = make(chan os.Signal, 1) // of several in a row one is enough
 	if !signal.Ignored(syscall.SIGHUP) {
@@ -28,7 +29,8 @@ func hangUps() (signals chan os.Signal, stop func()) {
 // terminal is whether the exporter was started in one.
 type terminal bool
 
-// gone tells whether it has been closed since: the kernel takes it away before the SIGHUP.
+// gone tells whether it has been closed since: the kernel takes it away before
+// the SIGHUP.
 func (t terminal) gone() bool { return bool(t) && !hasTerminal() }
 
 func hasTerminal() bool {
@@ -40,11 +42,13 @@ func hasTerminal() bool {
 	return true
 }
 
-// watchScripts lets the tree follow the folder. What keeps the folder from being read is logged once.
+// watchScripts lets the tree follow the folder. What keeps the folder from
+// being read is logged once.
 func watchScripts(folder string, tree *supervisor.Supervisor, log *zap.Logger) *watch.Watcher {
 	trouble := ""
 	return watch.New(watch.Config{
-		Folder: folder, Logger: log,
+		Folder: folder,
+		Logger: log,
 		Wanted: func(name string) bool { return strings.HasSuffix(name, script.Ext) && !strings.HasPrefix(name, ".") },
 		Changed: func() {
 			err := tree.Reload()

@@ -11,9 +11,13 @@ import (
 	"testing"
 )
 
-// versionOf is a script whose metrics say which version of its file they are of.
+// versionOf is a script whose metrics say which version of its file they are
+// of.
 func versionOf(n int) string {
-	return fmt.Sprintf("global version\nprobe begin { version[%d] = 1 }\nprobe prometheus { @prometheus_dump_array1(version, \"version\", \"of\") }\n", n)
+	return fmt.Sprintf(
+		"global version\nprobe begin { version[%d] = 1 }\nprobe prometheus { @prometheus_dump_array1(version, \"version\", \"of\") }\n",
+		n,
+	)
 }
 
 // edit writes a file as most editors do: a new file, renamed over the old one.
@@ -39,7 +43,9 @@ func (e *exporter) post(path string) int {
 	return reply.StatusCode
 }
 
-// TestLiveFolder edits, breaks, removes and adds scripts under a running exporter, with the real SystemTap, while a neighbour is scraped without a pause.
+// TestLiveFolder edits, breaks, removes and adds scripts under a running
+// exporter, with the real SystemTap, while a neighbour is scraped without a
+// pause.
 func TestLiveFolder(t *testing.T) {
 	needStap(t)
 	top := t.TempDir()
@@ -103,7 +109,11 @@ func TestLiveFolder(t *testing.T) {
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the log tells that the folder is gone", func() bool { return strings.Contains(e.logged(), "their folder cannot be read") })
+	eventually(
+		t,
+		"the log tells that the folder is gone",
+		func() bool { return strings.Contains(e.logged(), "their folder cannot be read") },
+	)
 	if code := e.post("/-/reload"); code != 500 {
 		t.Errorf("reload without a folder: %d", code)
 	}
@@ -173,7 +183,11 @@ func TestChangedProgramIsRestarted(t *testing.T) {
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the changed program is served", func() bool { return e.get("/p.stp", "10").body == "version{of=\"2\"} 1\n" })
+	eventually(
+		t,
+		"the changed program is served",
+		func() bool { return e.get("/p.stp", "10").body == "version{of=\"2\"} 1\n" },
+	)
 	if code := e.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

@@ -38,7 +38,8 @@ const (
 	endTimeout   = 45 * time.Second // for all children: each has its own, shorter bounds
 )
 
-// serve runs the exporter until a signal or a failure ends it. Its error is the one line that says why it did not start, or what it left behind.
+// serve runs the exporter until a signal or a failure ends it. Its error is the
+// one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
 	heap.Tune()
 	processors.Tune()
@@ -51,10 +52,12 @@ func serve(opts options, stderr io.Writer) error {
 	reloads, stopReloads := hangUps()
 	defer stopReloads()
 	tty := terminal(hasTerminal())
-	// A log that nobody reads any more is no reason to end. (Ignored, the signal would be ignored in the children, too.)
+	// A log that nobody reads any more is no reason to end. (Ignored, the
+	// signal would be ignored in the children, too.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
-	// Everything that can be wrong with the command line's names is found before anything runs.
+	// Everything that can be wrong with the command line's names is found
+	// before anything runs.
 	dir, err := scriptsDir(opts.scripts)
 	if err != nil {
 		return err
@@ -83,7 +86,8 @@ func serve(opts options, stderr io.Writer) error {
 		return err
 	}
 	defer lock.Release()
-	// The folder as it was named: a symlink in its place may lead elsewhere later.
+	// The folder as it was named: a symlink in its place may lead elsewhere
+	// later.
 	folder, err := filepath.Abs(opts.scripts)
 	if err != nil {
 		return fmt.Errorf("find scripts folder %q: %w", opts.scripts, err)
@@ -95,7 +99,8 @@ func serve(opts options, stderr io.Writer) error {
 	if err != nil {
 		return misconfigured(err)
 	}
-	// Before NewHost, which removes what a dead exporter of this identity left: whoever listens is alive.
+	// Before NewHost, which removes what a dead exporter of this identity left:
+	// whoever listens is alive.
 	if !opts.systemdSocket {
 		if listeners, err = httpfront.Listen(opts.listen); errors.Is(err, syscall.EACCES) {
 			return misconfigured(err)
@@ -108,12 +113,26 @@ func serve(opts options, stderr io.Writer) error {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
 	host, err := stap.NewHost(stap.Config{
-		Stap: opts.stap, Runtime: opts.runtime, Dir: filepath.Join(cacheDir, instance.ID),
-		Roots: procfs.DefaultRoots(), Launcher: []string{self, launchArg},
-		Guardian:     []string{self, guardArg, "--log.format=" + opts.logFormat, "--log.level=" + opts.logLevel.String()},
-		ModulePrefix: "stap_exporter_" + instance.ID + "_", Subreaper: true,
-		CacheDir: cacheDir, AllowInsecure: opts.allowInsecure, StapRuntime: opts.stapRuntime, Precompile: opts.precompile,
-		MaxParallel: opts.maxParallel, StartTimeout: opts.startTimeout, Logger: log,
+		Stap:     opts.stap,
+		Runtime:  opts.runtime,
+		Dir:      filepath.Join(cacheDir, instance.ID),
+		Roots:    procfs.DefaultRoots(),
+		Launcher: []string{self, launchArg},
+		Guardian: []string{
+			self,
+			guardArg,
+			"--log.format=" + opts.logFormat,
+			"--log.level=" + opts.logLevel.String(),
+		},
+		ModulePrefix:  "stap_exporter_" + instance.ID + "_",
+		Subreaper:     true,
+		CacheDir:      cacheDir,
+		AllowInsecure: opts.allowInsecure,
+		StapRuntime:   opts.stapRuntime,
+		Precompile:    opts.precompile,
+		MaxParallel:   opts.maxParallel,
+		StartTimeout:  opts.startTimeout,
+		Logger:        log,
 	})
 	if err != nil {
 		return explainNoStap(opts, err)
@@ -123,10 +142,16 @@ func serve(opts options, stderr io.Writer) error {
 	logScripts(log, dir, found)
 	maxConnections := httpfront.DefaultMaxConnections()
 	tree, err := supervisor.Start(supervisor.Config{
-		MaxWaiting: maxConnections / 4 * 3, // one script leaves room for the others
-		Scripts:    found.Scripts, Refused: found.Refused, Scan: scan, Host: host,
-		Keepalive: opts.keepalive, ReadTimeout: opts.readTimeout, Logger: log,
-		Version: version, Protoactor: opts.protoactor,
+		MaxWaiting:  maxConnections / 4 * 3, // one script leaves room for the others
+		Scripts:     found.Scripts,
+		Refused:     found.Refused,
+		Scan:        scan,
+		Host:        host,
+		Keepalive:   opts.keepalive,
+		ReadTimeout: opts.readTimeout,
+		Logger:      log,
+		Version:     version,
+		Protoactor:  opts.protoactor,
 	})
 	if err != nil {
 		return err
@@ -137,14 +162,23 @@ func serve(opts options, stderr io.Writer) error {
 	own := prometheus.NewRegistry()
 	front := httpfront.New(httpfront.Config{
 		MaxConnections: maxConnections,
-		Scripts:        tree, ReadTimeout: opts.readTimeout, StartTimeout: opts.startTimeout, Version: version, Logger: log,
-		Web: web, Runtime: func() string { return host.Runtime().String() }, ExternalURL: opts.externalURL,
-		Telemetry: promhttp.HandlerFor(prometheus.Gatherers{tree.Gatherer(), own}, promhttp.HandlerOpts{}), TelemetryPath: opts.telemetryPath,
+		Scripts:        tree,
+		ReadTimeout:    opts.readTimeout,
+		StartTimeout:   opts.startTimeout,
+		Version:        version,
+		Logger:         log,
+		Web:            web,
+		Runtime:        func() string { return host.Runtime().String() },
+		ExternalURL:    opts.externalURL,
+		Telemetry:      promhttp.HandlerFor(prometheus.Gatherers{tree.Gatherer(), own}, promhttp.HandlerOpts{}),
+		TelemetryPath:  opts.telemetryPath,
 		OSPIDs: func() func(int) []int {
 			usage := stap.GroupUsage()
 			return func(leader int) []int { return usage[leader].OSPIDs }
 		},
-		Events: func() any { return tree.Events() }, Lifecycle: tree, EnableLifecycle: opts.lifecycle,
+		Events:          func() any { return tree.Events() },
+		Lifecycle:       tree,
+		EnableLifecycle: opts.lifecycle,
 	})
 	own.MustRegister(front)
 	ended := make(chan error, len(listeners))
@@ -179,7 +213,8 @@ func serve(opts options, stderr io.Writer) error {
 	return errors.Join(failure, shutdown(front, tree, signals, log))
 }
 
-// shutdown ends everything, in this order. A second signal KILLs the children at once.
+// shutdown ends everything, in this order. A second signal KILLs the children
+// at once.
 func shutdown(front *httpfront.Server, tree *supervisor.Supervisor, signals <-chan os.Signal, log *zap.Logger) error {
 	done := make(chan struct{})
 	defer close(done)
@@ -204,7 +239,8 @@ func shutdown(front *httpfront.Server, tree *supervisor.Supervisor, signals <-ch
 	case <-time.After(drainAlone):
 	case <-drain.Done():
 	}
-	// 2. End the scripts: each actor answers who still waits, ends its child and reports when nothing is left of it. Then the actors end.
+	// 2. End the scripts: each actor answers who still waits, ends its child
+	//    and reports when nothing is left of it. Then the actors end.
 	end, cancel := context.WithTimeout(context.Background(), endTimeout)
 	defer cancel()
 	left := tree.Shutdown(end)
@@ -238,7 +274,9 @@ func scriptsDir(dir string) (string, error) {
 		path, err = filepath.Abs(path)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", configError{fmt.Errorf("scripts folder %q does not exist: make it, or name another with --scripts", dir)}
+		return "", configError{
+			fmt.Errorf("scripts folder %q does not exist: make it, or name another with --scripts", dir),
+		}
 	}
 	if err != nil {
 		return "", misconfigured(fmt.Errorf("open scripts folder %q: %w: name another with --scripts", dir, err))
@@ -246,10 +284,12 @@ func scriptsDir(dir string) (string, error) {
 	return path, nil
 }
 
-// stapPath is what stap's own tools take for the path of their temporary files (seen with 4.8: "Safety pattern mismatch for TMPDIR").
+// stapPath is what stap's own tools take for the path of their temporary files
+// (seen with 4.8: "Safety pattern mismatch for TMPDIR").
 var stapPath = regexp.MustCompile(`^[-/._0-9A-Za-z]+$`)
 
-// lockDir is where exporters of one user find each other's locks, whatever their cache folders are: they would share the names of their modules.
+// lockDir is where exporters of one user find each other's locks, whatever
+// their cache folders are: they would share the names of their modules.
 func lockDir(cacheDir string) string {
 	var places []string
 	if os.Geteuid() == 0 {
@@ -284,7 +324,12 @@ func makeCacheDir(dir string) (string, error) {
 		return "", misconfigured(fmt.Errorf("make cache folder: %w: name another with --cache.dir", err))
 	}
 	if !stapPath.MatchString(dir) {
-		return "", configError{fmt.Errorf("cache folder %q: SystemTap takes only letters, digits and -/._ in the path of its work folder: name another with --cache.dir", dir)}
+		return "", configError{
+			fmt.Errorf(
+				"cache folder %q: SystemTap takes only letters, digits and -/._ in the path of its work folder: name another with --cache.dir",
+				dir,
+			),
+		}
 	}
 	if err := script.CheckTrust(dir, script.Self()); err != nil {
 		return "", misconfigured(fmt.Errorf("cache folder: %w, or name another with --cache.dir", err))
@@ -309,7 +354,12 @@ func logScripts(log *zap.Logger, dir string, found script.Catalogue) {
 	if len(found.Scripts) == 0 {
 		log.Warn("no scripts yet: put files *.stp into the folder", zap.String("folder", dir))
 	}
-	log.Info("serving scripts", zap.String("version", version), zap.String("folder", dir), zap.Int("scripts", len(found.Scripts)))
+	log.Info(
+		"serving scripts",
+		zap.String("version", version),
+		zap.String("folder", dir),
+		zap.Int("scripts", len(found.Scripts)),
+	)
 }
 
 // explainNoStap adds what to do when SystemTap is not there. That --stap names
@@ -317,7 +367,10 @@ func logScripts(log *zap.Logger, dir string, found script.Catalogue) {
 // only in part, is not.
 func explainNoStap(opts options, err error) error {
 	if errors.Is(err, stap.ErrNoStap) {
-		err = fmt.Errorf("%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), or name it with --stap", err)
+		err = fmt.Errorf(
+			"%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), or name it with --stap",
+			err,
+		)
 	}
 	if opts.stap != defaultStap {
 		if _, wrong := exec.LookPath(opts.stap); wrong != nil {

@@ -21,21 +21,25 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// A longer soak: go test ./cmd/stap-exporter -run Soak -v -soak 5m -soak.clients 600
+// A longer soak: go test ./cmd/stap-exporter -run Soak -v -soak 5m
+// -soak.clients 600
 var (
 	soakTime    = flag.Duration("soak", 10*time.Second, "how long TestSoak asks")
 	soakClients = flag.Int("soak.clients", 12, "how many clients ask for its faulty script")
 )
 
-// A soaker asks for one page back to back, in one of the forms, and holds every reply 200 against the stand-in's promise.
+// A soaker asks for one page back to back, in one of the forms, and holds every
+// reply 200 against the stand-in's promise.
 type soaker struct {
 	url         string
 	openMetrics bool
 	gzip        bool
 	client      *http.Client
-	newest      *atomic.Int64 // the highest text number in a reply, shared by those who ask for the same script
-	script      string        // on the page of all scripts: whose samples; else empty
-	replies     map[int]int   // by status code
+	// the highest text number in a reply, shared by those who ask for the same
+	// script
+	newest  *atomic.Int64
+	script  string      // on the page of all scripts: whose samples; else empty
+	replies map[int]int // by status code
 }
 
 // ask makes one request; wrong says what is wrong with a reply 200.
@@ -102,7 +106,9 @@ func gunzip(body []byte) ([]byte, error) {
 
 var unknownType = regexp.MustCompile(`(?m)^(# TYPE \w+) unknown$`)
 
-// parseSamples parses a page as most readers do, and returns its samples by seriesKey. With a script it is the page of all scripts: only that script's samples are returned, without their label script.
+// parseSamples parses a page as most readers do, and returns its samples by
+// seriesKey. With a script it is the page of all scripts: only that script's
+// samples are returned, without their label script.
 func parseSamples(body []byte, script string) (map[string]float64, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
 	// What expfmt cannot read of OpenMetrics is a word.
@@ -136,13 +142,21 @@ func labelsOf(m *dto.Metric) map[string]string {
 	return labels
 }
 
-// Clients of all kinds ask for faulty scripts back to back: no reply 200 is empty, torn, doubled, stale or does not parse.
-// One script is faulty in all ways but two, and must always be answered with 200. The second, in the ways that leave nothing to answer with: texts without a good sample, and a death in the middle of a text.
+// Clients of all kinds ask for faulty scripts back to back: no reply 200 is
+// empty, torn, doubled, stale or does not parse.
+// One script is faulty in all ways but two, and must always be answered with
+// 200. The second, in the ways that leave nothing to answer with: texts without
+// a good sample, and a death in the middle of a text.
 func TestSoak(t *testing.T) {
 	e := startExporter(t, folder(t, map[string]string{
-		// A last line without newline makes the exporter wait a moment for news of the script's death: fewer of those, for more replies.
-		"faulty.stp": standInScript(strings.Repeat("good empty doubled corrupt scattered crlf escaped ", 20) + everyFault),
-		"dying.stp":  standInScript("good ruined torn good empty ruined " + strings.Repeat("good corrupt full ", 20) + "dies"),
+		// A last line without newline makes the exporter wait a moment for news
+		// of the script's death: fewer of those, for more replies.
+		"faulty.stp": standInScript(
+			strings.Repeat("good empty doubled corrupt scattered crlf escaped ", 20) + everyFault,
+		),
+		"dying.stp": standInScript(
+			"good ruined torn good empty ruined " + strings.Repeat("good corrupt full ", 20) + "dies",
+		),
 	}))
 	if p := e.get("/faulty.stp", "60"); p.code != 200 {
 		t.Fatalf("%d %s", p.code, p.body)
@@ -155,7 +169,15 @@ func TestSoak(t *testing.T) {
 	add := func(path, script string, newest *atomic.Int64, clients int) {
 		for range clients {
 			i := len(soakers)
-			soakers = append(soakers, &soaker{url: e.url + path, openMetrics: i%2 == 1, gzip: i%4 > 1, client: client, newest: newest, script: script, replies: map[int]int{}})
+			soakers = append(soakers, &soaker{
+				url:         e.url + path,
+				openMetrics: i%2 == 1,
+				gzip:        i%4 > 1,
+				client:      client,
+				newest:      newest,
+				script:      script,
+				replies:     map[int]int{},
+			})
 		}
 	}
 	add("/faulty.stp", "", &faulty, *soakClients)
@@ -197,7 +219,11 @@ func TestSoak(t *testing.T) {
 		t.Errorf("the dying script was not answered in all ways: %v", d)
 	}
 	var status struct{ Starts int }
-	if err := json.Unmarshal([]byte(e.get("/api/v1/scripts/dying.stp", "").body), &status); err != nil || status.Starts < 2 {
+	if err := json.Unmarshal(
+		[]byte(e.get("/api/v1/scripts/dying.stp", "").body),
+		&status,
+	); err != nil ||
+		status.Starts < 2 {
 		t.Errorf("starts of the dying script: %d, %v", status.Starts, err)
 	}
 }

@@ -18,13 +18,16 @@ import (
 	"stap-exporter/internal/procfs"
 )
 
-// standInEnv makes the test binary a stapbpf with a bad character: it holds names of faults, one for each text, over and over.
+// standInEnv makes the test binary a stapbpf with a bad character: it holds
+// names of faults, one for each text, over and over.
 const standInEnv = "STAP_EXPORTER_TEST_STANDIN"
 
-// standInGate names a file without which the stand-in does not end when it is asked to.
+// standInGate names a file without which the stand-in does not end when it is
+// asked to.
 const standInGate = "STAP_EXPORTER_TEST_STANDIN_GATE"
 
-// This is not in TestMain, because the exporter under test passes its own environment on, and that makes TestMain an exporter.
+// This is not in TestMain, because the exporter under test passes its own
+// environment on, and that makes TestMain an exporter.
 func init() {
 	if faults := os.Getenv(standInEnv); faults != "" {
 		os.Exit(standIn(strings.Split(faults, " "), os.Args[1:]))
@@ -36,10 +39,14 @@ func standInScript(faults string) string {
 	return fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", standInEnv, faults, os.Args[0])
 }
 
-// everyFault are those that cost no good sample: they leave all of them in the text, or are an empty one, which the exporter reads again.
+// everyFault are those that cost no good sample: they leave all of them in the
+// text, or are an empty one, which the exporter reads again.
 const everyFault = "good empty doubled corrupt torn unended empty empty full scattered crlf escaped pieces"
 
-// standIn is the whole life of a stand-in. It runs the loop of stapbpf.cxx's procfs_read_event_loop: wait for a reader, run the probe, write, close, then open without blocking until no reader is left. Like a stapbpf below a stap it dies when a reader leaves early.
+// standIn is the whole life of a stand-in. It runs the loop of stapbpf.cxx's
+// procfs_read_event_loop: wait for a reader, run the probe, write, close, then
+// open without blocking until no reader is left. Like a stapbpf below a stap it
+// dies when a reader leaves early.
 func standIn(faults, args []string) int {
 	if len(args) != 2 || args[0] != "-m" {
 		fmt.Fprintf(os.Stderr, "stand-in: arguments %q, want -m MODULE\n", args)
@@ -126,7 +133,11 @@ const goodWorkers = 30
 
 // goodText is text number n without a fault. Every value shows the number.
 func goodText(n int) []byte {
-	b := fmt.Appendf(nil, "# HELP good_seq Which text this is.\n# TYPE good_seq gauge\ngood_seq %d\n# TYPE good_work_total counter\n", n)
+	b := fmt.Appendf(
+		nil,
+		"# HELP good_seq Which text this is.\n# TYPE good_seq gauge\ngood_seq %d\n# TYPE good_work_total counter\n",
+		n,
+	)
 	for i := range goodWorkers {
 		b = fmt.Appendf(b, "good_work_total{worker=\"%d\",of=\"the stand-in\"} %d\n", i, n+i)
 	}
@@ -140,7 +151,9 @@ func goodText(n int) []byte {
 func goodSamples(n int) map[string]float64 {
 	all := map[string]float64{seriesKey("good_seq", nil): float64(n)}
 	for i := range goodWorkers {
-		all[seriesKey("good_work_total", map[string]string{"worker": strconv.Itoa(i), "of": "the stand-in"})] = float64(n + i)
+		all[seriesKey("good_work_total", map[string]string{"worker": strconv.Itoa(i), "of": "the stand-in"})] = float64(
+			n + i,
+		)
 	}
 	for i, name := range goodNames {
 		all[seriesKey("good_named", map[string]string{"name": name})] = float64(n - i)
@@ -152,15 +165,32 @@ func seriesKey(name string, labels map[string]string) string {
 	return fmt.Sprintf("%s%v", name, labels) // fmt sorts the keys
 }
 
-// garbage is what stands between the good lines of a corrupt text. No line of it holds for a sample; the last ones are second samples of good series.
+// garbage is what stands between the good lines of a corrupt text. No line of
+// it holds for a sample; the last ones are second samples of good series.
 var garbage = []string{
-	"}{", "good_seq", "good_seq{", `good_work_total{worker="1" 5`, "good_seq 1e", `good_seq{a="\q"} 1`, "good_named{name=\"\xff\xfe\"} 1", "\x00\x01\x02",
-	`good_work_total{worker="3"} a lot`, "good seq 7", "good_seq 1 99999999999999999999999", "# TYPE good_work_total nonsense", "# TYPE", `{name="plain"} 1`, `good_named{name="a",name="b"} 1`,
-	"ERROR: array overflow, check MAXMAPENTRIES near identifier 'x' at <input>:1:1", "\x1b[31mWARNING\x1b[0m",
-	"good_seq 1", `good_work_total{of="the stand-in",worker="2"} 999999`,
+	"}{",
+	"good_seq",
+	"good_seq{",
+	`good_work_total{worker="1" 5`,
+	"good_seq 1e",
+	`good_seq{a="\q"} 1`,
+	"good_named{name=\"\xff\xfe\"} 1",
+	"\x00\x01\x02",
+	`good_work_total{worker="3"} a lot`,
+	"good seq 7",
+	"good_seq 1 99999999999999999999999",
+	"# TYPE good_work_total nonsense",
+	"# TYPE",
+	`{name="plain"} 1`,
+	`good_named{name="a",name="b"} 1`,
+	"ERROR: array overflow, check MAXMAPENTRIES near identifier 'x' at <input>:1:1",
+	"\x1b[31mWARNING\x1b[0m",
+	"good_seq 1",
+	`good_work_total{of="the stand-in",worker="2"} 999999`,
 }
 
-// faulty returns text number n with a fault, in the pieces in which it is written.
+// faulty returns text number n with a fault, in the pieces in which it is
+// written.
 func faulty(fault string, n int) [][]byte {
 	text := goodText(n)
 	switch fault {
@@ -207,7 +237,8 @@ func faulty(fault string, n int) [][]byte {
 	return [][]byte{text}
 }
 
-// scatter mixes the families' lines and gives each sample of the counter a TYPE of its own.
+// scatter mixes the families' lines and gives each sample of the counter a TYPE
+// of its own.
 func scatter(text []byte) []byte {
 	lines := strings.SplitAfter(string(text), "\n")
 	mixed := append([]string(nil), lines[:4]...)
@@ -221,7 +252,8 @@ func scatter(text []byte) []byte {
 	return []byte(strings.Join(mixed, ""))
 }
 
-// textNumber returns n where the samples are those of goodText(n), all of them and no others; otherwise it says what is wrong.
+// textNumber returns n where the samples are those of goodText(n), all of them
+// and no others; otherwise it says what is wrong.
 func textNumber(samples map[string]float64) (n int, wrong string) {
 	seq, ok := samples[seriesKey("good_seq", nil)]
 	if !ok || seq != math.Trunc(seq) {

@@ -36,10 +36,16 @@ func (e *exporter) status(name string) (s apiStatus) {
 	return s
 }
 
-// With one place, a start that hangs holds it for as long as it uses the processor; the others are told their places, a request before an autostart. A SIGTERM ends all of them.
+// With one place, a start that hangs holds it for as long as it uses the
+// processor; the others are told their places, a request before an autostart. A
+// SIGTERM ends all of them.
 func TestStartsQueue(t *testing.T) {
 	busy := "#!/bin/sh\nwhile :; do :; done\n"
-	e := startExporter(t, folder(t, map[string]string{"busy.stp": busy, "a.stp": standInScript("good"), "b.stp": standInScript("good")}), "--start.max-parallel=1")
+	e := startExporter(
+		t,
+		folder(t, map[string]string{"busy.stp": busy, "a.stp": standInScript("good"), "b.stp": standInScript("good")}),
+		"--start.max-parallel=1",
+	)
 	if p := e.get("/busy.stp", ""); p.code != 503 {
 		t.Fatalf("%d %s", p.code, p.body)
 	}
@@ -65,7 +71,8 @@ func TestStartsQueue(t *testing.T) {
 	e.nothingLeft()
 }
 
-// Forty autostarts at once, two at a time, do not keep a request waiting behind them all; in the end all of them run.
+// Forty autostarts at once, two at a time, do not keep a request waiting behind
+// them all; in the end all of them run.
 func TestStormOfAutostarts(t *testing.T) {
 	files := map[string]string{"asked.stp": standInScript("good")}
 	for i := range 40 {
@@ -88,12 +95,21 @@ func TestStormOfAutostarts(t *testing.T) {
 	}
 }
 
-// A script that is killed five times in a row is in a crash loop, which the list, the API, the metrics and one line of the log say; an operator's start ends it.
+// A script that is killed five times in a row is in a crash loop, which the
+// list, the API, the metrics and one line of the log say; an operator's start
+// ends it.
 func TestCrashLoop(t *testing.T) {
-	e := startExporter(t, folder(t, map[string]string{"autostart.stp": "#!/bin/sh\necho out of luck >&2\nkill -9 $$\n"}), "--web.enable-lifecycle")
+	e := startExporter(
+		t,
+		folder(t, map[string]string{"autostart.stp": "#!/bin/sh\necho out of luck >&2\nkill -9 $$\n"}),
+		"--web.enable-lifecycle",
+	)
 	eventually(t, "it is in a crash loop", func() bool { return e.status("autostart.stp").CrashLoop })
 	s := e.status("autostart.stp")
-	if s.State != "backing-off" || s.QuickEnds != 5 || s.Exits["signal"] != 5 || len(s.History) != 5 || s.History[4].Signal != "SIGKILL" || s.History[4].Code != nil || !strings.Contains(strings.Join(s.Reason, "\n"), "out of luck") {
+	if s.State != "backing-off" || s.QuickEnds != 5 || s.Exits["signal"] != 5 || len(s.History) != 5 ||
+		s.History[4].Signal != "SIGKILL" ||
+		s.History[4].Code != nil ||
+		!strings.Contains(strings.Join(s.Reason, "\n"), "out of luck") {
 		t.Errorf("%+v", s)
 	}
 	if list := e.get("/", "").body; !strings.Contains(list, "crash loop, ended 5 times in a row, can start again in ") {
@@ -111,8 +127,16 @@ func TestCrashLoop(t *testing.T) {
 	if code := e.post("/api/v1/scripts/autostart.stp/start"); code != 202 {
 		t.Errorf("start: %d", code)
 	}
-	eventually(t, "it is no crash loop any more", func() bool { s := e.status("autostart.stp"); return !s.CrashLoop && s.QuickEnds > 0 })
-	eventually(t, "the log tells of its end", func() bool { return strings.Contains(e.logged(), "script is in a crash loop no more") })
+	eventually(
+		t,
+		"it is no crash loop any more",
+		func() bool { s := e.status("autostart.stp"); return !s.CrashLoop && s.QuickEnds > 0 },
+	)
+	eventually(
+		t,
+		"the log tells of its end",
+		func() bool { return strings.Contains(e.logged(), "script is in a crash loop no more") },
+	)
 	for _, line := range []string{`"script is in a crash loop"`, `"script is in a crash loop no more"`} {
 		if got := strings.Count(e.logged(), line); got != 1 {
 			t.Errorf("%d lines %s in the log", got, line)

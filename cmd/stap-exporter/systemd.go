@@ -12,19 +12,26 @@ import (
 	"go.uber.org/zap"
 )
 
-// systemdListeners takes the sockets that systemd passed, see sd_listen_fds(3). Their variables leave the environment: the children are not meant.
+// systemdListeners takes the sockets that systemd passed, see sd_listen_fds(3).
+// Their variables leave the environment: the children are not meant.
 func systemdListeners() ([]net.Listener, error) {
 	var list []net.Listener
 	for _, f := range activation.Files(true) {
 		ln, err := net.FileListener(f)
 		_ = f.Close() // ln has a descriptor of its own
 		if err != nil {
-			return nil, fmt.Errorf("take socket %s from systemd: %w: the socket unit is to have ListenStream= and Accept=no", f.Name(), err)
+			return nil, fmt.Errorf(
+				"take socket %s from systemd: %w: the socket unit is to have ListenStream= and Accept=no",
+				f.Name(),
+				err,
+			)
 		}
 		list = append(list, ln)
 	}
 	if len(list) == 0 {
-		return nil, errors.New("flag --web.systemd-socket: systemd passed no socket: start the exporter by its socket unit, or leave the flag out")
+		return nil, errors.New(
+			"flag --web.systemd-socket: systemd passed no socket: start the exporter by its socket unit, or leave the flag out",
+		)
 	}
 	return list, nil
 }
@@ -37,13 +44,15 @@ func addresses(list []net.Listener) []string {
 	return s
 }
 
-// notifier tells systemd how the service is, see sd_notify(3). It does nothing when systemd did not ask.
+// notifier tells systemd how the service is, see sd_notify(3). It does nothing
+// when systemd did not ask.
 type notifier struct {
 	socket string
 	log    *zap.Logger
 }
 
-// newNotifier takes systemd's variable out of the environment: what the children say does not count.
+// newNotifier takes systemd's variable out of the environment: what the
+// children say does not count.
 func newNotifier(log *zap.Logger) notifier {
 	n := notifier{os.Getenv("NOTIFY_SOCKET"), log}
 	_ = os.Unsetenv("NOTIFY_SOCKET") // never an error on Linux
@@ -52,7 +61,8 @@ func newNotifier(log *zap.Logger) notifier {
 
 func (n notifier) ready(status string) { n.send(daemon.SdNotifyReady, "STATUS="+status) }
 
-// reloading has to be followed by ready. The time is for units of Type=notify-reload.
+// reloading has to be followed by ready. The time is for units of
+// Type=notify-reload.
 func (n notifier) reloading() {
 	n.send(daemon.SdNotifyReloading, strings.TrimSpace(daemon.SdNotifyMonotonicUsec()))
 }

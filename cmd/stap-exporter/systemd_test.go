@@ -105,7 +105,8 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 	_ = e.cmd.Process.Signal(syscall.SIGTERM)
 	systemd.want("STOPPING=1", "STATUS=.*")
-	if code := e.stop(syscall.SIGTERM); code != 0 && code != 1 { // the second signal may come in time to kill
+	if code := e.stop(syscall.SIGTERM); code != 0 && code != 1 {
+		// the second signal may come in time to kill
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -121,7 +122,8 @@ func freePort(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// systemd's own program listens on two sockets and starts the exporter at the first connection.
+// systemd's own program listens on two sockets and starts the exporter at the
+// first connection.
 func TestSocketActivation(t *testing.T) {
 	needStap(t)
 	program, err := exec.LookPath("systemd-socket-activate")
@@ -160,7 +162,10 @@ func TestSocketActivation(t *testing.T) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", unixSocket)
 		},
 	} {
-		client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: time.Minute}
+		client := &http.Client{
+			Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true},
+			Timeout:   time.Minute,
+		}
 		eventually(t, "an answer", func() bool {
 			reply, err := client.Get("http://" + tcp + "/")
 			if err != nil {
@@ -173,7 +178,8 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-// What is wrong with these flags is found before anything runs, and said in one line.
+// What is wrong with these flags is found before anything runs, and said in one
+// line.
 func TestWebFlagsThatCannotWork(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "web.yml")
 	if err := os.WriteFile(file, []byte("rate_limit:\n  burts: 1\n"), 0o600); err != nil {
@@ -196,7 +202,8 @@ func TestWebFlagsThatCannotWork(t *testing.T) {
 	}
 }
 
-// A SIGHUP that comes because the terminal was closed ends the exporter; another reloads, also in a terminal.
+// A SIGHUP that comes because the terminal was closed ends the exporter;
+// another reloads, also in a terminal.
 func TestTerminalGone(t *testing.T) {
 	needStap(t)
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

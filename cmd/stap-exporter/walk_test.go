@@ -30,11 +30,19 @@ type walk struct {
 	statesInAPI, statesInMetrics, exits, kinds map[string]bool
 }
 
-// gated is a script that offers metrics once its gate "up" is there, ends with the code in its gate "exit" until then, and obeys a TERM, once it runs, when its gate "down" is there.
+// gated is a script that offers metrics once its gate "up" is there, ends with
+// the code in its gate "exit" until then, and obeys a TERM, once it runs, when
+// its gate "down" is there.
 func (w *walk) gated(base, header string) string {
 	gate := filepath.Join(w.gates, base)
-	return fmt.Sprintf("#!/bin/bash\n%[1]s\nuntil [ -e %[2]s.up ]; do [ ! -e %[2]s.exit ] || exit $(cat %[2]s.exit); sleep 0.02; done\nexport %[3]s=%[2]s.down %[4]s=good\nexec '%[5]s' \"$@\"\n",
-		header, gate, standInGate, standInEnv, os.Args[0])
+	return fmt.Sprintf(
+		"#!/bin/bash\n%[1]s\nuntil [ -e %[2]s.up ]; do [ ! -e %[2]s.exit ] || exit $(cat %[2]s.exit); sleep 0.02; done\nexport %[3]s=%[2]s.down %[4]s=good\nexec '%[5]s' \"$@\"\n",
+		header,
+		gate,
+		standInGate,
+		standInEnv,
+		os.Args[0],
+	)
 }
 
 // gate makes the file that lets a script go on.
@@ -70,7 +78,9 @@ func (w *walk) shown(name string) (s shownScript) {
 	return s
 }
 
-// is waits until API and metrics show the script in the state. A child that is stopping is KILLed after 5 s, its gate shut or not: a machine too busy to show the state in that time has a few more chances in the walk.
+// is waits until API and metrics show the script in the state. A child that is
+// stopping is KILLed after 5 s, its gate shut or not: a machine too busy to
+// show the state in that time has a few more chances in the walk.
 func (w *walk) is(t *testing.T, name string, state script.State) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("API and metrics show %s %s", name, state), func() bool {
@@ -85,7 +95,10 @@ func (w *walk) is(t *testing.T, name string, state script.State) {
 			if each == state {
 				value = 1
 			}
-			if !strings.Contains(own, fmt.Sprintf("\nstap_exporter_script_state{script=%q,state=%q} %d\n", name, each, value)) {
+			if !strings.Contains(
+				own,
+				fmt.Sprintf("\nstap_exporter_script_state{script=%q,state=%q} %d\n", name, each, value),
+			) {
 				return false // it has just gone on
 			}
 		}
@@ -129,7 +142,8 @@ func (w *walk) eventChanges() map[string][]change {
 	return all
 }
 
-// told waits until log and API tell of the changes, in this order, whatever is between them.
+// told waits until log and API tell of the changes, in this order, whatever is
+// between them.
 func (w *walk) told(t *testing.T, name string, want ...change) {
 	t.Helper()
 	for where, changes := range map[string]func() map[string][]change{"log": w.logChanges, "API": w.eventChanges} {
@@ -150,12 +164,21 @@ func (w *walk) told(t *testing.T, name string, want ...change) {
 	}
 }
 
-// TestEveryStateAndCause walks all states, all causes of a change, all causes of an end and all kinds of events, with stand-ins for SystemTap, and sees each in the log, in the API and in the metrics.
-// What comes at shutdown no client sees, since nobody can ask any more: the log has it, and a test of the supervisor sees the rest.
+// TestEveryStateAndCause walks all states, all causes of a change, all causes
+// of an end and all kinds of events, with stand-ins for SystemTap, and sees
+// each in the log, in the API and in the metrics.
+// What comes at shutdown no client sees, since nobody can ask any more: the log
+// has it, and a test of the supervisor sees the rest.
 func TestEveryStateAndCause(t *testing.T) {
 	needStap(t)
 	t.Parallel()
-	w := &walk{gates: t.TempDir(), statesInAPI: map[string]bool{}, statesInMetrics: map[string]bool{}, exits: map[string]bool{}, kinds: map[string]bool{supervisor.KindStateChanged: true}}
+	w := &walk{
+		gates:           t.TempDir(),
+		statesInAPI:     map[string]bool{},
+		statesInMetrics: map[string]bool{},
+		exits:           map[string]bool{},
+		kinds:           map[string]bool{supervisor.KindStateChanged: true},
+	}
 	files := map[string]string{}
 	for base, header := range map[string]string{
 		"demand": "# stap-exporter: keepalive=1", "late": "# stap-exporter: start-timeout=1s", "x-autostart": "",
@@ -186,7 +209,8 @@ func TestEveryStateAndCause(t *testing.T) {
 			}
 		}
 	}
-	// Each step does something to a script, which then takes these changes and, with rests, stays where they lead until the next step.
+	// Each step does something to a script, which then takes these changes and,
+	// with rests, stays where they lead until the next step.
 	for _, step := range []struct {
 		what, script string
 		do           func(*testing.T)
@@ -202,7 +226,9 @@ func TestEveryStateAndCause(t *testing.T) {
 		{"is up, autostart", "x-autostart.stp", open("x-autostart", "up"), []change{{"", starting, running, "ready"}}, true},
 		{"is killed", "x-autostart.stp", func(t *testing.T) {
 			w.shut("x-autostart", "up")
-			w.gate("x-autostart", "exit", "3") // from now on it fails at every start, and is held off longer and longer
+			// from now on it fails at every start, and is held off longer and
+			// longer
+			w.gate("x-autostart", "exit", "3")
 			if err := syscall.Kill(w.shown("x-autostart.stp").OSPID, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
@@ -316,16 +342,26 @@ func TestEveryStateAndCause(t *testing.T) {
 	for state := script.Idle; state <= script.Stopped; state++ {
 		name := state.String()
 		if !statesInLog[name] || state != script.Stopped && (!w.statesInAPI[name] || !w.statesInMetrics[name]) {
-			t.Errorf("%s: in the log %v, in the API %v, in the metrics %v", name, statesInLog[name], w.statesInAPI[name], w.statesInMetrics[name])
+			t.Errorf(
+				"%s: in the log %v, in the API %v, in the metrics %v",
+				name,
+				statesInLog[name],
+				w.statesInAPI[name],
+				w.statesInMetrics[name],
+			)
 		}
 	}
 }
 
-// logOf is the line of the log for each kind of event but those of a state, which logChanges knows, and of a bug.
+// logOf is the line of the log for each kind of event but those of a state,
+// which logChanges knows, and of a bug.
 var logOf = map[string]string{
-	supervisor.KindChildEnded: "child ended", supervisor.KindScriptReplaced: "script replaced by a new version of its file",
-	supervisor.KindScriptRefused: "script refused", supervisor.KindVersionRefused: "new version of a script refused, the old one runs on",
-	supervisor.KindLoopBegan: "script is in a crash loop", supervisor.KindLoopEnded: "script is in a crash loop no more",
+	supervisor.KindChildEnded:     "child ended",
+	supervisor.KindScriptReplaced: "script replaced by a new version of its file",
+	supervisor.KindScriptRefused:  "script refused",
+	supervisor.KindVersionRefused: "new version of a script refused, the old one runs on",
+	supervisor.KindLoopBegan:      "script is in a crash loop",
+	supervisor.KindLoopEnded:      "script is in a crash loop no more",
 }
 
 // happened waits until log and API tell of an event of that kind.
@@ -333,7 +369,8 @@ func (w *walk) happened(t *testing.T, name, kind string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("API and log tell of %s of %s", kind, name), func() bool {
 		line := fmt.Sprintf(`"msg":%q,"script":%q`, logOf[kind], name)
-		return strings.Contains(w.logged(), line) && slices.ContainsFunc(w.events(), func(e supervisor.Event) bool { return e.Kind == kind && e.Script == name })
+		return strings.Contains(w.logged(), line) &&
+			slices.ContainsFunc(w.events(), func(e supervisor.Event) bool { return e.Kind == kind && e.Script == name })
 	})
 	w.kinds[kind] = true
 }
@@ -346,7 +383,8 @@ func (w *walk) writable(t *testing.T, name string) {
 	}
 }
 
-// sameStream checks that log, events and metrics tell the same of every script that is there, and that each cause but those of the shutdown came up.
+// sameStream checks that log, events and metrics tell the same of every script
+// that is there, and that each cause but those of the shutdown came up.
 func (w *walk) sameStream(t *testing.T) {
 	t.Helper()
 	var logged, told map[string][]change
@@ -387,11 +425,17 @@ func (w *walk) sameStream(t *testing.T) {
 	for _, name := range []string{"demand.stp", "fails.stp", "gone.stp", "changed.stp", "operated.stp", "late.stp", "untouched.stp"} {
 		w.counts(t, own, fmt.Sprintf(`stap_exporter_script_starts_total{script=%q}`, name), starts[name])
 		for _, cause := range supervisor.ExitCauses() {
-			w.counts(t, own, fmt.Sprintf(`stap_exporter_script_exits_total{cause=%q,script=%q}`, cause, name), ends[name+" "+cause])
+			w.counts(
+				t,
+				own,
+				fmt.Sprintf(`stap_exporter_script_exits_total{cause=%q,script=%q}`, cause, name),
+				ends[name+" "+cause],
+			)
 		}
 	}
 	for _, cause := range []string{"signal", "failed"} {
-		if !regexp.MustCompile(`\nstap_exporter_script_exits_total\{cause="` + cause + `",script="x-autostart.stp"\} [1-9]`).MatchString(own) {
+		if !regexp.MustCompile(`\nstap_exporter_script_exits_total\{cause="` + cause + `",script="x-autostart.stp"\} [1-9]`).
+			MatchString(own) {
 			t.Errorf("exits of x-autostart.stp: none by %s", cause)
 		}
 	}

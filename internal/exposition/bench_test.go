@@ -11,7 +11,12 @@ func pageText(size int) []byte {
 	var b []byte
 	families := max(1, size/2048)
 	for n := range families {
-		b = fmt.Appendf(b, "# HELP syscalls_%d_total Calls by thread and cpu.\n# TYPE syscalls_%d_total counter\n", n, n)
+		b = fmt.Appendf(
+			b,
+			"# HELP syscalls_%d_total Calls by thread and cpu.\n# TYPE syscalls_%d_total counter\n",
+			n,
+			n,
+		)
 		for i := 0; len(b) < size*(n+1)/families-64; i++ {
 			b = fmt.Appendf(b, "syscalls_%d_total{tid=\"%d\",cpu=\"%d\"} %d\n", n, 12000+i, i%8, i*i*977)
 		}
@@ -49,27 +54,35 @@ func BenchmarkCheckOneBadLine(b *testing.B) {
 }
 
 func BenchmarkCheckEscapes(b *testing.B) {
-	sizes(b, func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(`cpu="`), []byte(`cpu="\t`)) }, func(b *testing.B, text []byte) {
-		for b.Loop() {
-			Check(text, Options{})
-		}
-	})
+	sizes(
+		b,
+		func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(`cpu="`), []byte(`cpu="\t`)) },
+		func(b *testing.B, text []byte) {
+			for b.Loop() {
+				Check(text, Options{})
+			}
+		},
+	)
 }
 
 func BenchmarkCheckDirectives(b *testing.B) {
-	sizes(b, func(text []byte) []byte { return bytes.ReplaceAll(text, []byte("# "), []byte("## ")) }, func(b *testing.B, text []byte) {
-		var all []Metadata
-		for n := range 32 {
-			all = append(all, Metadata{fmt.Sprintf("syscalls_%d_total", n), Counter, "Calls by thread and cpu."})
-		}
-		d, err := NewDirectives(all)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for b.Loop() {
-			Check(text, Options{Directives: d})
-		}
-	})
+	sizes(
+		b,
+		func(text []byte) []byte { return bytes.ReplaceAll(text, []byte("# "), []byte("## ")) },
+		func(b *testing.B, text []byte) {
+			var all []Metadata
+			for n := range 32 {
+				all = append(all, Metadata{fmt.Sprintf("syscalls_%d_total", n), Counter, "Calls by thread and cpu."})
+			}
+			d, err := NewDirectives(all)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				Check(text, Options{Directives: d})
+			}
+		},
+	)
 }
 
 func BenchmarkOpenMetrics(b *testing.B) {
@@ -102,7 +115,9 @@ func BenchmarkMerge100Scripts(b *testing.B) {
 }
 
 func BenchmarkNegotiate(b *testing.B) {
-	accept := []byte("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
+	accept := []byte(
+		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+	)
 	b.ReportAllocs()
 	for b.Loop() {
 		Negotiate(accept)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// outcome is what Check did, in the words of the tables: "bad-value" for a line left out, "+escape" for a mend, "bad-value*2" for two.
+// outcome is what Check did, in the words of the tables: "bad-value" for a line
+// left out, "+escape" for a mend, "bad-value*2" for two.
 func outcome(p *Page) string {
 	var words []string
 	add := func(word string, n int) {
@@ -42,7 +43,12 @@ func TestFaults(t *testing.T) {
 		{"dot in a name, which Prometheus takes for a value", "a.5 1\nb 2\n", "b 2\n", "bad-name"},
 		{"name that is not ASCII", "é 1\nb 2\n", "b 2\n", "bad-name"},
 		{"NUL bytes", "\x00\x00 1\nb 2\n", "b 2\n", "bad-name"},
-		{"quoted classic name", "{\"a\"} 1\n{\"b\",x=\"1\"} 2\n{ \"c\" , \"x\" = \"1\" } 2\n", "a{} 1\nb{x=\"1\"} 2\nc{x=\"1\"} 2\n", "+quoted-name*3"},
+		{
+			"quoted classic name",
+			"{\"a\"} 1\n{\"b\",x=\"1\"} 2\n{ \"c\" , \"x\" = \"1\" } 2\n",
+			"a{} 1\nb{x=\"1\"} 2\nc{x=\"1\"} 2\n",
+			"+quoted-name*3",
+		},
 		{"quoted name that Prometheus 2 does not know", "{\"a.b\"} 1\nb 2\n", "b 2\n", "bad-name"},
 		{"quoted label that Prometheus 2 does not know", "a{\"x.y\"=\"1\"} 1\nb 2\n", "b 2\n", "bad-label"},
 		{"byte order mark", "\uFEFFa 1\n", "a 1\n", "+blank"},
@@ -73,11 +79,21 @@ func TestFaults(t *testing.T) {
 		{"comma for a point", "a 1,5\nb 2\n", "b 2\n", "bad-value"},
 		{"two values run together", "a 12a 1234\nb 2\n", "b 2\n", "bad-value"},
 		{"brace behind the value", "a 1{}\nb 2\n", "b 2\n", "bad-value"},
-		{"all spellings of numbers", "a 1\nb -1\nc +1.5e3\nd .5\ne 5.\nf NaN\ng nan\nh +Inf\ni -inf\nj Infinity\nk 1E-9\n", "a 1\nb -1\nc +1.5e3\nd .5\ne 5.\nf NaN\ng nan\nh +Inf\ni -inf\nj Infinity\nk 1E-9\n", ""},
+		{
+			"all spellings of numbers",
+			"a 1\nb -1\nc +1.5e3\nd .5\ne 5.\nf NaN\ng nan\nh +Inf\ni -inf\nj Infinity\nk 1E-9\n",
+			"a 1\nb -1\nc +1.5e3\nd .5\ne 5.\nf NaN\ng nan\nh +Inf\ni -inf\nj Infinity\nk 1E-9\n",
+			"",
+		},
 		{"timestamp below zero", "a 1 -5\nb 2\n", "b 2\n", "bad-timestamp"},
 		{"timestamp with a sign", "a 1 +5\nb 2\n", "b 2\n", "bad-timestamp"},
 		{"timestamp with a fraction", "a 1 5.5\nb 2\n", "b 2\n", "bad-timestamp"},
-		{"timestamp too large", "a 1 9223372036854775807\nc 1 9223372036854775808\n", "a 1 9223372036854775807\n", "bad-timestamp"},
+		{
+			"timestamp too large",
+			"a 1 9223372036854775807\nc 1 9223372036854775808\n",
+			"a 1 9223372036854775807\n",
+			"bad-timestamp",
+		},
 		{"something behind the timestamp", "a 1 5 x\nb 2\n", "b 2\n", "bad-timestamp"},
 		{"exemplar", "a 1 # {t=\"1\"} 1\nb 2\n", "b 2\n", "bad-timestamp"},
 
@@ -89,8 +105,18 @@ func TestFaults(t *testing.T) {
 		{"bpf's hex UTF-8", `a{x="\xc3\xa9t\xc3\xa9"} 1` + "\n", "a{x=\"été\"} 1\n", "+escape"},
 		{"bpf's hex, a digit behind it", `a{x="\x0abc"} 1` + "\n", `a{x="\nbc"} 1` + "\n", "+escape"},
 		{"kernel's UTF-8", `a{x="\u00E9\U0001F600"} 1` + "\n", "a{x=\"é😀\"} 1\n", "+escape"},
-		{"C's short escapes", `a{x="\a\b\f\n\r\t\v\e\'\?\\\""} 1` + "\n", "a{x=\"\a\b\f\\n\r\t\v\x1b'?\\\\\\\"\"} 1\n", "+escape"},
-		{"escaped quote and backslash by number", `a{x="\x22\x5c\042\134"} 1` + "\n", `a{x="\"\\\"\\"} 1` + "\n", "+escape"},
+		{
+			"C's short escapes",
+			`a{x="\a\b\f\n\r\t\v\e\'\?\\\""} 1` + "\n",
+			"a{x=\"\a\b\f\\n\r\t\v\x1b'?\\\\\\\"\"} 1\n",
+			"+escape",
+		},
+		{
+			"escaped quote and backslash by number",
+			`a{x="\x22\x5c\042\134"} 1` + "\n",
+			`a{x="\"\\\"\\"} 1` + "\n",
+			"+escape",
+		},
 		{"escapes in one of two labels", `a{x="\\n",y="\t"} 1` + "\n", "a{x=\"\\\\n\",y=\"\t\"} 1\n", "+escape"},
 		{"NUL by number", `a{x="\000"} 1` + "\n", "a{x=\"\x00\"} 1\n", "+escape"},
 		{"no such escape", `a{x="\d"} 1` + "\nb 2\n", "b 2\n", "bad-escape"},
@@ -100,13 +126,28 @@ func TestFaults(t *testing.T) {
 		{"not UTF-8", "a{x=\"\xff\"} 1\nb 2\n", "b 2\n", "not-utf8"},
 		{"not UTF-8 by number", `a{x="\303("} 1` + "\nb 2\n", "b 2\n", "not-utf8"},
 		{"string that stap cut", `a{x="long"...,y="2"} 1` + "\n", `a{x="long...",y="2"} 1` + "\n", "+cut-string"},
-		{"string that stap cut, with escapes", `a{x="\t\001"...} 1` + "\n", "a{x=\"\t\x01...\"} 1\n", "+escape +cut-string"},
+		{
+			"string that stap cut, with escapes",
+			`a{x="\t\001"...} 1` + "\n",
+			"a{x=\"\t\x01...\"} 1\n",
+			"+escape +cut-string",
+		},
 		{"label not UTF-8 behind a cut string", "a{x=\"1\"...,y=\"\xff\"} 1\nb 2\n", "b 2\n", "not-utf8"},
 
 		// Blanks and line ends.
-		{"CR LF", "# HELP a x\r\n# TYPE a gauge\r\na 1\r\n\r\nb 2\r\n", "# HELP a x\n# TYPE a gauge\na 1\n\nb 2\n", "+blank*5"},
+		{
+			"CR LF",
+			"# HELP a x\r\n# TYPE a gauge\r\na 1\r\n\r\nb 2\r\n",
+			"# HELP a x\n# TYPE a gauge\na 1\n\nb 2\n",
+			"+blank*5",
+		},
 		{"blanks at the ends", " a 1\nb 2 \n\tc 3 5\t\n", "a 1\nb 2\nc 3 5\n", "+blank*3"},
-		{"blanks inside", "a  {  x  =  \"1\"  ,  y=\"2\"  ,  }  1  5\n", "a  {  x  =  \"1\"  ,  y=\"2\"  ,  }  1  5\n", ""},
+		{
+			"blanks inside",
+			"a  {  x  =  \"1\"  ,  y=\"2\"  ,  }  1  5\n",
+			"a  {  x  =  \"1\"  ,  y=\"2\"  ,  }  1  5\n",
+			"",
+		},
 		{"no blanks", "a{x=\"1\"}1 5\n", "a{x=\"1\"}1 5\n", ""},
 		{"blank lines and comments", "\n  \n# c\n#\n#d\na 1\n \n# e\n", "\n  \n# c\n#\n#d\na 1\n \n# e\n", ""},
 		{"a comment with a NUL", "#\x00\na 1\n", "a 1\n", "bad-metadata"},
@@ -117,7 +158,12 @@ func TestFaults(t *testing.T) {
 		// HELP and TYPE.
 		{"second HELP", "# HELP a x\n# HELP a y\na 1\n", "# HELP a x\na 1\n", "+metadata"},
 		{"second TYPE", "# TYPE a gauge\na 1\n# TYPE a counter\n", "# TYPE a gauge\na 1\n", "+metadata"},
-		{"TYPE behind samples", "a 1\n# TYPE a gauge\na{x=\"1\"} 1\n", "# TYPE a gauge\na 1\na{x=\"1\"} 1\n", "+metadata"},
+		{
+			"TYPE behind samples",
+			"a 1\n# TYPE a gauge\na{x=\"1\"} 1\n",
+			"# TYPE a gauge\na 1\na{x=\"1\"} 1\n",
+			"+metadata",
+		},
 		{"HELP behind samples", "a 1\n# HELP a x\n", "a 1\n# HELP a x\n", ""},
 		{"unknown type", "# TYPE a thing\na 1\n", "a 1\n", "bad-metadata"},
 		{"type that the text format does not know", "# TYPE a info\na 1\n", "a 1\n", "bad-metadata"},
@@ -126,27 +172,77 @@ func TestFaults(t *testing.T) {
 		{"type in capitals", "# TYPE a  Counter \na 1\n", "# TYPE a counter\na 1\n", "+metadata"},
 		{"OpenMetrics' word for untyped", "# TYPE a unknown\na 1\n", "# TYPE a untyped\na 1\n", "+metadata"},
 		{"quoted name in TYPE", "# TYPE \"a\" gauge\na 1\n", "# TYPE a gauge\na 1\n", "+metadata"},
-		{"open quote in HELP", "# HELP \"a x\na 1\n# HELP b \"x\"\nb 2\n", "a 1\n# HELP b \"x\"\nb 2\n", "bad-metadata"},
+		{
+			"open quote in HELP",
+			"# HELP \"a x\na 1\n# HELP b \"x\"\nb 2\n",
+			"a 1\n# HELP b \"x\"\nb 2\n",
+			"bad-metadata",
+		},
 		{"no name in HELP", "# HELP \n# HELP\na 1\n", "# HELP\na 1\n", "bad-metadata"},
-		{"HELP without text", "# HELP a\n# HELP b \na 1\nb{x=\"1\"} 2\n", "# HELP a\n# HELP b \nb{x=\"1\"} 2\na 1\n", "+scattered"},
-		{"HELP with backslashes", "# HELP a \\d \\n \\\\ \\\" \\\na 1\n", "# HELP a \\\\d \\n \\\\ \\\" \\\\\na 1\n", "+metadata"},
+		{
+			"HELP without text",
+			"# HELP a\n# HELP b \na 1\nb{x=\"1\"} 2\n",
+			"# HELP a\n# HELP b \nb{x=\"1\"} 2\na 1\n",
+			"+scattered",
+		},
+		{
+			"HELP with backslashes",
+			"# HELP a \\d \\n \\\\ \\\" \\\na 1\n",
+			"# HELP a \\\\d \\n \\\\ \\\" \\\\\na 1\n",
+			"+metadata",
+		},
 		{"HELP that is not UTF-8", "# HELP a \xff\na 1\n", "a 1\n", "not-utf8"},
 		{"HELP without blank before it", "#HELP a x\n#TYPE a gauge\na 1\n", "#HELP a x\n#TYPE a gauge\na 1\n", ""},
 
 		// Duplicates.
 		{"same line twice", "a 1\nb 2\na 1\n", "a 1\nb 2\n", "duplicate-series"},
 		{"same series, other value", "a{x=\"1\"} 1\na{x=\"1\"} 2\n", "a{x=\"1\"} 1\n", "duplicate-series"},
-		{"same labels in another order", "a{x=\"1\",y=\"2\"} 1\na { y = \"2\" , x=\"1\" } 2\n", "a{x=\"1\",y=\"2\"} 1\n", "duplicate-series"},
+		{
+			"same labels in another order",
+			"a{x=\"1\",y=\"2\"} 1\na { y = \"2\" , x=\"1\" } 2\n",
+			"a{x=\"1\",y=\"2\"} 1\n",
+			"duplicate-series",
+		},
 		{"an empty label is none", "a 1\na{} 2\na{x=\"\"} 3\n", "a 1\n", "duplicate-series*2"},
-		{"same series by another escape", `a{x="\x41"} 1` + "\na{x=\"A\"} 2\n", "a{x=\"A\"} 1\n", "duplicate-series +escape"},
+		{
+			"same series by another escape",
+			`a{x="\x41"} 1` + "\na{x=\"A\"} 2\n",
+			"a{x=\"A\"} 1\n",
+			"duplicate-series +escape",
+		},
 		{"same series at another time", "a 1\na 1 5\na 1 6\na 1 06\n", "a 1\na 1 5\na 1 6\n", "duplicate-series"},
-		{"values swapped", "a{x=\"1\",y=\"2\"} 1\na{x=\"2\",y=\"1\"} 1\n", "a{x=\"1\",y=\"2\"} 1\na{x=\"2\",y=\"1\"} 1\n", ""},
-		{"doubled text", "# TYPE a gauge\na 1\nb 2\n# TYPE a gauge\na 1\nb 2\n", "# TYPE a gauge\na 1\nb 2\n", "duplicate-series*2 +metadata"},
+		{
+			"values swapped",
+			"a{x=\"1\",y=\"2\"} 1\na{x=\"2\",y=\"1\"} 1\n",
+			"a{x=\"1\",y=\"2\"} 1\na{x=\"2\",y=\"1\"} 1\n",
+			"",
+		},
+		{
+			"doubled text",
+			"# TYPE a gauge\na 1\nb 2\n# TYPE a gauge\na 1\nb 2\n",
+			"# TYPE a gauge\na 1\nb 2\n",
+			"duplicate-series*2 +metadata",
+		},
 
 		// Families.
-		{"scattered", "a{x=\"1\"} 1\nb{x=\"1\"} 1\na{x=\"2\"} 2\nb{x=\"2\"} 2\n", "a{x=\"1\"} 1\na{x=\"2\"} 2\nb{x=\"1\"} 1\nb{x=\"2\"} 2\n", "+scattered*2"},
-		{"metadata first, then samples", "# TYPE a gauge\n# TYPE b gauge\na 1\nb 2\n", "# TYPE a gauge\na 1\n# TYPE b gauge\nb 2\n", "+scattered*2"},
-		{"comments go with the next line", "# one\na{x=\"1\"} 1\nb 1\n# two\na 2\n# end\n", "# one\na{x=\"1\"} 1\n# two\na 2\nb 1\n# end\n", "+scattered"},
+		{
+			"scattered",
+			"a{x=\"1\"} 1\nb{x=\"1\"} 1\na{x=\"2\"} 2\nb{x=\"2\"} 2\n",
+			"a{x=\"1\"} 1\na{x=\"2\"} 2\nb{x=\"1\"} 1\nb{x=\"2\"} 2\n",
+			"+scattered*2",
+		},
+		{
+			"metadata first, then samples",
+			"# TYPE a gauge\n# TYPE b gauge\na 1\nb 2\n",
+			"# TYPE a gauge\na 1\n# TYPE b gauge\nb 2\n",
+			"+scattered*2",
+		},
+		{
+			"comments go with the next line",
+			"# one\na{x=\"1\"} 1\nb 1\n# two\na 2\n# end\n",
+			"# one\na{x=\"1\"} 1\n# two\na 2\nb 1\n# end\n",
+			"+scattered",
+		},
 		{
 			"histogram in one piece",
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n",
@@ -155,15 +251,51 @@ func TestFaults(t *testing.T) {
 		{
 			"histogram in pieces",
 			"h_bucket{le=\"1\"} 1\na 1\n# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nb 1\nh_count 2\n",
-			"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\na 1\nb 1\n", "+scattered*2 +metadata",
+			"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\na 1\nb 1\n",
+			"+scattered*2 +metadata",
 		},
-		{"histogram with le that is no number", "# TYPE h histogram\nh_bucket{le=\"x\"} 1\nh_bucket{le=\"+Inf\"} 2\n", "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\n", "bad-label"},
-		{"histogram with counts below zero", "# TYPE h histogram\nh_bucket{le=\"1\"} -1\nh_count -1\nh_sum -1\n", "# TYPE h histogram\nh_sum -1\n", "bad-value*2"},
-		{"summary with quantile that is no number", "# TYPE s summary\ns{quantile=\"x\"} 1\ns{quantile=\"0.5\"} 1\ns_sum 1\ns_count 1\ns_bucket 1\n", "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 1\ns_count 1\ns_bucket 1\n", "bad-label"},
-		{"HELP of a part", "# TYPE h histogram\n# HELP h_sum x\nh_sum 1\n", "# TYPE h histogram\n# HELP h_sum x\nh_sum 1\n", ""},
-		{"TYPE of a part", "# TYPE h histogram\n# TYPE h_sum gauge\nh_sum 1\n", "# TYPE h histogram\nh_sum 1\n", "+metadata"},
-		{"TYPE of a part that comes first", "# TYPE h_sum gauge\nh_sum 1\n# TYPE h histogram\nh_count 1\n", "# TYPE h_sum gauge\nh_sum 1\n# TYPE h histogram\nh_count 1\n", ""},
-		{"parts of a histogram without TYPE are families", "h_sum 1\nh_count 2\nh_sum{x=\"1\"} 1\n", "h_sum 1\nh_sum{x=\"1\"} 1\nh_count 2\n", "+scattered"},
+		{
+			"histogram with le that is no number",
+			"# TYPE h histogram\nh_bucket{le=\"x\"} 1\nh_bucket{le=\"+Inf\"} 2\n",
+			"# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\n",
+			"bad-label",
+		},
+		{
+			"histogram with counts below zero",
+			"# TYPE h histogram\nh_bucket{le=\"1\"} -1\nh_count -1\nh_sum -1\n",
+			"# TYPE h histogram\nh_sum -1\n",
+			"bad-value*2",
+		},
+		{
+			"summary with quantile that is no number",
+			"# TYPE s summary\ns{quantile=\"x\"} 1\ns{quantile=\"0.5\"} 1\ns_sum 1\ns_count 1\ns_bucket 1\n",
+			"# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 1\ns_count 1\ns_bucket 1\n",
+			"bad-label",
+		},
+		{
+			"HELP of a part",
+			"# TYPE h histogram\n# HELP h_sum x\nh_sum 1\n",
+			"# TYPE h histogram\n# HELP h_sum x\nh_sum 1\n",
+			"",
+		},
+		{
+			"TYPE of a part",
+			"# TYPE h histogram\n# TYPE h_sum gauge\nh_sum 1\n",
+			"# TYPE h histogram\nh_sum 1\n",
+			"+metadata",
+		},
+		{
+			"TYPE of a part that comes first",
+			"# TYPE h_sum gauge\nh_sum 1\n# TYPE h histogram\nh_count 1\n",
+			"# TYPE h_sum gauge\nh_sum 1\n# TYPE h histogram\nh_count 1\n",
+			"",
+		},
+		{
+			"parts of a histogram without TYPE are families",
+			"h_sum 1\nh_count 2\nh_sum{x=\"1\"} 1\n",
+			"h_sum 1\nh_sum{x=\"1\"} 1\nh_count 2\n",
+			"+scattered",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,8 +326,18 @@ func sound(t *testing.T, p *Page) {
 		t.Errorf("the page does not parse: %v\n%q", err, p.Text())
 	}
 	again := Check(bytes.Clone(p.Text()), Options{})
-	if !bytes.Equal(again.Text(), p.Text()) || outcome(again) != "" || again.Samples != p.Samples || again.Families != p.Families {
-		t.Errorf("the page is not valid to Check itself: %s, %d and %d samples, %d and %d families\n%q\nbecame\n%q", outcome(again), p.Samples, again.Samples, p.Families, again.Families, p.Text(), again.Text())
+	if !bytes.Equal(again.Text(), p.Text()) || outcome(again) != "" || again.Samples != p.Samples ||
+		again.Families != p.Families {
+		t.Errorf(
+			"the page is not valid to Check itself: %s, %d and %d samples, %d and %d families\n%q\nbecame\n%q",
+			outcome(again),
+			p.Samples,
+			again.Samples,
+			p.Families,
+			again.Families,
+			p.Text(),
+			again.Text(),
+		)
 	}
 	if (p.Problems() > 0) != (p.First != nil) {
 		t.Errorf("%d problems, but the first is %v", p.Problems(), p.First)
@@ -235,7 +377,13 @@ func TestLastLine(t *testing.T) {
 		{"cut behind a newline", "a 1\n  ", Options{AtCap: true}, "a 1\n", ""},
 		{"all torn", "a 1", Options{AtCap: true}, "", "torn-last-line"},
 		{"torn and bad before it", "-\na 1\nx", Options{AtCap: true}, "a 1\n", "torn-last-line bad-name"},
-		{"at the cap without being told", long, Options{}, "a_metric_whose_name_fills_the_line 1\n", fmt.Sprintf("torn-last-line duplicate-series*%d", strings.Count(long, "\n")-1)},
+		{
+			"at the cap without being told",
+			long,
+			Options{},
+			"a_metric_whose_name_fills_the_line 1\n",
+			fmt.Sprintf("torn-last-line duplicate-series*%d", strings.Count(long, "\n")-1),
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -314,16 +462,61 @@ func TestDirectives(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ name, in, out, did string }{
-		{"none there", "c_total 1\ng 2\nu 3\nnothing 4\n", "# HELP c_total how \\\\ many\\nthings\n# TYPE c_total counter\nc_total 1\n# TYPE g gauge\ng 2\n# HELP u help only\nu 3\nnothing 4\n", ""},
-		{"the script's own hold", "# HELP c_total mine\n# TYPE c_total gauge\nc_total 1\n", "# HELP c_total mine\n# TYPE c_total gauge\nc_total 1\n", ""},
-		{"HELP there", "# HELP c_total mine\nc_total 1\n", "# HELP c_total mine\n# TYPE c_total counter\nc_total 1\n", ""},
-		{"TYPE there", "# TYPE c_total gauge\nc_total 1\n", "# TYPE c_total gauge\n# HELP c_total how \\\\ many\\nthings\nc_total 1\n", ""},
-		{"HELP comes late", "c_total 1\n# HELP c_total mine\n", "# HELP c_total mine\n# TYPE c_total counter\nc_total 1\n", ""},
+		{
+			"none there",
+			"c_total 1\ng 2\nu 3\nnothing 4\n",
+			"# HELP c_total how \\\\ many\\nthings\n# TYPE c_total counter\nc_total 1\n# TYPE g gauge\ng 2\n# HELP u help only\nu 3\nnothing 4\n",
+			"",
+		},
+		{
+			"the script's own hold",
+			"# HELP c_total mine\n# TYPE c_total gauge\nc_total 1\n",
+			"# HELP c_total mine\n# TYPE c_total gauge\nc_total 1\n",
+			"",
+		},
+		{
+			"HELP there",
+			"# HELP c_total mine\nc_total 1\n",
+			"# HELP c_total mine\n# TYPE c_total counter\nc_total 1\n",
+			"",
+		},
+		{
+			"TYPE there",
+			"# TYPE c_total gauge\nc_total 1\n",
+			"# TYPE c_total gauge\n# HELP c_total how \\\\ many\\nthings\nc_total 1\n",
+			"",
+		},
+		{
+			"HELP comes late",
+			"c_total 1\n# HELP c_total mine\n",
+			"# HELP c_total mine\n# TYPE c_total counter\nc_total 1\n",
+			"",
+		},
 		{"TYPE comes late", "g 1\n# TYPE g counter\n", "# TYPE g counter\ng 1\n", "+metadata"},
-		{"histogram", "a 1\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\nb 1\n", "a 1\n# HELP h a histogram\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\nb 1\n", ""},
-		{"scattered histogram", "h_bucket{le=\"1\"} 1\na 1\nh_sum 1\n", "# HELP h a histogram\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\na 1\n", "+scattered"},
-		{"the text knows a part", "# TYPE h_count gauge\nh_count -1\nh_sum 1\n", "# TYPE h_count gauge\nh_count -1\nh_sum 1\n", ""},
-		{"part of a part", "# TYPE c histogram\nc_sum 1\nc_sum_sum 1\n", "# TYPE c histogram\nc_sum 1\nc_sum_sum 1\n", ""},
+		{
+			"histogram",
+			"a 1\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\nb 1\n",
+			"a 1\n# HELP h a histogram\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\nh_count 1\nb 1\n",
+			"",
+		},
+		{
+			"scattered histogram",
+			"h_bucket{le=\"1\"} 1\na 1\nh_sum 1\n",
+			"# HELP h a histogram\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 1\na 1\n",
+			"+scattered",
+		},
+		{
+			"the text knows a part",
+			"# TYPE h_count gauge\nh_count -1\nh_sum 1\n",
+			"# TYPE h_count gauge\nh_count -1\nh_sum 1\n",
+			"",
+		},
+		{
+			"part of a part",
+			"# TYPE c histogram\nc_sum 1\nc_sum_sum 1\n",
+			"# TYPE c histogram\nc_sum 1\nc_sum_sum 1\n",
+			"",
+		},
 		{"wrong type for the samples", "h_bucket{le=\"x\"} 1\na 1\n", "a 1\n", "bad-label"},
 	}
 	for _, tt := range tests {
@@ -338,7 +531,17 @@ func TestDirectives(t *testing.T) {
 }
 
 func TestWrongDirectives(t *testing.T) {
-	d, err := NewDirectives([]Metadata{{"9", Gauge, ""}, {"a", Gauge, ""}, {"a", Counter, ""}, {"b", Gauge, "\xff"}, {"", Gauge, ""}, {"h_sum", Gauge, ""}, {"h", Histogram, ""}})
+	d, err := NewDirectives(
+		[]Metadata{
+			{"9", Gauge, ""},
+			{"a", Gauge, ""},
+			{"a", Counter, ""},
+			{"b", Gauge, "\xff"},
+			{"", Gauge, ""},
+			{"h_sum", Gauge, ""},
+			{"h", Histogram, ""},
+		},
+	)
 	want := `metadata of "9": not a metric name
 metadata of "a": given twice
 metadata of "b": help text is not UTF-8

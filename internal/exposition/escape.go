@@ -5,10 +5,15 @@ import (
 	"unicode/utf8"
 )
 
-// appendMended writes a label value anew: C escapes decoded, and only what the exposition format knows encoded. It returns why that cannot be done.
+// appendMended writes a label value anew: C escapes decoded, and only what the
+// exposition format knows encoded. It returns why that cannot be done.
 //
-// SystemTap's string_quoted writes \a \b \f \n \r \t \v \" \\, three octal digits for other bytes, \uXXXX and \UXXXXXXXX for UTF-8 (runtime/stp_string.c, _stp_text_str); under bpf, \x and two hex digits for any byte (seen).
-// UTF-8 is checked on what they stand for, since bpf spells each byte of a character by itself.
+// SystemTap's string_quoted writes \a \b \f \n \r \t \v \" \\, three octal
+// digits for other bytes, \uXXXX and \UXXXXXXXX for UTF-8
+// (runtime/stp_string.c, _stp_text_str); under bpf, \x and two hex digits for
+// any byte (seen).
+// UTF-8 is checked on what they stand for, since bpf spells each byte of a
+// character by itself.
 func appendMended(dst, value []byte) ([]byte, Reason) {
 	from := len(dst)
 	dst, ok := appendDecoded(dst, value)
@@ -18,7 +23,8 @@ func appendMended(dst, value []byte) ([]byte, Reason) {
 	if !utf8.Valid(dst[from:]) {
 		return dst[:from], NotUTF8
 	}
-	if bytes.IndexByte(dst[from:], '"') < 0 && bytes.IndexByte(dst[from:], '\\') < 0 && bytes.IndexByte(dst[from:], '\n') < 0 {
+	if bytes.IndexByte(dst[from:], '"') < 0 && bytes.IndexByte(dst[from:], '\\') < 0 &&
+		bytes.IndexByte(dst[from:], '\n') < 0 {
 		return dst, None
 	}
 	plain := bytes.Clone(dst[from:])
@@ -40,7 +46,8 @@ func appendEscaped(dst, plain []byte) []byte {
 	return dst
 }
 
-// appendDecoded writes the bytes that a quoted C string stands for; false when it has an escape that is not C's.
+// appendDecoded writes the bytes that a quoted C string stands for; false when
+// it has an escape that is not C's.
 func appendDecoded(dst, value []byte) ([]byte, bool) {
 	for i := 0; i < len(value); i++ {
 		if value[i] != '\\' {

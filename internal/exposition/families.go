@@ -21,7 +21,8 @@ type family struct {
 	first, last int32 // its lines, as a list through rec.next; -1: none
 }
 
-// families holds the families of a text in order of appearance, and finds them by name.
+// families holds the families of a text in order of appearance, and finds them
+// by name.
 type families struct {
 	list  []family
 	slots []int32 // open addressing, power of two; index into list plus 1, 0 = free
@@ -37,7 +38,8 @@ func (t *families) reset() {
 	clear(t.slots)
 }
 
-// find returns the index of the family with exactly this name, -1 when there is none.
+// find returns the index of the family with exactly this name, -1 when there is
+// none.
 func (t *families) find(name []byte, hash uint64) int32 {
 	mask := uint64(len(t.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
@@ -59,7 +61,12 @@ func (t *families) add(name []byte, hash uint64) int32 {
 			t.place(t.list[i].hash, int32(i)+1)
 		}
 	}
-	t.list = append(t.list, family{name: name, hash: hash, first: -1, last: -1})
+	t.list = append(t.list, family{
+		name:  name,
+		hash:  hash,
+		first: -1,
+		last:  -1,
+	})
 	n := int32(len(t.list))
 	t.place(hash, n)
 	return n - 1
@@ -83,7 +90,8 @@ func (t *families) exact(name []byte) int32 {
 	return t.add(name, hash)
 }
 
-// parent returns the summary or histogram that a sample of this name is a part of, -1 when there is none.
+// parent returns the summary or histogram that a sample of this name is a part
+// of, -1 when there is none.
 func (t *families) parent(name []byte) int32 {
 	base, bucket := stripSuffix(name)
 	if base == nil {
@@ -99,7 +107,9 @@ func (t *families) parent(name []byte) int32 {
 	return -1
 }
 
-// resolve returns the family that a line about this name belongs to, as expfmt sees it while it reads from top to bottom: the one of that name, else the summary or histogram that it is a part of, else a new one.
+// resolve returns the family that a line about this name belongs to, as expfmt
+// sees it while it reads from top to bottom: the one of that name, else the
+// summary or histogram that it is a part of, else a new one.
 // expfmt looks at HELP and TYPE lines in the same way as at samples.
 func (t *families) resolve(name []byte) int32 {
 	hash := maphash.Bytes(seed, name)
@@ -107,8 +117,11 @@ func (t *families) resolve(name []byte) int32 {
 	if n >= 0 && t.list[n].present {
 		return n
 	}
-	// A directive's histogram or summary of which no line has been seen counts only if its HELP and TYPE can be inserted: not when it is itself a part of another.
-	// And one of the same name does not count before a line of it has been seen.
+	// A directive's histogram or summary of which no line has been seen counts
+	// only if its HELP and TYPE can be inserted: not when it is itself a part
+	// of another.
+	// And one of the same name does not count before a line of it has been
+	// seen.
 	if p := t.parent(name); p >= 0 && (t.list[p].present || t.owner(t.list[p].name) < 0) {
 		return p
 	}
@@ -118,7 +131,9 @@ func (t *families) resolve(name []byte) int32 {
 	return t.add(name, hash)
 }
 
-// owner is parent in a text whose HELP and TYPE lines are all known: a family that is itself a part of another is no parent, since its own TYPE does not hold.
+// owner is parent in a text whose HELP and TYPE lines are all known: a family
+// that is itself a part of another is no parent, since its own TYPE does not
+// hold.
 func (t *families) owner(name []byte) int32 {
 	n := t.parent(name)
 	if n >= 0 && t.owner(t.list[n].name) >= 0 {
@@ -127,7 +142,8 @@ func (t *families) owner(name []byte) int32 {
 	return n
 }
 
-// stripSuffix returns the name without its _sum, _count or _bucket, nil when it has none.
+// stripSuffix returns the name without its _sum, _count or _bucket, nil when it
+// has none.
 func stripSuffix(name []byte) (base []byte, bucket bool) {
 	switch {
 	case hasSuffix(name, "_sum"):
@@ -145,7 +161,8 @@ func hasSuffix(name []byte, suffix string) bool {
 	return len(name) > len(suffix) && string(name[len(name)-len(suffix):]) == suffix
 }
 
-// fits tells whether expfmt takes the sample as part of this family: it reads le and quantile as numbers, and wants no negative counts.
+// fits tells whether expfmt takes the sample as part of this family: it reads
+// le and quantile as numbers, and wants no negative counts.
 // PromParser is content with anything.
 func (f *family) fits(s *sample) Reason {
 	switch f.typ {

@@ -10,7 +10,9 @@ import (
 	"testing"
 )
 
-// kept calls add with each line of a file in testdata: what the fuzzers found worth keeping, as Go-quoted strings with a blank between. The module in oracle/ uses the same files.
+// kept calls add with each line of a file in testdata: what the fuzzers found
+// worth keeping, as Go-quoted strings with a blank between. The module in
+// oracle/ uses the same files.
 func kept(f *testing.F, file string, add func(fields []string)) {
 	f.Helper()
 	text, err := os.ReadFile(file)
@@ -50,11 +52,16 @@ func seeds(f *testing.F) {
 // The grammar of a sample line, said once more and in another way.
 var sampleLine = regexp.MustCompile(strings.ReplaceAll(
 	`^[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*([ \t]|\{[ \t]*(LABEL[ \t]*(,[ \t]*LABEL[ \t]*)*,?)?[ \t]*\})[ \t]*[^ \t{]+([ \t]+[0-9]+)?$`,
-	"LABEL", `[a-zA-Z_][a-zA-Z0-9_]*[ \t]*=[ \t]*"([^"\\\n]|\\["\\n])*"`))
+	"LABEL",
+	`[a-zA-Z_][a-zA-Z0-9_]*[ \t]*=[ \t]*"([^"\\\n]|\\["\\n])*"`,
+))
 
-var metadataLine = regexp.MustCompile(`^[ \t]*#[ \t]+(HELP[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*([ \t].*)?|TYPE[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*[ \t](counter|gauge|histogram|summary|untyped))$`)
+var metadataLine = regexp.MustCompile(
+	`^[ \t]*#[ \t]+(HELP[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*([ \t].*)?|TYPE[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*[ \t](counter|gauge|histogram|summary|untyped))$`,
+)
 
-// plain tells whether each line is one that PromParser would take, too, and holds nothing that is mended in a text that all parsers take.
+// plain tells whether each line is one that PromParser would take, too, and
+// holds nothing that is mended in a text that all parsers take.
 func plain(text []byte) bool {
 	for line := range strings.Lines(string(text)) {
 		line, whole := strings.CutSuffix(line, "\n")
@@ -65,7 +72,9 @@ func plain(text []byte) bool {
 		case word == "":
 		case word[0] == '#':
 			fields := strings.FieldsFunc(word[1:], func(r rune) bool { return r == ' ' || r == '\t' })
-			if strings.Contains(line, "\x00") || len(fields) > 0 && (fields[0] == "HELP" || fields[0] == "TYPE") && word != "# HELP" && word != "# TYPE" && !metadataLine.MatchString(line) {
+			if strings.Contains(line, "\x00") ||
+				len(fields) > 0 && (fields[0] == "HELP" || fields[0] == "TYPE") && word != "# HELP" && word != "# TYPE" &&
+					!metadataLine.MatchString(line) {
 				return false
 			}
 		case !sampleLine.MatchString(line):
@@ -75,7 +84,8 @@ func plain(text []byte) bool {
 	return true
 }
 
-// Whatever goes in, what comes out parses; and valid text comes out as it went in.
+// Whatever goes in, what comes out parses; and valid text comes out as it went
+// in.
 func FuzzCheck(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -91,7 +101,8 @@ func FuzzCheck(f *testing.F) {
 				t.Fatalf("valid\n%q\nbecame\n%q", in, p.Text())
 			}
 		default:
-			// All that may happen to a valid text: lines move, a TYPE among them to before what it takes into its family, and duplicates go.
+			// All that may happen to a valid text: lines move, a TYPE among
+			// them to before what it takes into its family, and duplicates go.
 			for r, n := range p.Dropped {
 				if n > 0 && Reason(r) != DuplicateSeries {
 					t.Fatalf("valid\n%q\nlost lines: %s", in, outcome(p))
@@ -118,22 +129,50 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// validValues tells whether all label values and HELP texts are UTF-8: comments may be anything.
+// validValues tells whether all label values and HELP texts are UTF-8: comments
+// may be anything.
 func validValues(text []byte) bool {
 	return bytes.Equal(bytes.ToValidUTF8(text, nil), text)
 }
 
-// lines makes a text out of a choice of lines, two bytes each, so that the fuzzer comes to what lines do to each other.
+// lines makes a text out of a choice of lines, two bytes each, so that the
+// fuzzer comes to what lines do to each other.
 func lines(choice []byte) []byte {
 	names := [...]string{"h", "h_sum", "h_count", "h_bucket", "h_sum_sum", "h_sum_count", "a", "a_total"}
 	forms := [...]string{
-		"N 1", "N -1", "N{le=\"1\"} 1", "N{le=\"1.0\"} -2", "N{le=\"x\"} 1", "N{quantile=\"0.5\"} NaN", "N{quantile=\"\"} 1", "N{x=\"\\t\"} 1", "N 1 5", "N x",
-		"# TYPE N histogram", "# TYPE N summary", "# TYPE N gauge", "# TYPE N counter", "# TYPE N untyped", "# TYPE N Histogram", "# TYPE N", "#TYPE N summary",
-		"# HELP N x", "# HELP N \\x", "# HELP N", "# HELP N ", "#HELP N x", "# N", "", " N 1", "{\"N\"} 1",
+		"N 1",
+		"N -1",
+		"N{le=\"1\"} 1",
+		"N{le=\"1.0\"} -2",
+		"N{le=\"x\"} 1",
+		"N{quantile=\"0.5\"} NaN",
+		"N{quantile=\"\"} 1",
+		"N{x=\"\\t\"} 1",
+		"N 1 5",
+		"N x",
+		"# TYPE N histogram",
+		"# TYPE N summary",
+		"# TYPE N gauge",
+		"# TYPE N counter",
+		"# TYPE N untyped",
+		"# TYPE N Histogram",
+		"# TYPE N",
+		"#TYPE N summary",
+		"# HELP N x",
+		"# HELP N \\x",
+		"# HELP N",
+		"# HELP N ",
+		"#HELP N x",
+		"# N",
+		"",
+		" N 1",
+		"{\"N\"} 1",
 	}
 	var text []byte
 	for i := 0; i+1 < len(choice); i += 2 {
-		text = append(text, strings.ReplaceAll(forms[int(choice[i])%len(forms)], "N", names[int(choice[i+1])%len(names)])...)
+		text = append(
+			text,
+			strings.ReplaceAll(forms[int(choice[i])%len(forms)], "N", names[int(choice[i+1])%len(names)])...)
 		text = append(text, '\n')
 	}
 	return text
@@ -201,9 +240,21 @@ func FuzzDirectives(f *testing.F) {
 }
 
 func FuzzMerge(f *testing.F) {
-	f.Add([]byte("# TYPE h histogram\nh_sum 1\nh_bucket{le=\"1\"} 1\n"), []byte("h_sum{script=\"x\"} -1\n"), []byte("# TYPE h_bucket summary\nh_bucket 1\n"))
-	f.Add([]byte("# TYPE s summary\ns_sum 1\n"), []byte("s_sum{exported_script=\"\",script=\"\"} -1\n"), []byte("# TYPE s gauge\ns 1\n# TYPE s_sum histogram\ns_sum_count 1\n"))
-	kept(f, "testdata/merges.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1]), []byte(fields[0])) })
+	f.Add(
+		[]byte("# TYPE h histogram\nh_sum 1\nh_bucket{le=\"1\"} 1\n"),
+		[]byte("h_sum{script=\"x\"} -1\n"),
+		[]byte("# TYPE h_bucket summary\nh_bucket 1\n"),
+	)
+	f.Add(
+		[]byte("# TYPE s summary\ns_sum 1\n"),
+		[]byte("s_sum{exported_script=\"\",script=\"\"} -1\n"),
+		[]byte("# TYPE s gauge\ns 1\n# TYPE s_sum histogram\ns_sum_count 1\n"),
+	)
+	kept(
+		f,
+		"testdata/merges.txt",
+		func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1]), []byte(fields[0])) },
+	)
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
 		pages := [3]*Page{Check(a, Options{}), Check(b, Options{}), Check(c, Options{})}
 		p := Merge([]Source{{"a.stp", pages[0]}, {"b.stp", pages[1]}, {"c.stp", pages[2]}})

@@ -7,7 +7,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// compressor is a gzip writer with its output. The level is the fastest: the body is compressed while a scrape waits, and goes over a local network.
+// compressor is a gzip writer with its output. The level is the fastest: the
+// body is compressed while a scrape waits, and goes over a local network.
 type compressor struct {
 	out bytes.Buffer
 	w   *gzip.Writer

@@ -5,10 +5,14 @@ import (
 	"hash/maphash"
 )
 
-// mend builds the text anew, line by line: what verify would refuse is mended or left out, and each family's lines are put together.
-// Every line of text ends in newline. The result is freshly allocated; what was done is counted in p.
+// mend builds the text anew, line by line: what verify would refuse is mended
+// or left out, and each family's lines are put together.
+// Every line of text ends in newline. The result is freshly allocated; what was
+// done is counted in p.
 //
-// A family is known by all HELP and TYPE lines of the text, wherever they stand, and each family's own are written before its samples. So a reader from top to bottom comes to the same families.
+// A family is known by all HELP and TYPE lines of the text, wherever they
+// stand, and each family's own are written before its samples. So a reader from
+// top to bottom comes to the same families.
 func (c *checker) mend(p *Page, text []byte, d *Directives) []byte {
 	c.reset(text, d)
 	c.buf = c.buf[:0]
@@ -31,7 +35,12 @@ func (c *checker) mendLines(p *Page) {
 		if no == 1 {
 			line = bytes.TrimPrefix(line, []byte("\uFEFF"))
 		}
-		r := rec{line: line, no: no, next: -1, fam: -1}
+		r := rec{
+			line: line,
+			no:   no,
+			next: -1,
+			fam:  -1,
+		}
 		i := skipBlanks(line, 0)
 		var why Reason
 		switch {
@@ -99,7 +108,8 @@ func (c *checker) mendLine(p *Page, r *rec) Reason {
 	return None
 }
 
-// refusal picks the reason to tell: mendSample sees less than scan, but knows which escapes can be mended.
+// refusal picks the reason to tell: mendSample sees less than scan, but knows
+// which escapes can be mended.
 func refusal(scan, mend Reason) Reason {
 	if scan == BadEscape || scan == BadLabel && mend == NotUTF8 {
 		return mend
@@ -114,8 +124,11 @@ func (c *checker) keep(write func([]byte) []byte) []byte {
 	return c.buf[from:len(c.buf):len(c.buf)]
 }
 
-// describe gives each HELP and TYPE line its family, and drops second ones: also those about a part of a histogram or summary, which expfmt takes for second ones of the whole.
-// A directive's histogram or summary does not hold where the text itself says something about a part.
+// describe gives each HELP and TYPE line its family, and drops second ones:
+// also those about a part of a histogram or summary, which expfmt takes for
+// second ones of the whole.
+// A directive's histogram or summary does not hold where the text itself says
+// something about a part.
 func (c *checker) describe(p *Page) {
 	for i := range c.recs {
 		r := &c.recs[i]
@@ -150,10 +163,13 @@ func (c *checker) describe(p *Page) {
 	}
 }
 
-// assign finds each sample's family, drops duplicates and what does not fit its family, and returns the families in order of appearance; each one's lines are a list from first.
+// assign finds each sample's family, drops duplicates and what does not fit its
+// family, and returns the families in order of appearance; each one's lines are
+// a list from first.
 func (c *checker) assign(p *Page) []int32 {
 	var order []int32
-	current, waiting := int32(-1), int32(-1) // waiting: the first of the comments that go with the next line
+	// waiting: the first of the comments that go with the next line
+	current, waiting := int32(-1), int32(-1)
 	for i := range c.recs {
 		r := &c.recs[i]
 		switch r.kind {
@@ -198,7 +214,8 @@ func (c *checker) assign(p *Page) []int32 {
 		f.sampled = f.sampled || r.kind == kindSample
 	}
 	if waiting >= 0 {
-		// What stands behind the last line makes a family of its own, without name.
+		// What stands behind the last line makes a family of its own, without
+		// name.
 		c.fams.list = append(c.fams.list, family{first: -1, last: -1})
 		n := int32(len(c.fams.list) - 1)
 		for i := int(waiting); i < len(c.recs); i++ {
@@ -211,7 +228,8 @@ func (c *checker) assign(p *Page) []int32 {
 	return order
 }
 
-// assignSample finds the family of the sample in c.recs[i], and whether it may stay.
+// assignSample finds the family of the sample in c.recs[i], and whether it may
+// stay.
 func (c *checker) assignSample(r *rec, i int32) Reason {
 	hash := maphash.Bytes(seed, r.name)
 	n := c.fams.owner(r.name)

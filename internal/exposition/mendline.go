@@ -10,8 +10,10 @@ type mended uint
 
 func (m mended) has(x Mend) bool { return m&(1<<x) != 0 }
 
-// mendSample writes a sample line that scan refused anew, behind dst, where its meaning is beyond doubt. The line has no blanks at its ends.
-// What it wrote is for scan to judge: it looks at names, quotes and escapes only.
+// mendSample writes a sample line that scan refused anew, behind dst, where its
+// meaning is beyond doubt. The line has no blanks at its ends.
+// What it wrote is for scan to judge: it looks at names, quotes and escapes
+// only.
 func mendSample(dst, line []byte) ([]byte, mended, Reason) {
 	m := mender{line: line, dst: dst}
 	why := m.sample()
@@ -102,7 +104,8 @@ func (m *mender) label() Reason {
 	return m.value()
 }
 
-// value copies a label value and its closing quote; m.i stands behind the opening one.
+// value copies a label value and its closing quote; m.i stands behind the
+// opening one.
 func (m *mender) value() Reason {
 	start, foreign := m.i, false
 	for ; m.i < len(m.line) && m.line[m.i] != '"'; m.i++ {

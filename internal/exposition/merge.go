@@ -7,15 +7,27 @@ import (
 
 // Source is one script's page in a Merge.
 type Source struct {
-	Script string // becomes the script label of each sample; empty for the exporter's own page, which is taken as it is
+	// becomes the script label of each sample; empty for the exporter's own
+	// page, which is taken as it is
+	Script string
 	Page   *Page
 }
 
-// Merge makes one page of many: each sample gets the label script, and a script's own script label becomes exported_script (exported_exported_script if that is taken, and so on). A second source with the same script is passed over.
+// Merge makes one page of many: each sample gets the label script, and a
+// script's own script label becomes exported_script (exported_exported_script
+// if that is taken, and so on). A second source with the same script is passed
+// over.
 //
-// Families of one name become one family, in order of first appearance. The first HELP holds.
-// The TYPE holds when no script gives another one. A script that gives none does not speak against counter or gauge, but against histogram and summary, since their samples have to look a certain way; so does a family whose name is that of one of their parts (x_count beside histogram x). Where there is a conflict the family has no TYPE, and a histogram or summary becomes one family for each of its sample names.
-// The families of the exporter's own page belong to it: a script's samples of the same name are left out, as DuplicateSeries.
+// Families of one name become one family, in order of first appearance. The
+// first HELP holds.
+// The TYPE holds when no script gives another one. A script that gives none
+// does not speak against counter or gauge, but against histogram and summary,
+// since their samples have to look a certain way; so does a family whose name
+// is that of one of their parts (x_count beside histogram x). Where there is a
+// conflict the family has no TYPE, and a histogram or summary becomes one
+// family for each of its sample names.
+// The families of the exporter's own page belong to it: a script's samples of
+// the same name are left out, as DuplicateSeries.
 func Merge(sources []Source) *Page {
 	texts := 0
 	for _, src := range sources {
@@ -76,7 +88,8 @@ func (m *merger) family(name []byte) *mergedFamily {
 	return f
 }
 
-// read takes in one checked text. The lines stay where they are: a page's body does not change.
+// read takes in one checked text. The lines stay where they are: a page's body
+// does not change.
 func (m *merger) read(script, body []byte) {
 	c := getChecker()
 	defer c.release()
@@ -126,7 +139,9 @@ func (f *mergedFamily) vote(t Type) {
 
 func composite(t Type) bool { return t == Histogram || t == Summary }
 
-// settle finds the conflicts and takes histograms and summaries that have one apart. That may bring the next conflict, so it goes on until nothing changes; each family is taken apart once.
+// settle finds the conflicts and takes histograms and summaries that have one
+// apart. That may bring the next conflict, so it goes on until nothing changes;
+// each family is taken apart once.
 func (m *merger) settle() {
 	apart := make(map[*mergedFamily]bool)
 	for again := true; again; {
@@ -145,10 +160,12 @@ func (m *merger) settle() {
 	}
 }
 
-// partExists tells whether another family with samples has the name of a part of f.
+// partExists tells whether another family with samples has the name of a part
+// of f.
 func (m *merger) partExists(f *mergedFamily) bool {
 	for _, suffix := range [...]string{"_sum", "_count", "_bucket"} {
-		if other := m.byName[f.name+suffix]; other != nil && len(other.lines) > 0 && (suffix != "_bucket" || f.typ == Histogram) {
+		if other := m.byName[f.name+suffix]; other != nil && len(other.lines) > 0 &&
+			(suffix != "_bucket" || f.typ == Histogram) {
 			return true
 		}
 	}
@@ -208,7 +225,8 @@ func (m *merger) write(size int) {
 	m.page.body = out
 }
 
-// appendWithScript writes the sample line with its script label, first of all labels, and a newline.
+// appendWithScript writes the sample line with its script label, first of all
+// labels, and a newline.
 func appendWithScript(dst []byte, s *sample, l mergedLine) []byte {
 	if l.script == nil {
 		return append(append(dst, l.line...), '\n')

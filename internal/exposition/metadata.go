@@ -30,7 +30,8 @@ func (t Type) String() string {
 	return "untyped"
 }
 
-// ParseType returns the type that a TYPE line or a header directive names, in any case of letters; "unknown" is OpenMetrics' word for untyped.
+// ParseType returns the type that a TYPE line or a header directive names, in
+// any case of letters; "unknown" is OpenMetrics' word for untyped.
 func ParseType(s string) (Type, bool) {
 	for i, name := range typeNames {
 		if strings.EqualFold(s, name) {
@@ -40,23 +41,29 @@ func ParseType(s string) (Type, bool) {
 	return Untyped, strings.EqualFold(s, "unknown")
 }
 
-// Metadata is what a script's header directives say of one metric family. The zero Type with an empty Help says nothing.
+// Metadata is what a script's header directives say of one metric family. The
+// zero Type with an empty Help says nothing.
 type Metadata struct {
 	Name string
 	Type Type
 	Help string // may hold newlines; empty means none
 }
 
-// Directives are the metadata of one script, ready for Check. They are immutable and may be shared.
+// Directives are the metadata of one script, ready for Check. They are
+// immutable and may be shared.
 type Directives struct{ list []directive }
 
 type directive struct {
-	name       []byte
-	typ        Type
-	help, line []byte // whole lines with newline: HELP (nil: none) and TYPE (nil: none, for untyped)
+	name []byte
+	typ  Type
+	// whole lines with newline: HELP (nil: none) and TYPE (nil: none, for
+	// untyped)
+	help, line []byte
 }
 
-// NewDirectives checks metadata and prepares it. Wrong entries are left out, and the error, several joined, names each; the Directives are usable all the same.
+// NewDirectives checks metadata and prepares it. Wrong entries are left out,
+// and the error, several joined, names each; the Directives are usable all the
+// same.
 func NewDirectives(all []Metadata) (*Directives, error) {
 	d := &Directives{}
 	var wrong []error
@@ -88,7 +95,12 @@ func NewDirectives(all []Metadata) (*Directives, error) {
 		seen[m.Name] = true
 		e := directive{name: []byte(m.Name), typ: m.Type}
 		if help := strings.Trim(m.Help, " \t\r\n"); help != "" {
-			e.help = fmt.Appendf(nil, "# HELP %s %s\n", m.Name, strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", "", "\x00", "").Replace(help))
+			e.help = fmt.Appendf(
+				nil,
+				"# HELP %s %s\n",
+				m.Name,
+				strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", "", "\x00", "").Replace(help),
+			)
 		}
 		if m.Type != Untyped {
 			e.line = fmt.Appendf(nil, "# TYPE %s %s\n", m.Name, m.Type)
@@ -116,7 +128,8 @@ type comment struct {
 	name []byte
 	help []byte // the text behind the name, without the blanks before it, as written
 	typ  Type
-	// exact: both parsers take the line as it is. A line that is not exact can be written anew from the fields above, if its reason is None.
+	// exact: both parsers take the line as it is. A line that is not exact can
+	// be written anew from the fields above, if its reason is None.
 	exact bool
 }
 
@@ -131,8 +144,9 @@ const (
 	kindGone // left out
 )
 
-// scanComment takes a comment line apart; line[i] is its '#'.
-// PromParser sees a plain comment in "#HELP x" and expfmt a HELP line; it is kept as written, and counts as HELP. The same for TYPE.
+// scanComment takes a comment line apart; line[i] is its '#'. PromParser sees a
+// plain comment in "#HELP x" and expfmt a HELP line; it is kept as written, and
+// counts as HELP. The same for TYPE.
 func scanComment(line []byte, i int) (comment, Reason) {
 	c := comment{exact: true}
 	if bytes.IndexByte(line, 0) >= 0 {
@@ -177,7 +191,8 @@ func scanComment(line []byte, i int) (comment, Reason) {
 		return c, BadMetadata
 	}
 	if c.kind == kindHelp && end == len(line) {
-		// Both parsers take this for a family without help, and expfmt does not even note the family.
+		// Both parsers take this for a family without help, and expfmt does not
+		// even note the family.
 		if quoted {
 			return c, BadMetadata
 		}
@@ -195,7 +210,8 @@ func scanComment(line []byte, i int) (comment, Reason) {
 	return c, None
 }
 
-// scanType reads the type. PromParser wants one blank before it, lower case and nothing after it.
+// scanType reads the type. PromParser wants one blank before it, lower case and
+// nothing after it.
 func scanType(c comment, oneBlank bool) (comment, Reason) {
 	word := bytes.TrimRight(c.help, " \t\r")
 	var ok bool
@@ -216,7 +232,8 @@ func token(b []byte) []byte {
 	return b
 }
 
-// validHelp tells whether expfmt takes the help text: no backslash but in \\, \n and \".
+// validHelp tells whether expfmt takes the help text: no backslash but in \\,
+// \n and \".
 func validHelp(b []byte) bool {
 	for i := 0; i < len(b); i++ {
 		if b[i] != '\\' {
@@ -229,7 +246,8 @@ func validHelp(b []byte) bool {
 	return true
 }
 
-// appendMetadata writes the line anew, without newline, in the one form that all parsers take.
+// appendMetadata writes the line anew, without newline, in the one form that
+// all parsers take.
 func (c *comment) appendMetadata(dst []byte) []byte {
 	if c.kind == kindType {
 		dst = append(append(dst, "# TYPE "...), c.name...)

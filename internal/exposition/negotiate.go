@@ -47,9 +47,14 @@ type offer struct {
 	q        int // thousandths
 }
 
-// Negotiate picks the format from an Accept header's value (several headers joined by commas), as RFC 9110 has it: for each format the most specific range counts, and the higher q wins.
-// At equal q the format that is named more exactly wins, then text. Text is also the answer to a header that is empty or accepts neither: a scrape with the default is better than none.
-// Ranges that ask for a version that is not made here, as text/plain; version=1.0.0, are passed over. It does not allocate.
+// Negotiate picks the format from an Accept header's value (several headers
+// joined by commas), as RFC 9110 has it: for each format the most specific
+// range counts, and the higher q wins.
+// At equal q the format that is named more exactly wins, then text. Text is
+// also the answer to a header that is empty or accepts neither: a scrape with
+// the default is better than none.
+// Ranges that ask for a version that is not made here, as text/plain;
+// version=1.0.0, are passed over. It does not allocate.
 func Negotiate(accept []byte) Format {
 	var text, om offer
 	for len(accept) > 0 {
@@ -94,14 +99,16 @@ func Negotiate(accept []byte) Format {
 	return FormatText
 }
 
-// better takes a range into account; of equally specific ones the highest q counts.
+// better takes a range into account; of equally specific ones the highest q
+// counts.
 func (o *offer) better(specific, q int) {
 	if specific > o.specific || specific > 0 && specific == o.specific && q > o.q {
 		*o = offer{specific, q}
 	}
 }
 
-// AcceptsGzip tells whether an Accept-Encoding header's value allows gzip; gzip itself, or x-gzip, counts before "*". It does not allocate.
+// AcceptsGzip tells whether an Accept-Encoding header's value allows gzip; gzip
+// itself, or x-gzip, counts before "*". It does not allocate.
 func AcceptsGzip(acceptEncoding []byte) bool {
 	var gzip offer
 	for len(acceptEncoding) > 0 {
@@ -123,7 +130,8 @@ func AcceptsGzip(acceptEncoding []byte) bool {
 	return gzip.q > 0
 }
 
-// mediaParams reads the version and q of a range; false when q is malformed, and the range counts for nothing.
+// mediaParams reads the version and q of a range; false when q is malformed,
+// and the range counts for nothing.
 func mediaParams(params []byte) (version []byte, q int, ok bool) {
 	q = 1000
 	for len(params) > 0 {

@@ -17,9 +17,18 @@ func TestNegotiate(t *testing.T) {
 		{"application/openmetrics-text; version=0.0.1", text},
 		{"application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", text},
 		// Prometheus 2.42 and 3.
-		{"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", om},
-		{"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", om},
-		{"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", om},
+		{
+			"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+			om,
+		},
+		{
+			"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+			om,
+		},
+		{
+			"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+			om,
+		},
 		{"text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5", text},
 		{"text/plain;version=1.0.0;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5", om},
 		{"application/openmetrics-text;q=0", text},
@@ -55,7 +64,9 @@ func TestAcceptsGzip(t *testing.T) {
 }
 
 func TestNegotiationDoesNotAllocate(t *testing.T) {
-	accept := []byte("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
+	accept := []byte(
+		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+	)
 	encoding := []byte("deflate, gzip;q=0.1")
 	if n := testing.AllocsPerRun(100, func() { Negotiate(accept); AcceptsGzip(encoding) }); n > 0 {
 		t.Errorf("%v allocations", n)

@@ -7,10 +7,18 @@ import (
 	"strconv"
 )
 
-// renderOpenMetrics writes a checked text in OpenMetrics 1.0.0. No sample is renamed and no label value changed, so that a series is the same in both formats.
+// renderOpenMetrics writes a checked text in OpenMetrics 1.0.0. No sample is
+// renamed and no label value changed, so that a series is the same in both
+// formats.
 //
-// A family is a counter when its TYPE says so, its name ends in _total, no other family has the name without _total, and no value is negative or NaN; else it is unknown.
-// A histogram or summary stays one when its samples have the names and the le or quantile labels that OpenMetrics wants. What the values say is not judged, lest the type changes from read to read: with it Prometheus would change how it spells le and quantile, and so the series. One that does not stay becomes one unknown family for each of its sample names.
+// A family is a counter when its TYPE says so, its name ends in _total, no
+// other family has the name without _total, and no value is negative or NaN;
+// else it is unknown.
+// A histogram or summary stays one when its samples have the names and the le
+// or quantile labels that OpenMetrics wants. What the values say is not judged,
+// lest the type changes from read to read: with it Prometheus would change how
+// it spells le and quantile, and so the series. One that does not stay becomes
+// one unknown family for each of its sample names.
 // Comments and families without samples are left out.
 func renderOpenMetrics(body []byte) []byte {
 	defer turn(len(body))()
@@ -39,7 +47,8 @@ type openMetrics struct {
 	out []byte
 }
 
-// family writes one family from its lines, which may have comments between them.
+// family writes one family from its lines, which may have comments between
+// them.
 func (o *openMetrics) family(f *family, lines []rec) {
 	if f.samples == 0 {
 		return
@@ -60,7 +69,8 @@ func (o *openMetrics) family(f *family, lines []rec) {
 		}
 	case Untyped:
 	}
-	// One group for each sample name; but for a histogram or summary there is one only.
+	// One group for each sample name; but for a histogram or summary there is
+	// one only.
 	for i := range lines {
 		if lines[i].kind == kindSample && !earlier(lines[:i], lines[i].name) {
 			o.group(lines[i].name, "unknown", f.name, lines, lines[i].name)
@@ -97,7 +107,8 @@ func (o *openMetrics) isCounter(f *family, lines []rec) bool {
 	return true
 }
 
-// isComposite tells whether each sample is one that OpenMetrics knows in a histogram or summary.
+// isComposite tells whether each sample is one that OpenMetrics knows in a
+// histogram or summary.
 func (o *openMetrics) isComposite(f *family, lines []rec) bool {
 	for i := range lines {
 		if lines[i].kind != kindSample {
@@ -118,7 +129,8 @@ func (o *openMetrics) isComposite(f *family, lines []rec) bool {
 	return true
 }
 
-// group writes TYPE, HELP and the samples called only, all when only is nil. The HELP is the one that lines has for the family.
+// group writes TYPE, HELP and the samples called only, all when only is nil.
+// The HELP is the one that lines has for the family.
 func (o *openMetrics) group(name []byte, typ string, family []byte, lines []rec, only []byte) {
 	o.out = append(append(o.out, "# TYPE "...), name...)
 	o.out = append(append(append(o.out, ' '), typ...), '\n')
@@ -136,7 +148,8 @@ func (o *openMetrics) group(name []byte, typ string, family []byte, lines []rec,
 	}
 }
 
-// help writes the HELP line of the text for the name: '"' is escaped too here. A line about a part of a histogram is passed over.
+// help writes the HELP line of the text for the name: '"' is escaped too here.
+// A line about a part of a histogram is passed over.
 func (o *openMetrics) help(name, family, line []byte) {
 	cm, _ := scanComment(line, bytes.IndexByte(line, '#'))
 	if len(cm.help) == 0 || len(cm.name) != len(family) {
@@ -157,7 +170,8 @@ func (o *openMetrics) help(name, family, line []byte) {
 	o.out = append(o.out, '\n')
 }
 
-// sample writes one sample line without the blanks and commas that OpenMetrics does not know.
+// sample writes one sample line without the blanks and commas that OpenMetrics
+// does not know.
 func (o *openMetrics) sample(line []byte) {
 	s := &o.c.sample
 	s.scan(line)
@@ -180,7 +194,10 @@ func (o *openMetrics) sample(line []byte) {
 	o.out = append(o.out, '\n')
 }
 
-// appendSeconds writes milliseconds as seconds, so that Prometheus, which multiplies by 1000 and cuts what is left, comes to the same milliseconds: where the plain decimal fraction would come out one too low, some more digits are written.
+// appendSeconds writes milliseconds as seconds, so that Prometheus, which
+// multiplies by 1000 and cuts what is left, comes to the same milliseconds:
+// where the plain decimal fraction would come out one too low, some more digits
+// are written.
 // That is promised for less than 2^45 milliseconds, until the year 3084.
 func appendSeconds(dst []byte, ms int64) []byte {
 	from := len(dst)

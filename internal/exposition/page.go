@@ -6,14 +6,20 @@ import (
 	"sync"
 )
 
-// MaxText is how many bytes SystemTap's prometheus tapset gives at most: procfs("__prometheus").read.maxsize(0x10000), less the closing NUL. A text of this size was cut, in the middle of a line, without an error.
+// MaxText is how many bytes SystemTap's prometheus tapset gives at most:
+// procfs("__prometheus").read.maxsize(0x10000), less the closing NUL. A text of
+// this size was cut, in the middle of a line, without an error.
 const MaxText = 0x10000 - 1
 
 // Options is what Check must know of the read beside its bytes.
 type Options struct {
-	AtCap      bool        // the text was cut by a limit; Check knows MaxText by itself
-	ChildEnded bool        // the script ended since the read began, so that the text may be what it had written until then
-	Directives *Directives // HELP and TYPE from the script's header, used where the text has none; nil: none
+	AtCap bool // the text was cut by a limit; Check knows MaxText by itself
+	// the script ended since the read began, so that the text may be what it
+	// had written until then
+	ChildEnded bool
+	// HELP and TYPE from the script's header, used where the text has none;
+	// nil: none
+	Directives *Directives
 }
 
 // Problem is one line that was left out.
@@ -28,7 +34,9 @@ func (p *Problem) String() string {
 	return p.Reason.String() + " in line " + strconv.Itoa(p.Line) + ": " + p.Text
 }
 
-// Page is the outcome of one read, or of a Merge: valid exposition text, and what had to be done to get it. It is immutable but for its renderings, and may be used from any goroutine. Its fields are for reading.
+// Page is the outcome of one read, or of a Merge: valid exposition text, and
+// what had to be done to get it. It is immutable but for its renderings, and
+// may be used from any goroutine. Its fields are for reading.
 type Page struct {
 	Size     int             // bytes that were read; 0 for a merged page
 	Samples  int             // samples kept
@@ -50,7 +58,8 @@ type rendering struct {
 	body []byte
 }
 
-// Check makes the Page of one read. The text belongs to the Page from then on: it may be what Text returns.
+// Check makes the Page of one read. The text belongs to the Page from then on:
+// it may be what Text returns.
 func Check(text []byte, o Options) *Page {
 	defer turn(len(text))()
 	p := &Page{Size: len(text), empty: len(bytes.Trim(text, " \t\r\n")) == 0}
@@ -86,7 +95,8 @@ func (p *Page) endLastLine(text []byte, o Options) []byte {
 	return text[:start]
 }
 
-// insertDirectives copies the verified text with the directives' lines between its own.
+// insertDirectives copies the verified text with the directives' lines between
+// its own.
 func (c *checker) insertDirectives() []byte {
 	size := len(c.text)
 	for _, in := range c.inserts {
@@ -127,10 +137,14 @@ func (p *Page) drop(why Reason, line int, text []byte) {
 	p.First = &Problem{Line: line, Reason: why, Text: strconv.Quote(string(text)) + cut}
 }
 
-// Empty tells that nothing was read, or blanks only. Served as it is, such a page makes Prometheus forget every series of the script: read again, and then answer with NoSamples.
+// Empty tells that nothing was read, or blanks only. Served as it is, such a
+// page makes Prometheus forget every series of the script: read again, and then
+// answer with NoSamples.
 func (p *Page) Empty() bool { return p.empty }
 
-// Ruined tells that something was read, but no sample of it is left, and that at least one line was left out: the answer is an error, not an empty page. Problems names the reason.
+// Ruined tells that something was read, but no sample of it is left, and that
+// at least one line was left out: the answer is an error, not an empty page.
+// Problems names the reason.
 func (p *Page) Ruined() bool { return !p.empty && p.Samples == 0 && p.Problems() > 0 }
 
 // Problems returns how many lines were left out.
@@ -142,13 +156,15 @@ func (p *Page) Problems() int {
 	return n
 }
 
-// Room returns how many bytes the script may still write before its text is cut, and whether less than a tenth is left.
+// Room returns how many bytes the script may still write before its text is
+// cut, and whether less than a tenth is left.
 func (p *Page) Room() (left int, scarce bool) {
 	left = max(0, MaxText-p.Size)
 	return left, left < MaxText/10
 }
 
-// NoSamples makes the page of a script that has no samples yet: one comment line. In OpenMetrics, which knows no comments, it is "# EOF" alone.
+// NoSamples makes the page of a script that has no samples yet: one comment
+// line. In OpenMetrics, which knows no comments, it is "# EOF" alone.
 func NoSamples(comment string) *Page {
 	line := append([]byte("# "), comment...)
 	for i, b := range line {
@@ -168,7 +184,8 @@ func (p *Page) OpenMetrics() []byte {
 	return p.om.body
 }
 
-// Render returns the page in one of its forms, which is made on first ask. Nobody may write to it.
+// Render returns the page in one of its forms, which is made on first ask.
+// Nobody may write to it.
 func (p *Page) Render(f Form) []byte {
 	switch {
 	case f.Format == FormatOpenMetrics && f.Gzip:
@@ -183,7 +200,8 @@ func (p *Page) Render(f Form) []byte {
 	return p.body
 }
 
-// Prepare makes the forms that will be asked for, so that Render costs who asks nothing.
+// Prepare makes the forms that will be asked for, so that Render costs who asks
+// nothing.
 func (p *Page) Prepare(forms Forms) {
 	for _, f := range allForms {
 		if forms&f.bit() != 0 {

@@ -2,5 +2,6 @@
 
 package exposition
 
-// raceEnabled: under the race detector sync.Pool drops some of what it is given, so allocations cannot be counted.
+// raceEnabled: under the race detector sync.Pool drops some of what it is
+// given, so allocations cannot be counted.
 const raceEnabled = true

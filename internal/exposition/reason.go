@@ -3,22 +3,38 @@ package exposition
 // Reason says why a line was left out.
 type Reason uint8
 
-// The reasons, in the order in which a line is looked at. None means that nothing is wrong.
+// The reasons, in the order in which a line is looked at. None means that
+// nothing is wrong.
 const (
-	None            Reason = iota
-	TornLastLine           // the last line has no newline, and the text was cut: it may be half a line
-	BadName                // the metric name, or what follows it
-	BadLabel               // a label name, a label given twice, quotes, commas or braces
-	BadEscape              // an escape in a label value that neither Prometheus nor C knows
-	NotUTF8                // a label value or a HELP text
-	BadValue               // not a number that every parser takes
-	BadTimestamp           // not a whole number of milliseconds from 0 to 2^63-1, or something after it
-	DuplicateSeries        // name, labels and timestamp as on an earlier line
-	BadMetadata            // a HELP or TYPE line that does not parse, or a comment holding a NUL byte
+	None Reason = iota
+	// the last line has no newline, and the text was cut: it may be half a line
+	TornLastLine
+	BadName   // the metric name, or what follows it
+	BadLabel  // a label name, a label given twice, quotes, commas or braces
+	BadEscape // an escape in a label value that neither Prometheus nor C knows
+	NotUTF8   // a label value or a HELP text
+	BadValue  // not a number that every parser takes
+	// not a whole number of milliseconds from 0 to 2^63-1, or something after
+	// it
+	BadTimestamp
+	DuplicateSeries // name, labels and timestamp as on an earlier line
+	// a HELP or TYPE line that does not parse, or a comment holding a NUL byte
+	BadMetadata
 	numReasons
 )
 
-var reasonNames = [numReasons]string{"none", "torn-last-line", "bad-name", "bad-label", "bad-escape", "not-utf8", "bad-value", "bad-timestamp", "duplicate-series", "bad-metadata"}
+var reasonNames = [numReasons]string{
+	"none",
+	"torn-last-line",
+	"bad-name",
+	"bad-label",
+	"bad-escape",
+	"not-utf8",
+	"bad-value",
+	"bad-timestamp",
+	"duplicate-series",
+	"bad-metadata",
+}
 
 // String returns the reason as the log and the metrics show it.
 func (r Reason) String() string {
@@ -42,13 +58,18 @@ type Mend uint8
 
 // The mends. One line may need several.
 const (
-	MendEscape    Mend = iota // C escapes in a label value, or a backslash in a HELP text
-	MendCut                   // the "..." that string_quoted puts after the closing quote of a cut string
-	MendBlank                 // CR before LF, blanks at an end of a line, more blanks than a parser takes, a byte order mark
-	MendNewline               // the last line got its newline
-	MendScattered             // a line was moved to the others of its family
-	MendMetadata              // a second HELP or TYPE was dropped, or TYPE was moved before the samples or spelt as Prometheus wants it
-	MendQuoted                // a classic name was quoted
+	MendEscape Mend = iota // C escapes in a label value, or a backslash in a HELP text
+	// the "..." that string_quoted puts after the closing quote of a cut string
+	MendCut
+	// CR before LF, blanks at an end of a line, more blanks than a parser
+	// takes, a byte order mark
+	MendBlank
+	MendNewline   // the last line got its newline
+	MendScattered // a line was moved to the others of its family
+	// a second HELP or TYPE was dropped, or TYPE was moved before the samples
+	// or spelt as Prometheus wants it
+	MendMetadata
+	MendQuoted // a classic name was quoted
 	numMends
 )
 

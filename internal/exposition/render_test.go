@@ -13,26 +13,55 @@ func TestOpenMetrics(t *testing.T) {
 	tests := []struct{ name, in, out string }{
 		{"nothing", "", "# EOF\n"},
 		{"comments only", "# hello\n\n", "# EOF\n"},
-		{"no type", "# hello\na{} 1\n\nb{ x = \"1\" , } 2\n", "# TYPE a unknown\na 1\n# TYPE b unknown\nb{x=\"1\"} 2\n# EOF\n"},
-		{"gauge", "# TYPE a gauge\n# HELP a say \"x\" \\n \\\\ \\\"\na 1\n", "# TYPE a gauge\n# HELP a say \\\"x\\\" \\n \\\\ \\\"\na 1\n# EOF\n"},
-		{"counter", "# HELP a_total x\n# TYPE a_total counter\na_total{x=\"1\"} 1\na_total{x=\"2\"} 2\n", "# TYPE a counter\n# HELP a x\na_total{x=\"1\"} 1\na_total{x=\"2\"} 2\n# EOF\n"},
+		{
+			"no type",
+			"# hello\na{} 1\n\nb{ x = \"1\" , } 2\n",
+			"# TYPE a unknown\na 1\n# TYPE b unknown\nb{x=\"1\"} 2\n# EOF\n",
+		},
+		{
+			"gauge",
+			"# TYPE a gauge\n# HELP a say \"x\" \\n \\\\ \\\"\na 1\n",
+			"# TYPE a gauge\n# HELP a say \\\"x\\\" \\n \\\\ \\\"\na 1\n# EOF\n",
+		},
+		{
+			"counter",
+			"# HELP a_total x\n# TYPE a_total counter\na_total{x=\"1\"} 1\na_total{x=\"2\"} 2\n",
+			"# TYPE a counter\n# HELP a x\na_total{x=\"1\"} 1\na_total{x=\"2\"} 2\n# EOF\n",
+		},
 		{"counter without _total", "# TYPE a counter\na 1\n", "# TYPE a unknown\na 1\n# EOF\n"},
-		{"counter beside a family of its bare name", "a 1\n# TYPE a_total counter\na_total 1\n", "# TYPE a unknown\na 1\n# TYPE a_total unknown\na_total 1\n# EOF\n"},
+		{
+			"counter beside a family of its bare name",
+			"a 1\n# TYPE a_total counter\na_total 1\n",
+			"# TYPE a unknown\na 1\n# TYPE a_total unknown\na_total 1\n# EOF\n",
+		},
 		{"counter below zero", "# TYPE a_total counter\na_total -1\n", "# TYPE a_total unknown\na_total -1\n# EOF\n"},
 		{"counter called _total", "# TYPE _total counter\n_total 1\n", "# TYPE _total unknown\n_total 1\n# EOF\n"},
 		{"untyped", "# TYPE a_total untyped\na_total 1\n", "# TYPE a_total unknown\na_total 1\n# EOF\n"},
-		{"timestamps", "a 1 1700000000123\na 1 1000\na 1 5\na 1 0\n", "# TYPE a unknown\na 1 1700000000.123\na 1 1\na 1 0.005\na 1 0\n# EOF\n"},
+		{
+			"timestamps",
+			"a 1 1700000000123\na 1 1000\na 1 5\na 1 0\n",
+			"# TYPE a unknown\na 1 1700000000.123\na 1 1\na 1 0.005\na 1 0\n# EOF\n",
+		},
 		{"HELP behind samples", "a 1\n# HELP a x\n# HELP b y\n", "# TYPE a unknown\n# HELP a x\na 1\n# EOF\n"},
 		{
 			"histogram", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n",
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n# EOF\n",
 		},
 		{
-			"histogram with a bare sample", "# HELP h x\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 3\nh{x=\"1\"} 7\nh_bucket{le=\"+Inf\"} 2\n",
+			"histogram with a bare sample",
+			"# HELP h x\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 3\nh{x=\"1\"} 7\nh_bucket{le=\"+Inf\"} 2\n",
 			"# TYPE h_bucket unknown\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\n# TYPE h_sum unknown\nh_sum 3\n# TYPE h unknown\n# HELP h x\nh{x=\"1\"} 7\n# EOF\n",
 		},
-		{"summary", "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 3\ns_count 2\n", "# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 3\ns_count 2\n# EOF\n"},
-		{"summary without quantile", "# TYPE s summary\ns 1\ns_sum 3\n", "# TYPE s unknown\ns 1\n# TYPE s_sum unknown\ns_sum 3\n# EOF\n"},
+		{
+			"summary",
+			"# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 3\ns_count 2\n",
+			"# TYPE s summary\ns{quantile=\"0.5\"} 1\ns_sum 3\ns_count 2\n# EOF\n",
+		},
+		{
+			"summary without quantile",
+			"# TYPE s summary\ns 1\ns_sum 3\n",
+			"# TYPE s unknown\ns 1\n# TYPE s_sum unknown\ns_sum 3\n# EOF\n",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,7 +136,8 @@ func TestPagesDoNotShareMemory(t *testing.T) {
 		p.OpenMetrics()
 		p.Render(Form{Gzip: true})
 	}
-	if string(first.Text()) != text || string(first.OpenMetrics()) != om || string(first.Render(Form{Gzip: true})) != zipped {
+	if string(first.Text()) != text || string(first.OpenMetrics()) != om ||
+		string(first.Render(Form{Gzip: true})) != zipped {
 		t.Error("a page changed")
 	}
 }

@@ -43,10 +43,12 @@ var class = func() (t [256]uint8) {
 	return t
 }()
 
-// label is one label of a sample; both parts point into the sample's line. The value is as written, without its quotes.
+// label is one label of a sample; both parts point into the sample's line. The
+// value is as written, without its quotes.
 type label struct{ name, value []byte }
 
-// sample is one sample line taken apart. It is used again and again; all slices point into the line last given to scan.
+// sample is one sample line taken apart. It is used again and again; all slices
+// point into the line last given to scan.
 type sample struct {
 	line    []byte
 	name    []byte
@@ -61,10 +63,12 @@ type sample struct {
 
 var seed = maphash.MakeSeed()
 
-// manyLabels is where the search for a label given twice changes from comparing each with each to a map.
+// manyLabels is where the search for a label given twice changes from comparing
+// each with each to a map.
 const manyLabels = 32
 
-// scan takes one line apart, without its newline. It returns None when both of Prometheus's parsers take the line as it is.
+// scan takes one line apart, without its newline. It returns None when both of
+// Prometheus's parsers take the line as it is.
 func (s *sample) scan(line []byte) Reason {
 	s.line, s.labels, s.hasTS, s.hash = line, s.labels[:0], false, 0
 	i := 0
@@ -102,7 +106,8 @@ func (s *sample) scan(line []byte) Reason {
 	return s.scanTimestamp(skipBlanks(line, j))
 }
 
-// scanTimestamp reads the digits from line[i] to the line's end. PromParser takes neither sign, expfmt no blank after it.
+// scanTimestamp reads the digits from line[i] to the line's end. PromParser
+// takes neither sign, expfmt no blank after it.
 func (s *sample) scanTimestamp(i int) Reason {
 	digits := s.line[i:]
 	if len(digits) == 0 {
@@ -181,7 +186,8 @@ func (s *sample) scanLabels(i int) (int, Reason) {
 	return i + 1, None
 }
 
-// scanString returns where the closing quote of the label value that begins at line[i] stands.
+// scanString returns where the closing quote of the label value that begins at
+// line[i] stands.
 func scanString(line []byte, i int) (int, Reason) {
 	from := i
 	all := uint8(isASCII)
@@ -209,7 +215,8 @@ func scanString(line []byte, i int) (int, Reason) {
 	return i, BadLabel
 }
 
-// addLabel appends a label; false when it was there already, or is the metric name's own.
+// addLabel appends a label; false when it was there already, or is the metric
+// name's own.
 func (s *sample) addLabel(name, value []byte) bool {
 	if name[0] == '_' && string(name) == "__name__" {
 		return false
@@ -251,7 +258,8 @@ func (s *sample) same(o *sample) bool {
 	return s.within(o) && o.within(s)
 }
 
-// within tells whether each label of s with a value is in o. Values are as written, but a valid one can be written in one way only.
+// within tells whether each label of s with a value is in o. Values are as
+// written, but a valid one can be written in one way only.
 func (s *sample) within(o *sample) bool {
 	for _, l := range s.labels {
 		if len(l.value) > 0 && !bytes.Equal(l.value, o.get(unsafeString(l.name))) {
@@ -280,7 +288,8 @@ func skipBlanks(b []byte, i int) int {
 	return i
 }
 
-// validNumber tells whether both parsers take b as a sample's value: what strconv.ParseFloat takes, without underscores and hexadecimal exponents.
+// validNumber tells whether both parsers take b as a sample's value: what
+// strconv.ParseFloat takes, without underscores and hexadecimal exponents.
 func validNumber(b []byte) bool {
 	const surelyInRange = 300 // digits; 1e308 is the largest
 	i, digits := 0, 0

@@ -1,6 +1,7 @@
 package exposition
 
-// seriesSet finds samples by their series hash. The caller compares what it finds: two series may share a hash.
+// seriesSet finds samples by their series hash. The caller compares what it
+// finds: two series may share a hash.
 type seriesSet struct {
 	slots []seriesSlot // open addressing, power of two, at most half full
 	mask  uint64
@@ -28,7 +29,8 @@ func (t *seriesSet) reset(n int) {
 	t.mask = uint64(size - 1)
 }
 
-// next looks for the hash from slot i on. It returns the id found, or 0 and the free slot to put into.
+// next looks for the hash from slot i on. It returns the id found, or 0 and the
+// free slot to put into.
 func (t *seriesSet) next(hash, i uint64) (id int32, slot uint64) {
 	for ; ; i++ {
 		s := &t.slots[i&t.mask]

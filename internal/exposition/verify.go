@@ -20,7 +20,8 @@ type checker struct {
 	samples int
 }
 
-// insert says that the directive's lines of a family belong before the line that begins at text[at].
+// insert says that the directive's lines of a family belong before the line
+// that begins at text[at].
 type insert struct {
 	at  int
 	fam int32
@@ -78,9 +79,11 @@ func (c *checker) reset(text []byte, d *Directives) {
 
 var newline = []byte{'\n'}
 
-// verify tells whether the text, whose every line ends in newline, is valid as it is; c.inserts then says where the directives' lines go.
-// On true c.fams and c.samples are complete; with keep, so is c.recs.
-// It stops at the first thing that is not valid: mend takes it from there, from the start.
+// verify tells whether the text, whose every line ends in newline, is valid as
+// it is; c.inserts then says where the directives' lines go.
+// On true c.fams and c.samples are complete; with keep, so is c.recs. It stops
+// at the first thing that is not valid: mend takes it from there, from the
+// start.
 func (c *checker) verify(text []byte, d *Directives, keep bool) bool {
 	c.reset(text, d)
 	current := int32(-1) // the family of the line before
@@ -111,7 +114,12 @@ func (c *checker) verify(text []byte, d *Directives, keep bool) bool {
 			if why != None || !cm.exact {
 				return false
 			}
-			r := rec{line: line, fam: current, kind: cm.kind, typ: cm.typ}
+			r := rec{
+				line: line,
+				fam:  current,
+				kind: cm.kind,
+				typ:  cm.typ,
+			}
 			if cm.kind != kindComment {
 				r.name = cm.name
 				r.fam = c.fams.resolve(cm.name)
@@ -151,7 +159,12 @@ func (c *checker) verify(text []byte, d *Directives, keep bool) bool {
 			return false
 		}
 		if keep {
-			c.recs = append(c.recs, rec{line: line, name: s.name, fam: named, kind: kindSample})
+			c.recs = append(c.recs, rec{
+				line: line,
+				name: s.name,
+				fam:  named,
+				kind: kindSample,
+			})
 		}
 	}
 	return true
@@ -170,7 +183,8 @@ func (f *family) enter(current *int32, n int32) bool {
 	return true
 }
 
-// describe notes a HELP or TYPE line; false for one that expfmt takes for a second one, or for TYPE after samples.
+// describe notes a HELP or TYPE line; false for one that expfmt takes for a
+// second one, or for TYPE after samples.
 func (f *family) describe(c *comment) bool {
 	if len(c.name) != len(f.name) && !f.typed {
 		return false // it is about a part of what only a directive calls a histogram or summary
@@ -192,7 +206,8 @@ func (f *family) describe(c *comment) bool {
 	return true
 }
 
-// takeDirective notes the directive's HELP and TYPE where the text has none; false when nothing is to be written.
+// takeDirective notes the directive's HELP and TYPE where the text has none;
+// false when nothing is to be written.
 func (f *family) takeDirective() bool {
 	help, typ := f.given.help != nil && !f.helped, f.given.line != nil && !f.typed
 	if !help && !typ {
@@ -213,7 +228,8 @@ func (f *family) takeDirective() bool {
 	return true
 }
 
-// firstOf notes c.sample under an id, the place of its line in c.text plus 1; false when a duplicate was noted before.
+// firstOf notes c.sample under an id, the place of its line in c.text plus 1;
+// false when a duplicate was noted before.
 func (c *checker) firstOf(nameHash uint64, id int32) bool {
 	hash := c.sample.seriesHash(nameHash)
 	for slot := hash; ; slot++ {

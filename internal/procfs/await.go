@@ -11,10 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quiet is how long a FIFO is silent that does not answer; for less, the context may just have ended at a bad moment.
+// quiet is how long a FIFO is silent that does not answer; for less, the
+// context may just have ended at a bad moment.
 const quiet = time.Second
 
-// pollable is an open FIFO that the runtime's poller knows. A poll(2) that blocks would keep a processor from all other goroutines until the runtime notices, which where little goes on takes it 10 ms.
+// pollable is an open FIFO that the runtime's poller knows. A poll(2) that
+// blocks would keep a processor from all other goroutines until the runtime
+// notices, which where little goes on takes it 10 ms.
 type pollable struct {
 	file *os.File
 	conn syscall.RawConn
@@ -27,9 +30,12 @@ func newPollable(fd int, path string) (pollable, error) {
 	return pollable{file, conn}, err
 }
 
-func (p pollable) close() { _ = p.file.Close() } // there is nothing that an error could mean to a reader
+// there is nothing that an error could mean to a reader
+func (p pollable) close() { _ = p.file.Close() }
 
-// await waits until the FIFO has something to read or its writer has closed it. It looks at ctx at least every slice; when ctx has ended it returns errNoAnswer, or errCutShort when that was too soon to say so.
+// await waits until the FIFO has something to read or its writer has closed it.
+// It looks at ctx at least every slice; when ctx has ended it returns
+// errNoAnswer, or errCutShort when that was too soon to say so.
 func (s *scratch) await(ctx context.Context, p pollable) error {
 	if s.look == nil {
 		s.look = s.lookAt
@@ -55,7 +61,8 @@ func (s *scratch) await(ctx context.Context, p pollable) error {
 	return errNoAnswer
 }
 
-// lookAt tells whether there is something to read, or an end. The poller asks it first, and then after each event, of which some are old.
+// lookAt tells whether there is something to read, or an end. The poller asks
+// it first, and then after each event, of which some are old.
 func (s *scratch) lookAt(fd uintptr) bool {
 	s.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, err := unix.Poll(s.poll[:], 0)

@@ -36,7 +36,8 @@ func mustRead(t testing.TB, f File) []byte {
 	return body
 }
 
-// mustFail reads and holds the error against want, and the text of it against part. Only when ErrEmpty is wanted may the error be one.
+// mustFail reads and holds the error against want, and the text of it against
+// part. Only when ErrEmpty is wanted may the error be one.
 func mustFail(ctx context.Context, t *testing.T, f File, part string, want ...error) {
 	t.Helper()
 	body, err := f.Read(ctx, nil)
@@ -71,7 +72,8 @@ func readAside(ctx context.Context, f File) <-chan result {
 	return done
 }
 
-// 16 clients, one Read at a time, back to back: the writer mostly has not seen the last reader leave.
+// 16 clients, one Read at a time, back to back: the writer mostly has not seen
+// the last reader leave.
 func TestFIFOHammered(t *testing.T) {
 	for name, size := range map[string]int{"tiny": 0, "page": 4096, "more than a pipe": 200_000} {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +127,9 @@ func TestFIFONothingButEmptyAnswers(t *testing.T) {
 	mustFail(endAtLook(t, 60), t, f, "empty", context.Canceled, ErrEmpty)
 }
 
-// A stapbpf that gets no processor has not seen the last reader leave. A reader that waits for it with the FIFO open is answered with nothing, however long it waits.
+// A stapbpf that gets no processor has not seen the last reader leave. A reader
+// that waits for it with the FIFO open is answered with nothing, however long
+// it waits.
 func TestFIFOOfAStalledWriter(t *testing.T) {
 	w, f := startWriter(t, standInOrder{Stall: true, Size: 1000})
 	mustRead(t, f)
@@ -207,7 +211,8 @@ func TestFIFOPartialBodyIsNoBody(t *testing.T) {
 	w.expect("half")
 	ctx.more()
 	ctx.ended.Store(true)
-	if r := <-done; r.body != nil || !errors.Is(r.err, context.Canceled) || !strings.Contains(r.err.Error(), "500 bytes without an end") {
+	if r := <-done; r.body != nil || !errors.Is(r.err, context.Canceled) ||
+		!strings.Contains(r.err.Error(), "500 bytes without an end") {
 		t.Fatalf("got %d bytes and error %v, want context canceled and 500 bytes", len(r.body), r.err)
 	}
 	// SIGPIPE is ignored, so the writer lives on and serves the next reader.

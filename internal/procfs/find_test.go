@@ -60,7 +60,8 @@ func TestFind(t *testing.T) {
 	makeFIFO(t, r)
 	for _, direct := range []bool{false, true} {
 		f, err := r.Find(module, direct)
-		if want := (File{Path: filepath.Join(r.FIFO, module, fileName), FIFO: true, Abandonable: direct}); f != want || err != nil {
+		if want := (File{Path: filepath.Join(r.FIFO, module, fileName), FIFO: true, Abandonable: direct}); f != want ||
+			err != nil {
 			t.Errorf("FIFO: got %v, %v, want %v", f, err, want)
 		}
 	}
@@ -107,7 +108,9 @@ func TestFindRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			f, err := r.Find(module, true)
-			if f != (File{}) || err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), c.part) || !strings.Contains(err.Error(), r.FIFO) {
+			if f != (File{}) || err == nil || errors.Is(err, fs.ErrNotExist) ||
+				!strings.Contains(err.Error(), c.part) ||
+				!strings.Contains(err.Error(), r.FIFO) {
 				t.Errorf("got %v, error %v, want %q", f, err, c.part)
 			}
 		})

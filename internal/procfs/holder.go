@@ -7,7 +7,10 @@ import (
 	"strings"
 )
 
-// holder names another process that has the kernel's file open: while it does, everybody else reads nothing. Empty when there is none, when it cannot be seen (other users' files, without root), and for a FIFO, of which the script itself holds the other end.
+// holder names another process that has the kernel's file open: while it does,
+// everybody else reads nothing. Empty when there is none, when it cannot be
+// seen (other users' files, without root), and for a FIFO, of which the script
+// itself holds the other end.
 func (f File) holder() string {
 	if f.FIFO {
 		return ""

@@ -11,7 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookContext counts the looks at it and tells each to a function, so that a test can change the world between two attempts of a Read. It can also be ended from there.
+// lookContext counts the looks at it and tells each to a function, so that a
+// test can change the world between two attempts of a Read. It can also be
+// ended from there.
 type lookContext struct {
 	context.Context
 	onLook func(n int64) // may be nil
@@ -94,8 +96,9 @@ func TestKernelFileTriedAgain(t *testing.T) {
 	for name, before := range map[string]func(f File) error{
 		"busy":    func(f File) error { return os.WriteFile(f.Path, nil, 0o400) },
 		"missing": func(File) error { return nil },
-		"EIO":     func(f File) error { return os.Symlink("/proc/self/mem", f.Path) }, // a read of address 0
-		"ENXIO":   func(f File) error { return bindSocket(f.Path) },
+		// a read of address 0
+		"EIO":   func(f File) error { return os.Symlink("/proc/self/mem", f.Path) },
+		"ENXIO": func(f File) error { return bindSocket(f.Path) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := kernelFile(t)
@@ -158,7 +161,8 @@ func TestKernelFileEmptyAgain(t *testing.T) {
 	mustFail(endAtLook(t, looks), t, f, "nothing but empty answers", ErrEmpty)
 }
 
-// A file that was missing before it was empty is not one that gave only empty answers.
+// A file that was missing before it was empty is not one that gave only empty
+// answers.
 func TestKernelFileEmptyAfterMissing(t *testing.T) {
 	f := kernelFile(t)
 	ctx := endAtLook(t, 6)
@@ -187,7 +191,8 @@ func TestNoOpenAfterTheEnd(t *testing.T) {
 	mustFail(ctx, t, f, "no answer", context.Canceled)
 }
 
-// The body is the only large allocation; the other one is the path's copy for the system call.
+// The body is the only large allocation; the other one is the path's copy for
+// the system call.
 func TestReadAllocations(t *testing.T) {
 	f := kernelFile(t)
 	write(t, f.Path, testBody(1, 8192))

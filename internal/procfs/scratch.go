@@ -8,13 +8,18 @@ import (
 )
 
 const (
-	scratchSize = 64 << 10  // of the first part: fits the longest text of SystemTap's tapset, and a full pipe
+	// of the first part: fits the longest text of SystemTap's tapset, and a
+	// full pipe
+	scratchSize = 64 << 10
 	partSize    = 256 << 10 // of the others
 )
 
-// scratch is what one Read works with. A Read holds one from start to end and copies the body out of it.
+// scratch is what one Read works with. A Read holds one from start to end and
+// copies the body out of it.
 //
-// A text is read in parts. One buffer that grows would be copied and cleared in pieces of megabytes, during which nothing else of the process gets that processor, and a beginning collection none at all (seen: 60 ms).
+// A text is read in parts. One buffer that grows would be copied and cleared in
+// pieces of megabytes, during which nothing else of the process gets that
+// processor, and a beginning collection none at all (seen: 60 ms).
 type scratch struct {
 	first *[scratchSize]byte
 	more  []*[partSize]byte

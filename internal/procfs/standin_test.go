@@ -18,19 +18,29 @@ import (
 
 const standInEnv = "PROCFS_TEST_STANDIN"
 
-// standInOrder tells a stand-in stapbpf what to do. It always makes the FIFO and runs the loop of stapbpf.cxx's procfs_read_event_loop: wait for a reader, run the probe, write, close, then open without blocking until no reader is left.
+// standInOrder tells a stand-in stapbpf what to do. It always makes the FIFO
+// and runs the loop of stapbpf.cxx's procfs_read_event_loop: wait for a reader,
+// run the probe, write, close, then open without blocking until no reader is
+// left.
 type standInOrder struct {
-	Path    string // the FIFO to make (with 0644, not 0444, so that users other than root can write it)
-	Size    int    // at least so many bytes a body
-	Empty   int    // the first so many bodies are empty; below 0: all
-	Hold    bool   // the probe says "probe" and waits to be let go on
-	Half    bool   // the write stops in the middle, says "half" and waits to be let go on
-	Endless bool   // the write never ends
-	Stall   bool   // behind each write it says "stalled" and waits, before it looks whether its reader has left
-	SIGPIPE bool   // an early leaving reader kills it, as it does a stapbpf below a stap; otherwise SIGPIPE is ignored
+	// the FIFO to make (with 0644, not 0444, so that users other than root can
+	// write it)
+	Path    string
+	Size    int  // at least so many bytes a body
+	Empty   int  // the first so many bodies are empty; below 0: all
+	Hold    bool // the probe says "probe" and waits to be let go on
+	Half    bool // the write stops in the middle, says "half" and waits to be let go on
+	Endless bool // the write never ends
+	// behind each write it says "stalled" and waits, before it looks whether
+	// its reader has left
+	Stall bool
+	// an early leaving reader kills it, as it does a stapbpf below a stap;
+	// otherwise SIGPIPE is ignored
+	SIGPIPE bool
 }
 
-// standIn is the whole life of a stand-in stapbpf. It says on stdout where it is and is let go on by lines on stdin.
+// standIn is the whole life of a stand-in stapbpf. It says on stdout where it
+// is and is let go on by lines on stdin.
 func standIn(order string) int {
 	var o standInOrder
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
@@ -114,7 +124,8 @@ func writeAll(fd int, b []byte) error {
 	return nil
 }
 
-// testBody returns a body of at least size bytes that shows its run, and whether it is whole.
+// testBody returns a body of at least size bytes that shows its run, and
+// whether it is whole.
 func testBody(run, size int) []byte {
 	b := fmt.Appendf(nil, "begin %d\n", run)
 	end := fmt.Appendf(nil, "end %d\n", run)
@@ -124,7 +135,8 @@ func testBody(run, size int) []byte {
 	return append(b, end...)
 }
 
-// bodyRun returns the run that body shows, and fails the test unless it is exactly that run's body.
+// bodyRun returns the run that body shows, and fails the test unless it is
+// exactly that run's body.
 func bodyRun(t testing.TB, body []byte, size int) int {
 	t.Helper()
 	var run int
@@ -146,7 +158,8 @@ type writer struct {
 	ended bool
 }
 
-// startWriter starts a stand-in stapbpf, waits until its FIFO is there and returns it with the FIFO. It ends with the test.
+// startWriter starts a stand-in stapbpf, waits until its FIFO is there and
+// returns it with the FIFO. It ends with the test.
 func startWriter(t testing.TB, o standInOrder) (*writer, File) {
 	t.Helper()
 	if o.Path == "" {

@@ -13,26 +13,39 @@ import (
 	"unicode/utf8"
 )
 
-// ErrDirective tells that a script's header is wrong: a "stap-exporter:" line, or the options of a first line that names stap. It is wrapped with file, line and what is allowed.
+// ErrDirective tells that a script's header is wrong: a "stap-exporter:" line,
+// or the options of a first line that names stap. It is wrapped with file, line
+// and what is allowed.
 var ErrDirective = errors.New("wrong header")
 
-// Directives are what a script's header says about how to run and describe it, in comment lines of the form
+// Directives are what a script's header says about how to run and describe it,
+// in comment lines of the form
 //
 //	// stap-exporter: keepalive=300 start-timeout=2m autostart=true runtime=bpf args="-g --suppress-handler-errors"
 //	# stap-exporter: scrape-interval=1m scrape-timeout=30s
 //	// stap-exporter: metric reads_total counter "Read calls, by thread."
 //
-// They win over flags; a zero field leaves the matter to the flags. Any number of lines, any number of KEY=VALUE in a line, each key and each metric once. A value with blanks stands in double quotes, in which \" is a quote, \\ a backslash and \n a newline; there are no other escapes.
+// They win over flags; a zero field leaves the matter to the flags. Any number
+// of lines, any number of KEY=VALUE in a line, each key and each metric once. A
+// value with blanks stands in double quotes, in which \" is a quote, \\ a
+// backslash and \n a newline; there are no other escapes.
 type Directives struct {
-	Keepalive      *time.Duration // how long after the last request the script is stopped, at least 1 s; 0: never. nil: as --keepalive says
-	StartTimeout   time.Duration  // above 0; 0: as --start-timeout says
-	Autostart      *bool          // already part of Script.Autostart; nil: by the script's name
-	Runtime        string         // "auto", "kernel" or "bpf", already part of Script.Runtime; empty: not given
-	Args           []string       // args=, split into words, already part of Script.Options
-	ScrapeInterval time.Duration  // for Prometheus, whole milliseconds (write it as "<n>ms"); 0: not given
-	ScrapeTimeout  time.Duration  // the same; not above ScrapeInterval when that is given
-	Metrics        []Metric       // in the order of the file, no name twice
-	Late           []int          // numbers of lines that look like directives and are none, since the header had ended before; worth a warning
+	// how long after the last request the script is stopped, at least 1 s; 0:
+	// never. nil: as --keepalive says
+	Keepalive    *time.Duration
+	StartTimeout time.Duration // above 0; 0: as --start-timeout says
+	Autostart    *bool         // already part of Script.Autostart; nil: by the script's name
+	// "auto", "kernel" or "bpf", already part of Script.Runtime; empty: not
+	// given
+	Runtime string
+	Args    []string // args=, split into words, already part of Script.Options
+	// for Prometheus, whole milliseconds (write it as "<n>ms"); 0: not given
+	ScrapeInterval time.Duration
+	ScrapeTimeout  time.Duration // the same; not above ScrapeInterval when that is given
+	Metrics        []Metric      // in the order of the file, no name twice
+	// numbers of lines that look like directives and are none, since the header
+	// had ended before; worth a warning
+	Late []int
 }
 
 // Metric is what a "metric NAME TYPE "help text"" line says.
@@ -43,7 +56,9 @@ type Metric struct {
 	Line int    // where it stands
 }
 
-// keys are all directives of the form KEY=VALUE, in the order in which messages list them. Each sets its field, or says what is allowed, as the end of "want …".
+// keys are all directives of the form KEY=VALUE, in the order in which messages
+// list them. Each sets its field, or says what is allowed, as the end of "want
+// …".
 var keys = []struct {
 	name string
 	set  func(h *header, value string) error
@@ -172,11 +187,19 @@ func (h *header) metric(words []string) {
 	case len(words) != 3:
 		h.complain(h.number, errors.New(`metric: want metric NAME TYPE "help text", the text in double quotes`))
 	case !metricName.MatchString(words[0]):
-		h.complain(h.number, fmt.Errorf("metric name %q: want letters, digits, _ and :, not beginning with a digit", words[0]))
+		h.complain(
+			h.number,
+			fmt.Errorf("metric name %q: want letters, digits, _ and :, not beginning with a digit", words[0]),
+		)
 	case !slices.Contains(types, words[1]):
 		h.complain(h.number, fmt.Errorf("metric type %q: want one of %s", words[1], strings.Join(types, ", ")))
 	case h.once("metric " + words[0]):
-		h.directives.Metrics = append(h.directives.Metrics, Metric{Name: words[0], Type: words[1], Help: words[2], Line: h.number})
+		h.directives.Metrics = append(h.directives.Metrics, Metric{
+			Name: words[0],
+			Type: words[1],
+			Help: words[2],
+			Line: h.number,
+		})
 	}
 }
 
@@ -203,10 +226,19 @@ func parseScrape(s string) (time.Duration, error) {
 
 var prometheusPart = regexp.MustCompile(`^([0-9]+)(ms|[smhdwy])`)
 
-// parsePrometheus reads a duration with Prometheus's own units, too: d, w and y (of 365 days). It returns 0 for all others.
+// parsePrometheus reads a duration with Prometheus's own units, too: d, w and y
+// (of 365 days). It returns 0 for all others.
 func parsePrometheus(s string) (sum time.Duration) {
 	const day = 24 * time.Hour
-	units := map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": day, "w": 7 * day, "y": 365 * day}
+	units := map[string]time.Duration{
+		"ms": time.Millisecond,
+		"s":  time.Second,
+		"m":  time.Minute,
+		"h":  time.Hour,
+		"d":  day,
+		"w":  7 * day,
+		"y":  365 * day,
+	}
 	for s != "" {
 		part := prometheusPart.FindStringSubmatch(s)
 		if part == nil {

@@ -15,7 +15,9 @@ import (
 // headerMax is how much of a file is searched for its header, in bytes.
 const headerMax = 64 << 10
 
-// readHead returns the first headerMax bytes of the file at path. The open neither waits for a FIFO's writer nor touches a terminal, whatever came to be there since somebody looked.
+// readHead returns the first headerMax bytes of the file at path. The open
+// neither waits for a FIFO's writer nor touches a terminal, whatever came to be
+// there since somebody looked.
 func readHead(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -32,11 +34,18 @@ func readHead(path string) ([]byte, error) {
 	return head, nil
 }
 
-// withHeader returns s with what the beginning of its file says: Executable is narrowed to programs that are not stap's, Autostart may change, and Shebang, Options, Runtime and Directives are set. It goes by head, s.Executable, s.Autostart, and s.Path for the text of errors; it reads nothing else.
+// withHeader returns s with what the beginning of its file says: Executable is
+// narrowed to programs that are not stap's, Autostart may change, and Shebang,
+// Options, Runtime and Directives are set. It goes by head, s.Executable,
+// s.Autostart, and s.Path for the text of errors; it reads nothing else.
 //
-// The header is the first line, if it begins with #!, and the lines up to the first one that is neither blank nor a comment. Comments begin with // or # ("/*" ends the header); leading blanks and CR LF do no harm. Past 64 KiB nothing is looked at, and a line that this cuts is none.
+// The header is the first line, if it begins with #!, and the lines up to the
+// first one that is neither blank nor a comment. Comments begin with // or #
+// ("/*" ends the header); leading blanks and CR LF do no harm. Past 64 KiB
+// nothing is looked at, and a line that this cuts is none.
 //
-// The error, several joined, names file and line and what is allowed, and matches ErrDirective. What the good lines said is in the result all the same.
+// The error, several joined, names file and line and what is allowed, and
+// matches ErrDirective. What the good lines said is in the result all the same.
 func withHeader(s Script, head []byte) (Script, error) {
 	if len(head) >= headerMax {
 		head = head[:bytes.LastIndexByte(head[:headerMax], '\n')+1]
@@ -66,7 +75,9 @@ func withHeader(s Script, head []byte) (Script, error) {
 	return s, errors.Join(h.problems...)
 }
 
-// directiveText returns what follows "stap-exporter:" in a comment line that begins so. Letter case and blanks before the colon do not matter: a directive that is almost right had better be refused than overlooked.
+// directiveText returns what follows "stap-exporter:" in a comment line that
+// begins so. Letter case and blanks before the colon do not matter: a directive
+// that is almost right had better be refused than overlooked.
 func directiveText(line string) (string, bool) {
 	text, ok := strings.CutPrefix(line, "//")
 	if !ok {
@@ -80,7 +91,8 @@ func directiveText(line string) (string, bool) {
 	return strings.CutPrefix(strings.TrimLeft(text[len(name):], " \t"), ":")
 }
 
-// withoutColon matches a directive whose colon was forgotten; in prose no word is followed by "=".
+// withoutColon matches a directive whose colon was forgotten; in prose no word
+// is followed by "=".
 var withoutColon = regexp.MustCompile(`(?i)^(//|#)[ \t]*stap-exporter[ \t]+(metric[ \t]|[a-z-]+=)`)
 
 // header is a header being read.
@@ -120,13 +132,26 @@ func (h *header) finish(s *Script) {
 	if s.Executable {
 		for _, key := range []string{"args", "runtime"} {
 			if n := h.lines[key]; n > 0 {
-				h.complain(n, fmt.Errorf("%s= is for scripts that the exporter hands to stap; a program that runs stap itself has the options in its own stap command", key))
+				h.complain(
+					n,
+					fmt.Errorf(
+						"%s= is for scripts that the exporter hands to stap; a program that runs stap itself has the options in its own stap command",
+						key,
+					),
+				)
 			}
 		}
 		d.Args, d.Runtime, h.options = nil, "", Options{}
 	}
 	if d.ScrapeInterval > 0 && d.ScrapeTimeout > d.ScrapeInterval {
-		h.complain(h.lines["scrape-timeout"], fmt.Errorf("scrape-timeout=%v is longer than scrape-interval=%v: Prometheus takes no such target", d.ScrapeTimeout, d.ScrapeInterval))
+		h.complain(
+			h.lines["scrape-timeout"],
+			fmt.Errorf(
+				"scrape-timeout=%v is longer than scrape-interval=%v: Prometheus takes no such target",
+				d.ScrapeTimeout,
+				d.ScrapeInterval,
+			),
+		)
 	}
 	s.Directives = *d
 	s.Options = s.Options.join(h.options)

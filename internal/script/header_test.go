@@ -109,13 +109,15 @@ func TestHeaderWrong(t *testing.T) {
 			t.Fatalf("late line: %v, %v", s.Directives.Late, err)
 		}
 		_, err = readHeader("#!/bin/sh\n\n# stap-exporter: "+text+"\n", false)
-		if !errors.Is(err, ErrDirective) || !strings.Contains(fmt.Sprint(err), "/s/a.stp:3: ") || !strings.Contains(fmt.Sprint(err), want) {
+		if !errors.Is(err, ErrDirective) || !strings.Contains(fmt.Sprint(err), "/s/a.stp:3: ") ||
+			!strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%s\ngot  %v\nwant %v", text, err, want)
 		}
 	}
 }
 
-// All that is wrong is told at once, and the good lines count: "check" shows both.
+// All that is wrong is told at once, and the good lines count: "check" shows
+// both.
 func TestHeaderWithoutColon(t *testing.T) {
 	for text, wrong := range map[string]bool{
 		"// stap-exporter keepalive=300\n":                   true,
@@ -131,8 +133,15 @@ func TestHeaderWithoutColon(t *testing.T) {
 }
 
 func TestHeaderTellsAll(t *testing.T) {
-	s, err := readHeader("// stap-exporter: keepalive=1 autostart=maybe\n// stap-exporter: x=1 runtime=bpf\n// stap-exporter: keepalive=2\n", false)
-	want := []string{`/s/a.stp:1: autostart="maybe"`, `/s/a.stp:2: "x=1" is unknown`, "/s/a.stp:3: keepalive is given twice, first in line 1"}
+	s, err := readHeader(
+		"// stap-exporter: keepalive=1 autostart=maybe\n// stap-exporter: x=1 runtime=bpf\n// stap-exporter: keepalive=2\n",
+		false,
+	)
+	want := []string{
+		`/s/a.stp:1: autostart="maybe"`,
+		`/s/a.stp:2: "x=1" is unknown`,
+		"/s/a.stp:3: keepalive is given twice, first in line 1",
+	}
 	for i, line := range strings.Split(fmt.Sprint(err), "\n") {
 		if i >= len(want) || !strings.Contains(line, want[i]) {
 			t.Errorf("line %d: %s", i, line)
@@ -208,7 +217,9 @@ func FuzzHeader(f *testing.F) {
 			t.Errorf("error %v", err)
 		}
 		d := s.Directives
-		if d.Keepalive != nil && *d.Keepalive != 0 && *d.Keepalive < time.Second || d.StartTimeout < 0 || d.ScrapeInterval < 0 || d.ScrapeTimeout%time.Millisecond != 0 {
+		if d.Keepalive != nil && *d.Keepalive != 0 && *d.Keepalive < time.Second || d.StartTimeout < 0 ||
+			d.ScrapeInterval < 0 ||
+			d.ScrapeTimeout%time.Millisecond != 0 {
 			t.Errorf("durations of %+v", d)
 		}
 		if !slices.Contains([]string{"", "auto", "kernel", "bpf"}, s.Runtime) {

@@ -47,7 +47,8 @@ type End struct {
 	Reason string        // all there is to say, several lines
 }
 
-// History is how a script's runs ended since the exporter began. It is immutable once published.
+// History is how a script's runs ended since the exporter began. It is
+// immutable once published.
 type History struct {
 	Counts [EndCauses]uint64
 	Last   []End // the oldest first, at most KeptEnds
@@ -65,7 +66,8 @@ func (h *History) With(e End) *History {
 	return next
 }
 
-// Reads counts the reads of one script's metrics. It is counted in the script actor's goroutine, and read by anybody.
+// Reads counts the reads of one script's metrics. It is counted in the script
+// actor's goroutine, and read by anybody.
 type Reads struct {
 	Done    atomic.Uint64          // ended, in whatever way
 	Failed  atomic.Uint64          // of them, failed or took too long
@@ -77,5 +79,7 @@ type Reads struct {
 	Problem atomic.Pointer[string] // why the last one gave nothing; nil when it did
 	Dropped atomic.Uint64          // lines that were left out, of all texts
 
-	FirstDropped atomic.Pointer[exposition.Problem] // the first line left out of the latest text that had such lines; nil: none had
+	// the first line left out of the latest text that had such lines; nil: none
+	// had
+	FirstDropped atomic.Pointer[exposition.Problem]
 }

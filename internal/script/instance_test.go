@@ -43,7 +43,8 @@ func TestNewInstance(t *testing.T) {
 	}
 }
 
-// The formula is a promise: a name from the log must be the same after an update.
+// The formula is a promise: a name from the log must be the same after an
+// update.
 func TestModuleFormula(t *testing.T) {
 	inst := Instance{ID: "0123abcd"}
 	for name, want := range map[string]string{
@@ -76,7 +77,15 @@ func TestModulesDiffer(t *testing.T) {
 		}
 		seen[m] = name
 	}
-	if other := NewInstance(0, "/etc/stap-exporter", []string{":9999"}); other.Module("a.stp") == testInst.Module("a.stp") {
+	if other := NewInstance(
+		0,
+		"/etc/stap-exporter",
+		[]string{":9999"},
+	); other.Module(
+		"a.stp",
+	) == testInst.Module(
+		"a.stp",
+	) {
 		t.Error("two instances have the same module")
 	}
 }

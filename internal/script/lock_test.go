@@ -16,7 +16,8 @@ import (
 
 const secondEnv = "SCRIPT_TEST_SECOND"
 
-// second is the life of another exporter: it takes the lock in dir, says how that went and keeps it until stdin ends.
+// second is the life of another exporter: it takes the lock in dir, says how
+// that went and keeps it until stdin ends.
 func second(dir string) int {
 	lock, err := testInst.Lock(dir)
 	if err != nil {
@@ -29,7 +30,8 @@ func second(dir string) int {
 	return 0
 }
 
-// startSecond starts another exporter and returns what it said. end lets it end by itself (or kills it) and reaps it.
+// startSecond starts another exporter and returns what it said. end lets it end
+// by itself (or kills it) and reaps it.
 func startSecond(t *testing.T, dir string) (said string, osPID int, end func(kill bool)) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -85,7 +87,8 @@ func TestLockAgainstAnotherProcess(t *testing.T) {
 				t.Fatal(said)
 			}
 			_, err := testInst.Lock(dir)
-			if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d,", osPID)) || !strings.Contains(err.Error(), "choose another port") {
+			if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d,", osPID)) ||
+				!strings.Contains(err.Error(), "choose another port") {
 				t.Errorf("got %v, want ErrLocked that names process %d", err, osPID)
 			}
 			end(kill)
@@ -152,7 +155,10 @@ func TestLockRefuses(t *testing.T) {
 	}
 	dir := t.TempDir()
 	target := filepath.Join(dir, "target")
-	if err := errors.Join(os.WriteFile(target, []byte("keep"), 0o600), os.Symlink(target, filepath.Join(dir, testInst.ID+".lock"))); err != nil {
+	if err := errors.Join(
+		os.WriteFile(target, []byte("keep"), 0o600),
+		os.Symlink(target, filepath.Join(dir, testInst.ID+".lock")),
+	); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := testInst.Lock(dir); !errors.Is(err, syscall.ELOOP) {

@@ -6,7 +6,9 @@ import (
 	"testing"
 )
 
-// TestMain runs the tests, or a second exporter that wants the same instance when the test binary was started as one. It fails when a descriptor is left over. (The package starts no goroutine.)
+// TestMain runs the tests, or a second exporter that wants the same instance
+// when the test binary was started as one. It fails when a descriptor is left
+// over. (The package starts no goroutine.)
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(secondEnv); dir != "" {
 		os.Exit(second(dir))
@@ -27,7 +29,8 @@ func openDescriptors() int {
 	}
 	n := 0
 	for _, e := range entries {
-		// The poller's descriptors come with the first pipe and stay; they are the runtime's.
+		// The poller's descriptors come with the first pipe and stay; they are
+		// the runtime's.
 		target, _ := os.Readlink("/proc/self/fd/" + e.Name())
 		if target != "anon_inode:[eventpoll]" && target != "anon_inode:[eventfd]" {
 			n++

@@ -7,14 +7,28 @@ import (
 	"strings"
 )
 
-// Options are what a script asks of stap beyond what the exporter gives it, from the first line and from args=, in this order, ready for each of the three programs. They never hold -m, -p or a runtime: those are the exporter's. Every option is a word of its own ("-gvI/x" has become "-g", "-v", "-I", "/x"), and so is its value.
+// Options are what a script asks of stap beyond what the exporter gives it,
+// from the first line and from args=, in this order, ready for each of the
+// three programs. They never hold -m, -p or a runtime: those are the
+// exporter's. Every option is a word of its own ("-gvI/x" has become "-g",
+// "-v", "-I", "/x"), and so is its value.
 type Options struct {
-	Stap       []string // for stap, whether it compiles only (-p4) or does everything; the run-time options are among them, since -c and -x tell stap which program a bare "process" probes
-	Staprun    []string // for staprun, before the module: stap's run-time options in staprun's spelling
+	// for stap, whether it compiles only (-p4) or does everything; the run-time
+	// options are among them, since -c and -x tell stap which program a bare
+	// "process" probes
+	Stap []string
+	// for staprun, before the module: stap's run-time options in staprun's
+	// spelling
+	Staprun    []string
 	ModuleArgs []string // for staprun, after the module: the VAR=VALUE of -G
 	Stapbpf    []string // for stapbpf, before the .bo file; it knows -c, -x, -o and -w alone
-	OneStart   string   // when not empty, a compiled module is good for this start only, for what it names ("-c CMD", "-x PID"): which program is probed is not in the script
-	Ignored    []string // what stood there and has no effect, for a warning: -m NAME (the exporter names the module) and -p5 (which is what runs anyway)
+	// when not empty, a compiled module is good for this start only, for what
+	// it names ("-c CMD", "-x PID"): which program is probed is not in the
+	// script
+	OneStart string
+	// what stood there and has no effect, for a warning: -m NAME (the exporter
+	// names the module) and -p5 (which is what runs anyway)
+	Ignored []string
 }
 
 // join returns the options of o followed by those of p.
@@ -30,7 +44,8 @@ func (o Options) join(p Options) Options {
 	return o
 }
 
-// shebangOptions sorts the options of a first line. runtime is "kernel", "bpf" or empty.
+// shebangOptions sorts the options of a first line. runtime is "kernel", "bpf"
+// or empty.
 func shebangOptions(words []string) (o Options, runtime string, err error) {
 	given, err := splitOptions(words)
 	if err != nil {
@@ -70,7 +85,10 @@ func argsOptions(words []string) (o Options, err error) {
 	for _, g := range given {
 		switch g.name {
 		case "-m", "-p", "-o":
-			return Options{}, fmt.Errorf("%v is not allowed: the exporter names the module, runs all passes and reads the output", g)
+			return Options{}, fmt.Errorf(
+				"%v is not allowed: the exporter names the module, runs all passes and reads the output",
+				g,
+			)
 		case "--bpf", "--runtime":
 			return Options{}, fmt.Errorf("%v is not allowed: write runtime=bpf, kernel or auto", g)
 		}
@@ -81,19 +99,37 @@ func argsOptions(words []string) (o Options, err error) {
 	return o, nil
 }
 
-// unfit are options after which stap runs no script, or no script that the exporter could serve and stop.
+// unfit are options after which stap runs no script, or no script that the
+// exporter could serve and stop.
 var unfit = map[string]string{
-	"-e": "the script is the file", "--example": "the script is the file",
-	"-l": "it only lists probes", "-L": "it only lists probes", "--dump-probe-types": "it only lists", "--dump-probe-aliases": "it only lists", "--dump-functions": "it only lists",
-	"-h": "it runs no script", "--help": "it runs no script", "-V": "it runs no script", "--version": "it runs no script",
-	"--list-servers": "it runs no script", "--trust-servers": "it runs no script", "--benchmark-sdt": "it runs no script",
-	"-i": "it wants a terminal", "--interactive": "it wants a terminal", "--monitor": "it wants a terminal",
-	"-F":       "the script would run on in the background, where the exporter cannot stop it",
-	"--remote": "the script would run on another host", "--client-options": "it is for compile servers", "--language-server": "it runs no script",
-	"--dyninst": "this runtime offers no metrics",
+	"-e":                   "the script is the file",
+	"--example":            "the script is the file",
+	"-l":                   "it only lists probes",
+	"-L":                   "it only lists probes",
+	"--dump-probe-types":   "it only lists",
+	"--dump-probe-aliases": "it only lists",
+	"--dump-functions":     "it only lists",
+	"-h":                   "it runs no script",
+	"--help":               "it runs no script",
+	"-V":                   "it runs no script",
+	"--version":            "it runs no script",
+	"--list-servers":       "it runs no script",
+	"--trust-servers":      "it runs no script",
+	"--benchmark-sdt":      "it runs no script",
+	"-i":                   "it wants a terminal",
+	"--interactive":        "it wants a terminal",
+	"--monitor":            "it wants a terminal",
+	"-F":                   "the script would run on in the background, where the exporter cannot stop it",
+	"--remote":             "the script would run on another host",
+	"--client-options":     "it is for compile servers",
+	"--language-server":    "it runs no script",
+	"--dyninst":            "this runtime offers no metrics",
 }
 
-// add sorts one option. How stap itself hands the run-time ones on: make_kernel_run_command and make_bpf_run_command in buildrun.cxx (4.8 and 5.5 read). -v and --color stay with stap: the exporter has its own -v, and reads the output without colours. -T is compiled in.
+// add sorts one option. How stap itself hands the run-time ones on:
+// make_kernel_run_command and make_bpf_run_command in buildrun.cxx (4.8 and 5.5
+// read). -v and --color stay with stap: the exporter has its own -v, and reads
+// the output without colours. -T is compiled in.
 func (o *Options) add(g option) error {
 	if why, ok := unfit[g.name]; ok {
 		return fmt.Errorf("%v is not allowed: %s", g, why)
@@ -142,21 +178,75 @@ func (g option) words() []string {
 // String is the option as a person would write it.
 func (g option) String() string { return strings.Join(g.words(), " ") }
 
-// stap's options, from cmdline.h and cmdline.cxx of its current tree: a superset of 4.8's. A letter before ":" takes a value.
+// stap's options, from cmdline.h and cmdline.cxx of its current tree: a
+// superset of 4.8's. A letter before ":" takes a value.
 const shortOptions = "hVvtp:I:e:E:o:R:r:a:m:kgPc:x:D:bs:uqiwl:d:L:FS:B:J:jWG:T:"
 
-// longOptions by whether they take a value: "" no, "=" yes, "?" only when joined with "=".
+// longOptions by whether they take a value: "" no, "=" yes, "?" only when
+// joined with "=".
 var longOptions = map[string]string{
-	"skip-badvars": "", "vp": "=", "unprivileged": "", "build-as": "?", "client-options": "", "help": "", "disable-cache": "", "poison-cache": "", "clean-cache": "",
-	"compatible": "=", "ldd": "", "use-server": "?", "list-servers": "?", "trust-servers": "?", "use-server-on-error": "?", "use-http-server": "=", "all-modules": "",
-	"sign-module": "?", "remote": "=", "remote-prefix": "", "check-version": "", "version": "", "tmpdir": "=", "download-debuginfo": "?", "dump-probe-types": "",
-	"dump-probe-aliases": "", "dump-functions": "", "privilege": "=", "suppress-handler-errors": "", "modinfo": "=", "rlimit-as": "=", "rlimit-cpu": "=",
-	"rlimit-nproc": "=", "rlimit-stack": "=", "rlimit-fsize": "=", "sysroot": "=", "sysenv": "=", "suppress-time-limits": "", "runtime": "=", "dyninst": "", "bpf": "",
-	"benchmark-sdt": "", "benchmark-sdt-loops": "=", "benchmark-sdt-threads": "=", "color": "?", "colour": "?", "prologue-searching": "?", "save-uprobes": "",
-	"target-namespaces": "=", "monitor": "?", "interactive": "", "example": "", "no-global-var-display": "", "language-server": "", "debug": "", "semantic-keep-going": "",
+	"skip-badvars":            "",
+	"vp":                      "=",
+	"unprivileged":            "",
+	"build-as":                "?",
+	"client-options":          "",
+	"help":                    "",
+	"disable-cache":           "",
+	"poison-cache":            "",
+	"clean-cache":             "",
+	"compatible":              "=",
+	"ldd":                     "",
+	"use-server":              "?",
+	"list-servers":            "?",
+	"trust-servers":           "?",
+	"use-server-on-error":     "?",
+	"use-http-server":         "=",
+	"all-modules":             "",
+	"sign-module":             "?",
+	"remote":                  "=",
+	"remote-prefix":           "",
+	"check-version":           "",
+	"version":                 "",
+	"tmpdir":                  "=",
+	"download-debuginfo":      "?",
+	"dump-probe-types":        "",
+	"dump-probe-aliases":      "",
+	"dump-functions":          "",
+	"privilege":               "=",
+	"suppress-handler-errors": "",
+	"modinfo":                 "=",
+	"rlimit-as":               "=",
+	"rlimit-cpu":              "=",
+	"rlimit-nproc":            "=",
+	"rlimit-stack":            "=",
+	"rlimit-fsize":            "=",
+	"sysroot":                 "=",
+	"sysenv":                  "=",
+	"suppress-time-limits":    "",
+	"runtime":                 "=",
+	"dyninst":                 "",
+	"bpf":                     "",
+	"benchmark-sdt":           "",
+	"benchmark-sdt-loops":     "=",
+	"benchmark-sdt-threads":   "=",
+	"color":                   "?",
+	"colour":                  "?",
+	"prologue-searching":      "?",
+	"save-uprobes":            "",
+	"target-namespaces":       "=",
+	"monitor":                 "?",
+	"interactive":             "",
+	"example":                 "",
+	"no-global-var-display":   "",
+	"language-server":         "",
+	"debug":                   "",
+	"semantic-keep-going":     "",
 }
 
-// splitOptions takes words apart as getopt_long does for stap: letters that stand together, values joined or apart, long options cut short. What stap of the tree above does not know is passed on as an option without a value; stap says what it thinks of it.
+// splitOptions takes words apart as getopt_long does for stap: letters that
+// stand together, values joined or apart, long options cut short. What stap of
+// the tree above does not know is passed on as an option without a value; stap
+// says what it thinks of it.
 func splitOptions(words []string) ([]option, error) {
 	var given []option
 	for i := 0; i < len(words); i++ {
@@ -171,7 +261,10 @@ func splitOptions(words []string) ([]option, error) {
 		case word == "--":
 			return nil, errors.New("-- is not allowed: all that follows would be taken for arguments of the script")
 		case word == "-" || !strings.HasPrefix(word, "-"):
-			return nil, fmt.Errorf("%q is not an option (a value with blanks takes quotes): the exporter names the script, and gives it no arguments", word)
+			return nil, fmt.Errorf(
+				"%q is not an option (a value with blanks takes quotes): the exporter names the script, and gives it no arguments",
+				word,
+			)
 		case strings.HasPrefix(word, "--"):
 			name, value, joined := strings.Cut(word[2:], "=")
 			name, err := fullName(name)
@@ -212,7 +305,9 @@ func splitOptions(words []string) ([]option, error) {
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' }
 
-// fullName returns the long option that name means: itself, or the only one that begins with it. The two spellings of colour are one. An unknown name is returned as it is.
+// fullName returns the long option that name means: itself, or the only one
+// that begins with it. The two spellings of colour are one. An unknown name is
+// returned as it is.
 func fullName(name string) (string, error) {
 	if _, ok := longOptions[name]; ok {
 		return name, nil

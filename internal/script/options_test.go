@@ -48,17 +48,32 @@ func TestShebangOptions(t *testing.T) {
 		Options
 		runtime string
 	}{
-		"":                                   {},
-		"-v --bpf":                           {Options{Stap: []string{"-v"}}, "bpf"},
-		"-gvI/x -DA=1":                       {Options{Stap: []string{"-g", "-v", "-I", "/x", "-D", "A=1"}}, ""},
-		"--runtime=bpf --runtime kernel":     {Options{}, "kernel"},
-		"--run bpf --supp-x":                 {Options{Stap: []string{"--supp-x"}}, "bpf"},
-		"--suppress-h --col --vp 01":         {Options{Stap: []string{"--suppress-handler-errors", "--color", "--vp=01"}}, ""},
-		"-mfoo -p5 -vm bar -p 5":             {Options{Stap: []string{"-v"}, Ignored: []string{"-m foo", "-p 5", "-m bar", "-p 5"}}, ""},
-		"-x 12 -w":                           {Options{Stap: []string{"-x", "12", "-w"}, Staprun: []string{"-x", "12", "-w"}, Stapbpf: []string{"-x", "12", "-w"}, OneStart: "-x 12"}, ""},
-		"-c 'a b' -o/x":                      {Options{Stap: []string{"-c", "a b", "-o", "/x"}, Staprun: []string{"-c", "a b", "-o", "/x"}, Stapbpf: []string{"-c", "a b", "-o", "/x"}, OneStart: "-c a b"}, ""},
+		"":                               {},
+		"-v --bpf":                       {Options{Stap: []string{"-v"}}, "bpf"},
+		"-gvI/x -DA=1":                   {Options{Stap: []string{"-g", "-v", "-I", "/x", "-D", "A=1"}}, ""},
+		"--runtime=bpf --runtime kernel": {Options{}, "kernel"},
+		"--run bpf --supp-x":             {Options{Stap: []string{"--supp-x"}}, "bpf"},
+		"--suppress-h --col --vp 01":     {Options{Stap: []string{"--suppress-handler-errors", "--color", "--vp=01"}}, ""},
+		"-mfoo -p5 -vm bar -p 5":         {Options{Stap: []string{"-v"}, Ignored: []string{"-m foo", "-p 5", "-m bar", "-p 5"}}, ""},
+		"-x 12 -w": {Options{
+			Stap:     []string{"-x", "12", "-w"},
+			Staprun:  []string{"-x", "12", "-w"},
+			Stapbpf:  []string{"-x", "12", "-w"},
+			OneStart: "-x 12",
+		}, ""},
+		"-c 'a b' -o/x": {Options{
+			Stap:     []string{"-c", "a b", "-o", "/x"},
+			Staprun:  []string{"-c", "a b", "-o", "/x"},
+			Stapbpf:  []string{"-c", "a b", "-o", "/x"},
+			OneStart: "-c a b",
+		}, ""},
 		"-s 4 -S 1,2 -Ga=b --target-n 7 -T3": {Options{Stap: []string{"-s", "4", "-S", "1,2", "-G", "a=b", "--target-namespaces=7", "-T", "3"}, Staprun: []string{"-b", "4", "-S", "1,2", "-N", "7"}, ModuleArgs: []string{"a=b"}}, ""},
-		"-c -m":                              {Options{Stap: []string{"-c", "-m"}, Staprun: []string{"-c", "-m"}, Stapbpf: []string{"-c", "-m"}, OneStart: "-c -m"}, ""},
+		"-c -m": {Options{
+			Stap:     []string{"-c", "-m"},
+			Staprun:  []string{"-c", "-m"},
+			Stapbpf:  []string{"-c", "-m"},
+			OneStart: "-c -m",
+		}, ""},
 	} {
 		s, err := readHeader("#!/usr/bin/stap "+text+"\n", true)
 		if err != nil || !reflect.DeepEqual(s.Options, want.Options) || s.Runtime != want.runtime {
@@ -82,11 +97,18 @@ func TestShebangOptions(t *testing.T) {
 	}
 }
 
-// The header's own options come after those of the first line, and its runtime wins.
+// The header's own options come after those of the first line, and its runtime
+// wins.
 func TestShebangAndArgs(t *testing.T) {
 	s, err := readHeader("#!/usr/bin/stap --bpf -v -w\n// stap-exporter: runtime=kernel args=\"-g -x 3\"\n", true)
-	want := Options{Stap: []string{"-v", "-w", "-g", "-x", "3"}, Staprun: []string{"-w", "-x", "3"}, Stapbpf: []string{"-w", "-x", "3"}, OneStart: "-x 3"}
-	if err != nil || s.Runtime != "kernel" || !reflect.DeepEqual(s.Options, want) || !slices.Equal(s.Shebang, []string{"--bpf", "-v", "-w"}) {
+	want := Options{
+		Stap:     []string{"-v", "-w", "-g", "-x", "3"},
+		Staprun:  []string{"-w", "-x", "3"},
+		Stapbpf:  []string{"-w", "-x", "3"},
+		OneStart: "-x 3",
+	}
+	if err != nil || s.Runtime != "kernel" || !reflect.DeepEqual(s.Options, want) ||
+		!slices.Equal(s.Shebang, []string{"--bpf", "-v", "-w"}) {
 		t.Errorf("got %+v, %v", s, err)
 	}
 }
@@ -108,7 +130,10 @@ func checkOptions(t *testing.T, o Options) {
 	if !slices.Equal(again, o.Stap) {
 		t.Errorf("options of stap read again: %q, were %q", again, o.Stap)
 	}
-	if slices.ContainsFunc(slices.Concat(o.Stap, o.Staprun, o.Stapbpf, o.ModuleArgs), func(s string) bool { return strings.IndexByte(s, 0) >= 0 }) {
+	if slices.ContainsFunc(
+		slices.Concat(o.Stap, o.Staprun, o.Stapbpf, o.ModuleArgs),
+		func(s string) bool { return strings.IndexByte(s, 0) >= 0 },
+	) {
 		t.Errorf("a NUL in %+v", o)
 	}
 }

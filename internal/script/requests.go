@@ -8,10 +8,13 @@ import (
 // RequestCodes are the HTTP codes that a request for a script can get.
 var RequestCodes = [...]int{200, 403, 500, 502, 503, 504}
 
-// epoch is what moments are counted from, so that they keep their distance when somebody sets the clock.
+// epoch is what moments are counted from, so that they keep their distance when
+// somebody sets the clock.
 var epoch = time.Now().Add(-1)
 
-// Requests counts the requests for one script. It is shared by all statuses of the script; its methods may be called from any goroutine and allocate nothing.
+// Requests counts the requests for one script. It is shared by all statuses of
+// the script; its methods may be called from any goroutine and allocate
+// nothing.
 type Requests struct {
 	codes [len(RequestCodes)]atomic.Uint64
 	last  atomic.Int64 // nanoseconds since epoch; 0: none came

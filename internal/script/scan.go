@@ -29,14 +29,23 @@ type Refusal struct {
 	Err  error  // why, without the name
 }
 
-// Scan looks for scripts in dir, not in the folders below it: every regular file, or symlink to one, whose name ends in ".stp".
+// Scan looks for scripts in dir, not in the folders below it: every regular
+// file, or symlink to one, whose name ends in ".stp".
 //
-// Names that begin with a dot are passed over without a word: editors and package managers put their temporary files there, and ".stp" alone is one of them. Every other name may hold whatever a file system takes (spaces, unicode, %, a leading -, 255 bytes), but invalid UTF-8 and control characters, which neither a URL nor a log line can show, are refused, and so are folders, FIFOs, devices, sockets and symlinks that lead nowhere.
-// A file without content, or one that this user cannot read, is a script all the same: stap says what is wrong with it.
+// Names that begin with a dot are passed over without a word: editors and
+// package managers put their temporary files there, and ".stp" alone is one of
+// them. Every other name may hold whatever a file system takes (spaces,
+// unicode, %, a leading -, 255 bytes), but invalid UTF-8 and control
+// characters, which neither a URL nor a log line can show, are refused, and so
+// are folders, FIFOs, devices, sockets and symlinks that lead nowhere.
+// A file without content, or one that this user cannot read, is a script all
+// the same: stap says what is wrong with it.
 //
-// A script whose header is wrong, or that somebody else could change, is in Catalogue.Scripts, too: see Script.Refused.
+// A script whose header is wrong, or that somebody else could change, is in
+// Catalogue.Scripts, too: see Script.Refused.
 //
-// When dir itself cannot be read, the error says what to do and wraps the cause.
+// When dir itself cannot be read, the error says what to do and wraps the
+// cause.
 func Scan(dir string, inst Instance, opts ScanOptions) (Catalogue, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -68,12 +77,17 @@ func Scan(dir string, inst Instance, opts ScanOptions) (Catalogue, error) {
 
 // ScanOptions are what Scan and Inspect need to know beside the place.
 type ScanOptions struct {
-	AllowInsecure bool // --scripts.allow-insecure: what CheckTrust says is kept in Script.Insecure, and refuses nothing
+	// --scripts.allow-insecure: what CheckTrust says is kept in
+	// Script.Insecure, and refuses nothing
+	AllowInsecure bool
 }
 
-// Inspect returns what Scan would say of the one file at path. Its error, for a file that is no script at all, is without the name.
+// Inspect returns what Scan would say of the one file at path. Its error, for a
+// file that is no script at all, is without the name.
 //
-// Script.Executable begins with the mode bits, which let this process's effective user execute the file or not (root may execute what anybody may), and ends with the first line: see withHeader.
+// Script.Executable begins with the mode bits, which let this process's
+// effective user execute the file or not (root may execute what anybody may),
+// and ends with the first line: see withHeader.
 func Inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -119,7 +133,8 @@ func inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
 	return s, nil
 }
 
-// errGone is check's answer for a file that was deleted after the folder was read.
+// errGone is check's answer for a file that was deleted after the folder was
+// read.
 var errGone = errors.New("file is gone")
 
 // check returns what is known of the script file at path, or why it is none.
@@ -170,7 +185,8 @@ func advice(err error) string {
 	return "name another with --scripts"
 }
 
-// cause takes operation and path off err, where the text around it already has them.
+// cause takes operation and path off err, where the text around it already has
+// them.
 func cause(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
@@ -178,7 +194,8 @@ func cause(err error) error {
 	return err
 }
 
-// mayExecute goes by the mode bits: access(2) would ask for the real user, who under set-user-id is another.
+// mayExecute goes by the mode bits: access(2) would ask for the real user, who
+// under set-user-id is another.
 func (id Identity) mayExecute(info fs.FileInfo) bool {
 	owner, group := ownerOf(info)
 	perm := info.Mode().Perm()

@@ -46,10 +46,26 @@ func names(scripts []Script) []string {
 
 func TestScanNames(t *testing.T) {
 	scripts := []string{ // in the order of their bytes
-		" .stp", "%2e%2F.stp", "-m.stp", "A.stp", "a b  c.stp", "a-b.stp", "a.stp", "a.stp.stp", "a\\b?#\"'.stp", "a_b.stp",
-		strings.Repeat("x", 250) + "1.stp", strings.Repeat("x", 250) + "2.stp", "~x.stp", "\u00e9\u65e5\U0001F600.stp",
+		" .stp",
+		"%2e%2F.stp",
+		"-m.stp",
+		"A.stp",
+		"a b  c.stp",
+		"a-b.stp",
+		"a.stp",
+		"a.stp.stp",
+		"a\\b?#\"'.stp",
+		"a_b.stp",
+		strings.Repeat("x", 250) + "1.stp",
+		strings.Repeat("x", 250) + "2.stp",
+		"~x.stp",
+		"\u00e9\u65e5\U0001F600.stp",
 	}
-	dir := fill(t, append([]string{"readme.md", "stp", "a.STP", "a.stp~", "a.stp.bak", ".stp", ".hidden.stp", ".#a.stp", ".\xff.stp"}, scripts...)...)
+	dir := fill(
+		t,
+		append(
+			[]string{"readme.md", "stp", "a.STP", "a.stp~", "a.stp.bak", ".stp", ".hidden.stp", ".#a.stp", ".\xff.stp"},
+			scripts...)...)
 	c := mustScan(t, dir)
 	if got := names(c.Scripts); !slices.Equal(got, scripts) {
 		t.Errorf("got  %q\nwant %q", got, scripts)
@@ -118,7 +134,8 @@ func TestScanRefusesWhatIsNoFile(t *testing.T) {
 	if got, want := names(c.Scripts), []string{"good.stp", "to-file.stp", "to-link.stp"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	// Path leads through the link, so that a new target counts at the next start.
+	// Path leads through the link, so that a new target counts at the next
+	// start.
 	if got := c.Scripts[2].Path; got != in("to-link.stp") {
 		t.Errorf("path of a symlink is %q", got)
 	}
@@ -216,12 +233,18 @@ func TestScanFolderErrors(t *testing.T) {
 		filepath.Join(dir, "file"): {unix.ENOTDIR, "not a directory: name another"},
 	} {
 		_, err := Scan(path, testInst, ScanOptions{})
-		if !errors.Is(err, want.cause) || !strings.Contains(err.Error(), want.part) || !strings.Contains(err.Error(), path) {
+		if !errors.Is(err, want.cause) || !strings.Contains(err.Error(), want.part) ||
+			!strings.Contains(err.Error(), path) {
 			t.Errorf("got %v, want %q", err, want.part)
 		}
 	}
 	// Root reads every folder; what others are told is the same sentence.
-	if got := advice(&fs.PathError{Op: "open", Path: dir, Err: unix.EACCES}); !strings.Contains(got, "let this user read it") {
+	if got := advice(
+		&fs.PathError{Op: "open", Path: dir, Err: unix.EACCES},
+	); !strings.Contains(
+		got,
+		"let this user read it",
+	) {
 		t.Errorf("got %q", got)
 	}
 }

@@ -13,10 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUntrusted tells that a file can be changed by somebody who is neither root nor the server's user, so that what runs with the server's rights would be theirs. It is wrapped with the path, why, and the mend.
+// ErrUntrusted tells that a file can be changed by somebody who is neither root
+// nor the server's user, so that what runs with the server's rights would be
+// theirs. It is wrapped with the path, why, and the mend.
 var ErrUntrusted = errors.New("not safe to run")
 
-// Identity is a user who executes and owns files: an effective user id and all group ids, the effective one among them.
+// Identity is a user who executes and owns files: an effective user id and all
+// group ids, the effective one among them.
 type Identity struct {
 	UID    int
 	Groups []int
@@ -24,23 +27,36 @@ type Identity struct {
 
 // Self is the identity with which this process executes files.
 func Self() Identity {
-	groups, _ := os.Getgroups() // without them the effective group is left: fewer files may be executed, fewer are trusted
+	// without them the effective group is left: fewer files may be executed,
+	// fewer are trusted
+	groups, _ := os.Getgroups()
 	return Identity{UID: os.Geteuid(), Groups: append(groups, os.Getegid())}
 }
 
-// CheckTrust returns nil when nobody but root and who can change the file or folder at path, or put another into its place; else an error that matches ErrUntrusted. It looks at path, at every folder on the way from / to it, and at the same for every symlink's target on that way. path is made absolute first.
+// CheckTrust returns nil when nobody but root and who can change the file or
+// folder at path, or put another into its place; else an error that matches
+// ErrUntrusted. It looks at path, at every folder on the way from / to it, and
+// at the same for every symlink's target on that way. path is made absolute
+// first.
 //
 // Of each it wants:
-//   - The owner is root or who. An owner can write whatever the mode says: he can change it.
-//   - Others have no right to write, nor has a group other than root's (gid 0) and who's own, be it through an ACL. A sticky folder (/tmp) may be writable for all, since only the owner of an entry can rename or remove it there. Because of that a symlink in such a folder needs a trusted owner; elsewhere it is a part of its folder.
+//   - The owner is root or who. An owner can write whatever the mode says: he
+//     can change it.
+//   - Others have no right to write, nor has a group other than root's (gid 0)
+//     and who's own, be it through an ACL. A sticky folder (/tmp) may be
+//     writable for all, since only the owner of an entry can rename or remove
+//     it there. Because of that a symlink in such a folder needs a trusted
+//     owner; elsewhere it is a part of its folder.
 //
 // A read-only mount is no reason for trust: the flag is of this mount in this
 // mount namespace (ProtectSystem=strict of systemd, a container's :ro), and the
 // owner can write to the same file by another.
 //
-// What cannot be looked at does not pass; then the error matches the cause, too (fs.ErrNotExist, …).
+// What cannot be looked at does not pass; then the error matches the cause, too
+// (fs.ErrNotExist, …).
 //
-// Nothing is held: who was trusted by this call can change things after it, and nobody else could.
+// Nothing is held: who was trusted by this call can change things after it, and
+// nobody else could.
 func CheckTrust(path string, who Identity) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -52,7 +68,8 @@ func CheckTrust(path string, who Identity) error {
 	}
 	at, links := "/", 0
 	for rest := path; ; {
-		// One name at a time, as the kernel walks: at is always without symlinks, so that ".." in a link's target is its parent.
+		// One name at a time, as the kernel walks: at is always without
+		// symlinks, so that ".." in a link's target is its parent.
 		name, after, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
 		rest = after
 		switch name {
@@ -91,7 +108,8 @@ func CheckTrust(path string, who Identity) error {
 	}
 }
 
-// check looks at one file or folder that is no symlink. shared tells that others can make files in it.
+// check looks at one file or folder that is no symlink. shared tells that
+// others can make files in it.
 func (id Identity) check(path string) (shared bool, err error) {
 	info, err := look(path)
 	if err != nil {
@@ -135,9 +153,14 @@ func (id Identity) owns(path string, info fs.FileInfo, mend string) error {
 	return nil
 }
 
-// writers says who else can write a file, and the command that ends it; empty when nobody can.
+// writers says who else can write a file, and the command that ends it; empty
+// when nobody can.
 //
-// With a POSIX ACL the mode's group bits are the mask, that is, the most that any named user or group gets (acl(5)). So no write bit for the group means that no entry grants it, and the mode alone is enough. With that bit the mode does not tell who has it: then the entries count. (NFSv4 ACLs are not looked at; their servers keep the mode at least as wide.)
+// With a POSIX ACL the mode's group bits are the mask, that is, the most that
+// any named user or group gets (acl(5)). So no write bit for the group means
+// that no entry grants it, and the mode alone is enough. With that bit the mode
+// does not tell who has it: then the entries count. (NFSv4 ACLs are not looked
+// at; their servers keep the mode at least as wide.)
 func (id Identity) writers(path string, info fs.FileInfo) (why, mend string) {
 	perm := info.Mode().Perm()
 	if perm&0o002 != 0 {
@@ -187,7 +210,8 @@ const (
 	aclGroup    = 0x08
 )
 
-// readACL returns the entries of the access control list of path, none where there is no list or no support for one.
+// readACL returns the entries of the access control list of path, none where
+// there is no list or no support for one.
 func readACL(path string) ([]aclEntry, error) {
 	buf := make([]byte, 64<<10) // the most that an extended attribute holds
 	n, err := unix.Lgetxattr(path, "system.posix_acl_access", buf)
@@ -200,7 +224,8 @@ func readACL(path string) ([]aclEntry, error) {
 	return parseACL(buf[:n])
 }
 
-// parseACL reads the attribute: a version of 32 bits, then entries of 8 bytes, all little-endian.
+// parseACL reads the attribute: a version of 32 bits, then entries of 8 bytes,
+// all little-endian.
 func parseACL(b []byte) ([]aclEntry, error) {
 	if len(b) < 4 || len(b)%8 != 4 || binary.LittleEndian.Uint32(b) != 2 {
 		return nil, errors.New("unknown format")
@@ -208,7 +233,11 @@ func parseACL(b []byte) ([]aclEntry, error) {
 	var entries []aclEntry
 	for b = b[4:]; len(b) > 0; b = b[8:] {
 		entries = append(entries, aclEntry{
-			tag: binary.LittleEndian.Uint16(b), perm: binary.LittleEndian.Uint16(b[2:]), id: binary.LittleEndian.Uint32(b[4:]),
+			tag: binary.LittleEndian.Uint16(
+				b,
+			),
+			perm: binary.LittleEndian.Uint16(b[2:]),
+			id:   binary.LittleEndian.Uint32(b[4:]),
 		})
 	}
 	return entries, nil

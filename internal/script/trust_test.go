@@ -30,7 +30,8 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// tree makes folder/sub/a.stp, folder/target.stp and the symlink folder/link.stp to it; all of root, nobody else may write.
+// tree makes folder/sub/a.stp, folder/target.stp and the symlink
+// folder/link.stp to it; all of root, nobody else may write.
 func tree(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "folder")
@@ -128,7 +129,8 @@ func TestCheckTrustOfUser(t *testing.T) {
 	checkTrusted(t, filepath.Join(dir, "target.stp"), Identity{UID: stranger + 1}, "")
 }
 
-// The way through symlinks is walked as the kernel walks it: folders on it count, and only those.
+// The way through symlinks is walked as the kernel walks it: folders on it
+// count, and only those.
 func TestCheckTrustFollowsLinks(t *testing.T) {
 	dir := tree(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -163,7 +165,8 @@ func TestCheckTrustFollowsLinks(t *testing.T) {
 	}
 }
 
-// acl makes a system.posix_acl_access attribute from a mode's owner and other bits, and the entries.
+// acl makes a system.posix_acl_access attribute from a mode's owner and other
+// bits, and the entries.
 func acl(entries ...aclEntry) []byte {
 	all := append([]aclEntry{{0x01, 6, 0xffffffff}}, entries...)
 	all = append(all, aclEntry{0x10, 7, 0xffffffff}, aclEntry{0x20, 4, 0xffffffff}) // mask, others
@@ -195,7 +198,10 @@ func TestCheckTrustACL(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(tree(t), "sub", "a.stp")
-			if err := errors.Join(os.Chown(path, 0, c.gid), unix.Setxattr(path, "system.posix_acl_access", c.acl, 0)); err != nil {
+			if err := errors.Join(
+				os.Chown(path, 0, c.gid),
+				unix.Setxattr(path, "system.posix_acl_access", c.acl, 0),
+			); err != nil {
 				if errors.Is(err, unix.EOPNOTSUPP) {
 					t.Skip("the file system of the test's folder has no access control lists")
 				}
@@ -224,18 +230,38 @@ func TestCheckTrustReadOnlyMount(t *testing.T) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(
 		os.Mkdir(in("mount"), 0o755),
-		os.WriteFile(in("sub/foreign.stp"), []byte("old"), 0o644), os.Chown(in("sub/foreign.stp"), stranger, strangerGroup),
-		os.WriteFile(in("sub/open.stp"), nil, 0o644), os.Chmod(in("sub/open.stp"), 0o666),
-		os.WriteFile(in("sub/group.stp"), nil, 0o644), os.Chown(in("sub/group.stp"), 0, strangerGroup), os.Chmod(in("sub/group.stp"), 0o664),
-		os.MkdirAll(in("sub/theirs"), 0o755), os.WriteFile(in("sub/theirs/a.stp"), nil, 0o644), os.Chown(in("sub/theirs"), stranger, 0),
-		os.Mkdir(in("sub/sticky"), 0o755), os.Chmod(in("sub/sticky"), 0o777|fs.ModeSticky),
-		os.Symlink("../a.stp", in("sub/sticky/link.stp")), os.Lchown(in("sub/sticky/link.stp"), stranger, 0),
+		os.WriteFile(
+			in("sub/foreign.stp"),
+			[]byte("old"),
+			0o644,
+		),
+		os.Chown(in("sub/foreign.stp"), stranger, strangerGroup),
+		os.WriteFile(in("sub/open.stp"), nil, 0o644),
+		os.Chmod(in("sub/open.stp"), 0o666),
+		os.WriteFile(
+			in("sub/group.stp"),
+			nil,
+			0o644,
+		),
+		os.Chown(in("sub/group.stp"), 0, strangerGroup),
+		os.Chmod(in("sub/group.stp"), 0o664),
+		os.MkdirAll(
+			in("sub/theirs"),
+			0o755,
+		),
+		os.WriteFile(in("sub/theirs/a.stp"), nil, 0o644),
+		os.Chown(in("sub/theirs"), stranger, 0),
+		os.Mkdir(in("sub/sticky"), 0o755),
+		os.Chmod(in("sub/sticky"), 0o777|fs.ModeSticky),
+		os.Symlink("../a.stp", in("sub/sticky/link.stp")),
+		os.Lchown(in("sub/sticky/link.stp"), stranger, 0),
 	); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan string)
 	go func() {
-		// The thread gets a mount namespace of its own, and is never given back: it ends with the goroutine, and the mounts with it.
+		// The thread gets a mount namespace of its own, and is never given
+		// back: it ends with the goroutine, and the mounts with it.
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNS)
 		if errors.Is(err, unix.EPERM) {
@@ -304,7 +330,12 @@ func TestScanRefusal(t *testing.T) {
 			t.Fatalf("got %+v, %v", c, err)
 		}
 		for i, s := range c.Scripts {
-			got := verdict{errors.Is(s.Refused, ErrUntrusted), errors.Is(s.Refused, ErrDirective), errors.Is(s.Insecure, ErrUntrusted), s.Autostart}
+			got := verdict{
+				errors.Is(s.Refused, ErrUntrusted),
+				errors.Is(s.Refused, ErrDirective),
+				errors.Is(s.Insecure, ErrUntrusted),
+				s.Autostart,
+			}
 			if got != want[i] {
 				t.Errorf("%s, allow %v: got %+v", s.Name, allow, got)
 			}
@@ -318,7 +349,12 @@ func TestScanRefusal(t *testing.T) {
 func TestInspect(t *testing.T) {
 	dir := fill(t, "a.stp", "a.txt")
 	t.Chdir(dir)
-	if s, err := Inspect("a.stp", testInst, ScanOptions{}); err != nil || s.Name != "a.stp" || s.Path != filepath.Join(dir, "a.stp") || s.Module != testInst.Module("a.stp") {
+	if s, err := Inspect(
+		"a.stp",
+		testInst,
+		ScanOptions{},
+	); err != nil || s.Name != "a.stp" || s.Path != filepath.Join(dir, "a.stp") ||
+		s.Module != testInst.Module("a.stp") {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	for _, path := range []string{"a.txt", "none.stp", "."} {

@@ -8,7 +8,9 @@ import (
 // errQuote tells that a quote is opened and not closed.
 var errQuote = errors.New("a quote is not closed")
 
-// splitLine splits a directive line at blanks. Double quotes, anywhere in a word, keep blanks together and go away; inside them \" is a quote, \\ a backslash and \n a newline. Outside them a backslash is a backslash.
+// splitLine splits a directive line at blanks. Double quotes, anywhere in a
+// word, keep blanks together and go away; inside them \" is a quote, \\ a
+// backslash and \n a newline. Outside them a backslash is a backslash.
 func splitLine(s string) ([]string, error) {
 	var words []string
 	var word strings.Builder
@@ -48,7 +50,9 @@ func splitLine(s string) ([]string, error) {
 	return words, nil
 }
 
-// splitWords splits stap's options at blanks, as a plain shell would: quotes of either kind keep blanks together and go away, a backslash takes the next character as it is, but in single quotes. Nothing is expanded.
+// splitWords splits stap's options at blanks, as a plain shell would: quotes of
+// either kind keep blanks together and go away, a backslash takes the next
+// character as it is, but in single quotes. Nothing is expanded.
 func splitWords(s string) ([]string, error) {
 	if strings.IndexByte(s, 0) >= 0 {
 		return nil, errors.New("a NUL character")

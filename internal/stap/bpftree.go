@@ -11,7 +11,9 @@ import (
 	"runtime"
 )
 
-// bpfTree returns the folder to give to "stap --bpf -r", or "" where the kernel has its own. The first call makes it below dir, under a temporary name, so that a folder that is there is whole.
+// bpfTree returns the folder to give to "stap --bpf -r", or "" where the kernel
+// has its own. The first call makes it below dir, under a temporary name, so
+// that a folder that is there is whole.
 func (s system) bpfTree(dir string) (string, error) {
 	if s.hasBuildTree() {
 		return "", nil
@@ -61,7 +63,8 @@ func (s system) makeTree(tree string) error {
 	if err := os.MkdirAll(filepath.Join(tmp, "arch", arch, "include"), 0o700); err != nil {
 		return err
 	}
-	// Another run may have been faster, and its folder is as good; a torn one from a full disk is not there, thanks to the temporary name.
+	// Another run may have been faster, and its folder is as good; a torn one
+	// from a full disk is not there, thanks to the temporary name.
 	if err := os.Rename(tmp, tree); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -85,7 +88,12 @@ func (s system) kernelConfig() ([]byte, error) {
 	path := filepath.Join(s.boot, "config-"+s.release)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("find the kernel's configuration: neither %s nor %s is there; install the headers of kernel %s, or load the module \"configs\"", s.configGz, path, s.release)
+		return nil, fmt.Errorf(
+			"find the kernel's configuration: neither %s nor %s is there; install the headers of kernel %s, or load the module \"configs\"",
+			s.configGz,
+			path,
+			s.release,
+		)
 	}
 	return text, err
 }

@@ -19,12 +19,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// moduleCache keeps compiled kernel modules: KEY.ko, and KEY.json, the manifest. Any number of exporters of one user may share it. Its methods may be called from any goroutine.
+// moduleCache keeps compiled kernel modules: KEY.ko, and KEY.json, the
+// manifest. Any number of exporters of one user may share it. Its methods may
+// be called from any goroutine.
 //
-// What it promises: a module that it gives has every byte that was put, was put by this user, and was compiled from what its key says, for programs that are still the same.
+// What it promises: a module that it gives has every byte that was put, was put
+// by this user, and was compiled from what its key says, for programs that are
+// still the same.
 //
-// Each file is written under a temporary name and renamed, the manifest last; a crash in between leaves a manifest that does not fit its module, or none, and that is no entry. Nothing is synced to disk: what a power cut tears is found by size and hash.
-// There are only kernel modules here. A bpf object holds addresses inside programs, too, and nobody checks them when it is loaded.
+// Each file is written under a temporary name and renamed, the manifest last; a
+// crash in between leaves a manifest that does not fit its module, or none, and
+// that is no entry. Nothing is synced to disk: what a power cut tears is found
+// by size and hash.
+// There are only kernel modules here. A bpf object holds addresses inside
+// programs, too, and nobody checks them when it is loaded.
 type moduleCache struct {
 	dir   string
 	limit int64 // bytes of all files
@@ -38,7 +46,9 @@ const (
 	cachePutWait   = 10 * time.Second // for the lock: who holds it writes a few hundred kilobytes
 	cacheSweepWait = 2 * time.Second  // what is then left does no harm
 
-	abandoned = time.Hour // the age at which a file without its other half is nobody's work in progress
+	// the age at which a file without its other half is nobody's work in
+	// progress
+	abandoned = time.Hour
 )
 
 func newModuleCache(dir string, limit int64) (*moduleCache, error) {
@@ -50,9 +60,12 @@ func newModuleCache(dir string, limit int64) (*moduleCache, error) {
 
 func (c *moduleCache) path(key, ext string) string { return filepath.Join(c.dir, key+ext) }
 
-// get copies the module of key into the new file to. The error matches fs.ErrNotExist when there is no such entry; any other says why the entry that is there must not be loaded.
+// get copies the module of key into the new file to. The error matches
+// fs.ErrNotExist when there is no such entry; any other says why the entry that
+// is there must not be loaded.
 //
-// What is loaded is the copy, in a folder of the caller's own: whatever happens to the cache after the check, the kernel gets what was checked.
+// What is loaded is the copy, in a folder of the caller's own: whatever happens
+// to the cache after the check, the kernel gets what was checked.
 func (c *moduleCache) get(key, module, to string) error {
 	info, err := os.Lstat(c.dir)
 	if err != nil {
@@ -83,7 +96,8 @@ func (c *moduleCache) get(key, module, to string) error {
 		return err
 	}
 	now := time.Now()
-	_ = os.Chtimes(c.path(key, extManifest), now, now) // used just now; at worst it goes earlier than it should
+	// used just now; at worst it goes earlier than it should
+	_ = os.Chtimes(c.path(key, extManifest), now, now)
 	return nil
 }
 
@@ -104,7 +118,9 @@ func copyChecked(from io.Reader, to string, m manifest) (err error) {
 	return nil
 }
 
-// put keeps a module. m has Size and SHA256 set from it. Afterwards the least recently used entries are removed until all fit the limit; a module that alone is too large is not kept.
+// put keeps a module. m has Size and SHA256 set from it. Afterwards the least
+// recently used entries are removed until all fit the limit; a module that
+// alone is too large is not kept.
 func (c *moduleCache) put(m manifest, module []byte) error {
 	sum := sha256.Sum256(module)
 	m.Size, m.SHA256 = int64(len(module)), hex.EncodeToString(sum[:])
@@ -145,7 +161,10 @@ func (c *moduleCache) write(path string, content []byte) error {
 	return err
 }
 
-// lock keeps other exporters from writing at the same time, which would mix one's module with the other's manifest, and from counting twice. Readers take no lock. A holder that does not let go within wait, such as a stopped process, is an error.
+// lock keeps other exporters from writing at the same time, which would mix
+// one's module with the other's manifest, and from counting twice. Readers take
+// no lock. A holder that does not let go within wait, such as a stopped
+// process, is an error.
 func (c *moduleCache) lock(wait time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, ".lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -181,7 +200,9 @@ func (c *moduleCache) remove(key string) error {
 	return err
 }
 
-// trim removes the least recently used entries, but not keep's, until all files together are within the limit, and halves that an exporter left when it was killed.
+// trim removes the least recently used entries, but not keep's, until all files
+// together are within the limit, and halves that an exporter left when it was
+// killed.
 func (c *moduleCache) trim(keep string) error {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {

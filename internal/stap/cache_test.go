@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// TestCacheNeverGivesAMixture has two exporters write different modules under one key while others read.
+// TestCacheNeverGivesAMixture has two exporters write different modules under
+// one key while others read.
 func TestCacheNeverGivesAMixture(t *testing.T) {
 	dir := t.TempDir()
 	var writers, readers sync.WaitGroup
@@ -180,7 +181,8 @@ func TestParseHelp(t *testing.T) {
               /lib/modules/6.1.0/build
 `
 	a := parseHelp(text)
-	if a.rc != "/root/.systemtap/rc" || a.runtime != "/usr/share/systemtap/runtime" || !slices.Equal(a.tapsets, []string{"/usr/share/systemtap/tapset", "/opt/data/systemtap/tapset"}) {
+	if a.rc != "/root/.systemtap/rc" || a.runtime != "/usr/share/systemtap/runtime" ||
+		!slices.Equal(a.tapsets, []string{"/usr/share/systemtap/tapset", "/opt/data/systemtap/tapset"}) {
 		t.Errorf("got %+v", a)
 	}
 }
@@ -197,7 +199,9 @@ func TestRealStapTellsItsFolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(a.tapsets) != 2 || a.tapsets[1] != extra+"/systemtap/tapset" || !strings.HasPrefix(a.version, "Systemtap translator") || !strings.HasSuffix(a.rc, "/rc") {
+	if len(a.tapsets) != 2 || a.tapsets[1] != extra+"/systemtap/tapset" ||
+		!strings.HasPrefix(a.version, "Systemtap translator") ||
+		!strings.HasSuffix(a.rc, "/rc") {
 		t.Errorf("got %+v", a)
 	}
 	if _, err := os.Stat(filepath.Join(a.tapsets[0], "prometheus.stpm")); err != nil {
@@ -251,7 +255,8 @@ func TestProgramsOf(t *testing.T) {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		}
-		if !slices.Equal(got, c.want) || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+		if !slices.Equal(got, c.want) || (err == nil) != (c.err == "") ||
+			err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: got %q (%v), want %q (%s)", c.name, got, err, c.want, c.err)
 		}
 	}

@@ -7,7 +7,10 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Check lets stap judge a script without running it: its analysis (pass 2), or with compile all up to the module (pass 4). It returns when stap is done, at the latest after the start timeout; nothing is kept. An executable that is not stap's cannot be judged: it would run.
+// Check lets stap judge a script without running it: its analysis (pass 2), or
+// with compile all up to the module (pass 4). It returns when stap is done, at
+// the latest after the start timeout; nothing is kept. An executable that is
+// not stap's cannot be judged: it would run.
 func (h *Host) Check(s script.Script, compile bool) Exit {
 	pass := "-p2"
 	if compile {
@@ -51,5 +54,6 @@ func (h *Host) checkModule() string {
 	return strings.TrimSuffix(h.cfg.ModulePrefix, "_") + "_check"
 }
 
-// RuntimeOf is the runtime that s is started with now: Kernel or BPF. An executable that is not stap's chooses for itself.
+// RuntimeOf is the runtime that s is started with now: Kernel or BPF. An
+// executable that is not stap's chooses for itself.
 func (h *Host) RuntimeOf(s script.Script) Runtime { return h.runtimeOf(s) }

@@ -15,7 +15,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// verdict is what a trial of kernel modules found. It is kept in Dir and holds for one kernel and one SystemTap.
+// verdict is what a trial of kernel modules found. It is kept in Dir and holds
+// for one kernel and one SystemTap.
 type verdict struct {
 	Key    string    `json:"key"`
 	Kernel bool      `json:"kernel"` // modules compile and load
@@ -23,10 +24,12 @@ type verdict struct {
 	When   time.Time `json:"when"`
 }
 
-// A failed trial is made again after a while: a full disk or a half-installed gcc fails it too.
+// A failed trial is made again after a while: a full disk or a half-installed
+// gcc fails it too.
 const failedVerdictAge = 24 * time.Hour
 
-// chooseRuntime sets h.runtime. Where only a trial can tell, it is bpf until the trial in the background has ended.
+// chooseRuntime sets h.runtime. Where only a trial can tell, it is bpf until
+// the trial in the background has ended.
 func (h *Host) chooseRuntime() {
 	switch h.cfg.Runtime {
 	case Kernel, BPF:
@@ -78,7 +81,8 @@ const (
 	capSysResource = 24
 )
 
-// missing names the first thing without which kernel modules cannot work here; "" when a trial has to tell.
+// missing names the first thing without which kernel modules cannot work here;
+// "" when a trial has to tell.
 func (h *Host) missing() string {
 	disabled, _ := os.ReadFile(h.system.modulesDisabled)
 	_, noModules := os.Stat(h.cfg.Modules)
@@ -119,12 +123,14 @@ func hasCapability(status string, bit uint) bool {
 	return false
 }
 
-// verdictKey is kernel release, kernel version and the first line of stap --version.
+// verdictKey is kernel release, kernel version and the first line of stap
+// --version.
 func (h *Host) verdictKey() string {
 	return strings.Join([]string{h.system.release, h.system.version, h.stapVersion(), h.tools.runtime}, " | ")
 }
 
-// stapVersion is the first line of stap --version; without an answer it is empty.
+// stapVersion is the first line of stap --version; without an answer it is
+// empty.
 func (h *Host) stapVersion() string {
 	ctx, cancel := context.WithTimeout(context.Background(), toolWait)
 	defer cancel()

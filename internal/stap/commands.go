@@ -12,7 +12,8 @@ import (
 // Stage says where in its life a run was when it ended.
 type Stage string
 
-// The stages as Exit reports them. StageStart is an executable script before its procfs file is there: whether it compiles or loads, only it knows.
+// The stages as Exit reports them. StageStart is an executable script before
+// its procfs file is there: whether it compiles or loads, only it knows.
 const (
 	StageStart   Stage = "start"
 	StageCompile Stage = "compile"
@@ -20,7 +21,8 @@ const (
 	StageRun     Stage = "run"
 )
 
-// stage is one process of a run. All but the last must end with exit code 0 before the next begins.
+// stage is one process of a run. All but the last must end with exit code 0
+// before the next begins.
 type stage struct {
 	name   Stage    // what it is doing until its procfs file is there
 	argv   []string // argv[0] is an absolute path
@@ -34,7 +36,8 @@ type plan struct {
 	build  *build // nil but for a kernel module, whose two stages are to compile and to load it
 }
 
-// tools are the absolute paths of SystemTap's programs; empty where one is missing.
+// tools are the absolute paths of SystemTap's programs; empty where one is
+// missing.
 type tools struct {
 	stap          string
 	staprun       string
@@ -45,11 +48,15 @@ type tools struct {
 	runtime       string // folder for stap -R; empty: stap's own
 }
 
-// commands is the one place where command lines are made. tree is the build tree for bpf where the kernel has none of its own, else empty; runtime is not Auto.
+// commands is the one place where command lines are made. tree is the build
+// tree for bpf where the kernel has none of its own, else empty; runtime is not
+// Auto.
 func commands(t tools, s script.Script, runtime Runtime, tree string) (plan, error) {
 	switch {
 	case s.Executable:
-		// Wrappers pass "$@" on to stap; "-m MODULE" is all they get. stap runs stapbpf as its own child, so the memory lock has to be seen to before.
+		// Wrappers pass "$@" on to stap; "-m MODULE" is all they get. stap runs
+		// stapbpf as its own child, so the memory lock has to be seen to
+		// before.
 		argv := t.launch(launchLeaveSIGPIPE, s.Path, "-m", s.Module)
 		return plan{stages: []stage{{name: StageStart, argv: argv, offers: true}}}, nil
 	case runtime == Kernel:
@@ -82,7 +89,8 @@ func commands(t tools, s script.Script, runtime Runtime, tree string) (plan, err
 	}
 }
 
-// kernelModule compiles from, the end of stap's command line, to MODULE.ko in the work folder, and loads that.
+// kernelModule compiles from, the end of stap's command line, to MODULE.ko in
+// the work folder, and loads that.
 func (t tools) kernelModule(module string, o script.Options, from ...string) plan {
 	args := []string{"-v", "-p4", "-m", module}
 	if t.runtime != "" {
@@ -108,7 +116,11 @@ func (t tools) launch(mode string, argv ...string) []string {
 	return append(append(all, mode), argv...)
 }
 
-// environment is what children get: this process's own, with stap's messages untranslated (their text is parsed), its temporary files in tmp, and, where tree is not empty, that build tree as the kernel's. stap(1) names SYSTEMTAP_RELEASE as the same as -r, so bpf wrappers work without headers too; a value of the user's own is kept.
+// environment is what children get: this process's own, with stap's messages
+// untranslated (their text is parsed), its temporary files in tmp, and, where
+// tree is not empty, that build tree as the kernel's. stap(1) names
+// SYSTEMTAP_RELEASE as the same as -r, so bpf wrappers work without headers
+// too; a value of the user's own is kept.
 func environment(base []string, tmp, tree string) []string {
 	env := make([]string, 0, len(base)+3)
 	for _, kv := range base {

@@ -14,7 +14,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// build is the kernel module of a plan whose stages are to compile it and to load it.
+// build is the kernel module of a plan whose stages are to compile it and to
+// load it.
 type build struct {
 	source
 	once  string // why the module is good for this start only; empty: it may be cached
@@ -22,7 +23,9 @@ type build struct {
 	ahead bool   // that, in the background, for later starts
 }
 
-// kernelModule runs a plan with a build: the module out of the cache, or else compiled into it, then staprun. A cached module that does not fit the kernel is compiled again, once.
+// kernelModule runs a plan with a build: the module out of the cache, or else
+// compiled into it, then staprun. A cached module that does not fit the kernel
+// is compiled again, once.
 func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit {
 	ko := filepath.Join(r.dir, p.build.module+extModule)
 	for again := false; ; again = true {
@@ -44,7 +47,11 @@ func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit 
 		if r.compiled || again || r.asked() || len(exit.Leftovers) > 0 {
 			return exit
 		}
-		r.host.cfg.Logger.Info("cached module does not load, compiling it again", zap.String("script", r.job.name), zap.Strings("output", exit.Tail))
+		r.host.cfg.Logger.Info(
+			"cached module does not load, compiling it again",
+			zap.String("script", r.job.name),
+			zap.Strings("output", exit.Tail),
+		)
 		err := r.host.unload(p.build.module)
 		if err = errors.Join(err, os.Remove(ko)); err != nil {
 			exit.Leftovers = append(exit.Leftovers, fmt.Sprintf("module %s (%v)", p.build.module, err))
@@ -53,14 +60,19 @@ func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit 
 	}
 }
 
-// staleModule is what staprun, the kernel and stap's runtime say of a module that was compiled for something else. (staprun 4.8: moderror in staprun_funcs.c, of ENOEXEC, ENOENT and ESRCH; runtime/sym.c: build ids.)
-var staleModule = regexp.MustCompile(`Invalid module format|version magic|Unknown symbol|disagrees about version of symbol|wrong symbol version|(?i:build-?id) mismatch`)
+// staleModule is what staprun, the kernel and stap's runtime say of a module
+// that was compiled for something else. (staprun 4.8: moderror in
+// staprun_funcs.c, of ENOEXEC, ENOENT and ESRCH; runtime/sym.c: build ids.)
+var staleModule = regexp.MustCompile(
+	`Invalid module format|version magic|Unknown symbol|disagrees about version of symbol|wrong symbol version|(?i:build-?id) mismatch`,
+)
 
 func isStale(e Exit) bool {
 	return e.Code > 0 && staleModule.MatchString(strings.Join(e.Tail, "\n"))
 }
 
-// provide puts the module at ko, and says so in r.compiled and r.key. Not ok: exit says why not.
+// provide puts the module at ko, and says so in r.compiled and r.key. Not ok:
+// exit says why not.
 func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time) (exit Exit, ok bool) {
 	h, log := r.host, r.host.cfg.Logger.With(zap.String("script", r.job.name))
 	exit = Exit{Code: -1, Stage: StageStart}
@@ -130,19 +142,28 @@ func (h *Host) keep(src source, key, ko string, begun time.Time) error {
 	if err != nil {
 		return err
 	}
-	return h.cache.put(manifest{Key: key, Module: src.module, Script: src.path, Compiled: begun, Programs: programs}, module)
+	return h.cache.put(manifest{
+		Key:      key,
+		Module:   src.module,
+		Script:   src.path,
+		Compiled: begun,
+		Programs: programs,
+	}, module)
 }
 
-// clockWasSet tells whether a time by the clock that only goes on is another than by the one that people set.
+// clockWasSet tells whether a time by the clock that only goes on is another
+// than by the one that people set.
 func clockWasSet(passed, shown time.Duration) bool { return (passed - shown).Abs() > time.Second }
 
-// compiles are the compiles that are under way for the cache, by key. Its methods may be called from any goroutine.
+// compiles are the compiles that are under way for the cache, by key. Its
+// methods may be called from any goroutine.
 type compiles struct {
 	mu    sync.Mutex
 	byKey map[string]*flight
 }
 
-// flight is one compile for the cache, by the run that began it. Another run that needs the same module waits for it.
+// flight is one compile for the cache, by the run that began it. Another run
+// that needs the same module waits for it.
 type flight struct {
 	run  *Run
 	done chan struct{} // closed when it is over
@@ -153,7 +174,8 @@ type flight struct {
 	news     chan struct{} // has one element when activity changed
 }
 
-// join returns the compile of key, and whether it is r's own, to be ended with leave.
+// join returns the compile of key, and whether it is r's own, to be ended with
+// leave.
 func (c *compiles) join(key string, r *Run) (f *flight, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,14 +212,16 @@ func (f *flight) say(activity string) {
 	}
 }
 
-// await waits for another run's compile. over: this run ends, as exit says; otherwise the compile is over and the cache may have the module.
+// await waits for another run's compile. over: this run ends, as exit says;
+// otherwise the compile is over and the cache may have the module.
 func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) {
 	f.run.hurryUp()
 	exit = Exit{Code: -1, Stage: StageCompile}
 	for {
 		select {
 		case <-f.done:
-			// A failure of stap itself is as good as our own. What ended the other run otherwise, a stop or its bound, says nothing about us.
+			// A failure of stap itself is as good as our own. What ended the
+			// other run otherwise, a stop or its bound, says nothing about us.
 			e := f.exit
 			return e, e.Code > 0 && e.Err == nil && !e.Stopped
 		case <-f.news:

@@ -11,13 +11,16 @@ import (
 	"stap-exporter/internal/procfs"
 )
 
-// ErrNoStap tells that SystemTap, or the part of it that was asked for, is not installed.
+// ErrNoStap tells that SystemTap, or the part of it that was asked for, is not
+// installed.
 var ErrNoStap = errors.New("systemtap is not installed")
 
-// Runtime is how SystemTap runs a script: as a kernel module or as bpf programs.
+// Runtime is how SystemTap runs a script: as a kernel module or as bpf
+// programs.
 type Runtime uint8
 
-// The runtimes. Auto means kernel modules where a trial has shown that they work, bpf otherwise and until then.
+// The runtimes. Auto means kernel modules where a trial has shown that they
+// work, bpf otherwise and until then.
 const (
 	Auto Runtime = iota
 	Kernel
@@ -48,38 +51,53 @@ func ParseRuntime(s string) (Runtime, error) {
 	return Auto, fmt.Errorf("parse runtime %q: want auto, kernel or bpf", s)
 }
 
-// Config says how a Host works. Durations and paths left zero get their defaults.
+// Config says how a Host works. Durations and paths left zero get their
+// defaults.
 type Config struct {
 	Stap    string       // name or path of stap; default "stap", looked up in PATH
 	Runtime Runtime      // for scripts that the exporter runs itself
 	Dir     string       // private folder, made 0700 when missing
 	Roots   procfs.Roots // where running scripts offer their files
 
-	// Launcher is the command line that re-executes this program so that it calls Launch with the arguments that follow.
-	// Empty: children are started directly, without the memory-lock filter, and SIGPIPE can kill a stapbpf whose reader leaves early.
+	// Launcher is the command line that re-executes this program so that it
+	// calls Launch with the arguments that follow.
+	// Empty: children are started directly, without the memory-lock filter, and
+	// SIGPIPE can kill a stapbpf whose reader leaves early.
 	Launcher []string
 
-	// Guardian is the command line that re-executes this program so that it calls Guard.
-	// Empty: what this process leaves when it is killed stays, until a Host of the same Dir is made again.
+	// Guardian is the command line that re-executes this program so that it
+	// calls Guard.
+	// Empty: what this process leaves when it is killed stays, until a Host of
+	// the same Dir is made again.
 	Guardian []string
 
-	// Subreaper makes orphans of the children come to this process, which reaps them. Only for a program in which nobody but this package starts processes.
+	// Subreaper makes orphans of the children come to this process, which reaps
+	// them. Only for a program in which nobody but this package starts
+	// processes.
 	Subreaper bool
 
-	// ModulePrefix is what the names of this exporter's modules begin with and those of no other do, so that NewHost can remove what an earlier one left. Empty: it knows them by their work folders only.
+	// ModulePrefix is what the names of this exporter's modules begin with and
+	// those of no other do, so that NewHost can remove what an earlier one
+	// left. Empty: it knows them by their work folders only.
 	ModulePrefix string
 
 	AllowInsecure bool // start scripts that others than root and this user can change, too
 
-	MaxParallel  int           // at most so many runs compile and load at a time; default the number of processors, at least 2
+	// at most so many runs compile and load at a time; default the number of
+	// processors, at least 2
+	MaxParallel  int
 	StartTimeout time.Duration // from a run's turn to the procfs file being there; default 5 min
-	AfterWait    time.Duration // at most this long a stop waits for the reader to let go; default 2 s
-	LoadWait     time.Duration // at most this long a stop waits for a loading script to be up; default 5 s
-	TermGrace    time.Duration // between TERM and KILL; default 5 s
-	KillGrace    time.Duration // how long after KILL a process counts as left behind; default 5 s
-	SweepWait    time.Duration // how long unloading a leftover module is tried again; default 5 s
+	// at most this long a stop waits for the reader to let go; default 2 s
+	AfterWait time.Duration
+	// at most this long a stop waits for a loading script to be up; default 5 s
+	LoadWait  time.Duration
+	TermGrace time.Duration // between TERM and KILL; default 5 s
+	KillGrace time.Duration // how long after KILL a process counts as left behind; default 5 s
+	SweepWait time.Duration // how long unloading a leftover module is tried again; default 5 s
 
-	CacheDir    string // compiled kernel modules are in its folder "modules", which exporters of one user may share; default Dir
+	// compiled kernel modules are in its folder "modules", which exporters of
+	// one user may share; default Dir
+	CacheDir    string
 	CacheSize   int64  // bytes that they may have; default 256 MiB
 	StapRuntime string // stap's runtime folder for kernel modules (-R); default: stap's own
 	Precompile  bool   // let Host.Precompile do its work

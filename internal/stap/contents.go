@@ -15,14 +15,16 @@ import (
 )
 
 const (
-	// A file that changed less than this ago may change again within the same tick of the clock that stamps it, so what it holds is not remembered yet.
+	// A file that changed less than this ago may change again within the same
+	// tick of the clock that stamps it, so what it holds is not remembered yet.
 	settled = 2 * time.Second
 
 	maxFolderFiles = 20_000 // a folder of more is no tapset; to hash it would hold up the start
 	maxFolderDepth = 16     // against folders that hold a symlink to themselves
 )
 
-// contents hashes files and remembers by what stat says which it has hashed. Its methods may be called from any goroutine.
+// contents hashes files and remembers by what stat says which it has hashed.
+// Its methods may be called from any goroutine.
 type contents struct {
 	mu    sync.Mutex
 	known map[string]hashed
@@ -33,7 +35,8 @@ type hashed struct {
 	sum string
 }
 
-// stamp tells one state of a file from another without reading it. The change time cannot be set back by those who set the modification time.
+// stamp tells one state of a file from another without reading it. The change
+// time cannot be set back by those who set the modification time.
 type stamp struct {
 	Inode uint64 `json:"inode"`
 	Size  int64  `json:"size"`
@@ -43,7 +46,12 @@ type stamp struct {
 
 func stampOf(info fs.FileInfo) stamp {
 	st := info.Sys().(*syscall.Stat_t) // what os gives on Linux
-	return stamp{Inode: st.Ino, Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano()}
+	return stamp{
+		Inode: st.Ino,
+		Size:  st.Size,
+		MTime: st.Mtim.Nano(),
+		CTime: st.Ctim.Nano(),
+	}
 }
 
 // file returns the SHA-256 of the file at path, in hex.
@@ -91,7 +99,10 @@ func hashFile(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// folder writes name and hash of each file below dir into digest, in a fixed order; of those only whose name ends in one of exts, where there are any. Symlinks are followed. A folder that is not there counts as one without files.
+// folder writes name and hash of each file below dir into digest, in a fixed
+// order; of those only whose name ends in one of exts, where there are any.
+// Symlinks are followed. A folder that is not there counts as one without
+// files.
 func (c *contents) folder(d *digest, dir string, exts ...string) error {
 	left := maxFolderFiles
 	return c.walk(d, dir, "", exts, 0, &left)

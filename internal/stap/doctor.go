@@ -26,7 +26,8 @@ type Finding struct {
 	Mend   string `json:"mend,omitempty"` // what to do about it, unless OK
 }
 
-// The checks that say whether a runtime works: a script was compiled, run and read.
+// The checks that say whether a runtime works: a script was compiled, run and
+// read.
 const (
 	CheckKernel = "kernel modules"
 	CheckBPF    = "bpf"
@@ -39,7 +40,9 @@ probe timer.s(1000) { a[1]++ }
 probe prometheus { @prometheus_dump_array1(a, "works", "x") }
 `
 
-// Diagnose says what this host can and cannot do for scripts. It tries each runtime for real, in cfg.Dir, which must be nobody else's; that takes as long as compiling a kernel module. cfg.Runtime is ignored.
+// Diagnose says what this host can and cannot do for scripts. It tries each
+// runtime for real, in cfg.Dir, which must be nobody else's; that takes as long
+// as compiling a kernel module. cfg.Runtime is ignored.
 func Diagnose(cfg Config) []Finding {
 	cfg.Runtime = BPF // no trial in the background
 	sys, err := thisSystem()
@@ -92,7 +95,13 @@ func (d *diagnosis) stap(err error) {
 	for _, each := range []struct{ name, path, denied string }{{"staprun", t.staprun, t.staprunDenied}, {"stapbpf", t.stapbpf, t.stapbpfDenied}} {
 		switch {
 		case each.denied != "":
-			d.add(Finding{Check: each.name, Detail: each.denied + ": this user may not execute it", Mend: "run as root, or for kernel modules: usermod -a -G stapusr,stapdev USER"})
+			d.add(
+				Finding{
+					Check:  each.name,
+					Detail: each.denied + ": this user may not execute it",
+					Mend:   "run as root, or for kernel modules: usermod -a -G stapusr,stapdev USER",
+				},
+			)
 		case each.path == "":
 			d.add(Finding{Check: each.name, Detail: "not found beside stap or in PATH", Mend: installStap})
 		}
@@ -106,7 +115,12 @@ func (d *diagnosis) compiler() {
 			missing = append(missing, name)
 		}
 	}
-	f := Finding{Check: "compiler", OK: missing == nil, Detail: "gcc and make are installed", Mend: "apt install gcc make (needed for kernel modules only)"}
+	f := Finding{
+		Check:  "compiler",
+		OK:     missing == nil,
+		Detail: "gcc and make are installed",
+		Mend:   "apt install gcc make (needed for kernel modules only)",
+	}
 	if missing != nil {
 		f.Detail = strings.Join(missing, " and ") + " not found"
 	}
@@ -115,7 +129,12 @@ func (d *diagnosis) compiler() {
 
 func (d *diagnosis) headers() {
 	build := filepath.Join(d.system.libModules, d.system.release, "build")
-	f := Finding{Check: "kernel headers", OK: d.system.hasBuildTree(), Detail: build, Mend: "apt install linux-headers-" + d.system.release + " (needed for kernel modules only)"}
+	f := Finding{
+		Check:  "kernel headers",
+		OK:     d.system.hasBuildTree(),
+		Detail: build,
+		Mend:   "apt install linux-headers-" + d.system.release + " (needed for kernel modules only)",
+	}
 	if !f.OK {
 		f.Detail = build + " has no .config: the headers of the running kernel are not installed"
 	}
@@ -129,7 +148,13 @@ func (d *diagnosis) debuginfo() {
 			return
 		}
 	}
-	d.add(Finding{Check: "kernel debuginfo", Detail: "not installed: probes of kernel functions by name do not resolve; timers, tracepoints, system calls and user programs do", Mend: "stap-prep, or apt install linux-image-" + d.system.release + "-dbg"})
+	d.add(
+		Finding{
+			Check:  "kernel debuginfo",
+			Detail: "not installed: probes of kernel functions by name do not resolve; timers, tracepoints, system calls and user programs do",
+			Mend:   "stap-prep, or apt install linux-image-" + d.system.release + "-dbg",
+		},
+	)
 }
 
 func (d *diagnosis) modules() {
@@ -143,7 +168,9 @@ func (d *diagnosis) modules() {
 	case strings.TrimSpace(string(disabled)) == "1":
 		f.OK, f.Detail, f.Mend = false, "kernel.modules_disabled is 1", "it can only be undone by a reboot; find what sets it (sysctl.d)"
 	case strings.Contains(string(locked), "[integrity]") || strings.Contains(string(locked), "[confidentiality]"):
-		f.OK, f.Detail, f.Mend = false, "kernel lockdown: "+strings.TrimSpace(string(locked)), "sign the modules (see stap --sign-module), or turn off secure boot"
+		f.OK, f.Detail, f.Mend = false, "kernel lockdown: "+strings.TrimSpace(
+			string(locked),
+		), "sign the modules (see stap --sign-module), or turn off secure boot"
 	case os.Geteuid() == 0 && !hasCapability(d.system.status, capSysModule):
 		f.OK, f.Detail, f.Mend = false, "the capability CAP_SYS_MODULE is missing", "give it to the container or the service (--cap-add SYS_MODULE, CapabilityBoundingSet=)"
 	}
@@ -153,7 +180,12 @@ func (d *diagnosis) modules() {
 func (d *diagnosis) tracing() {
 	path := filepath.Join(d.system.tracing, "uprobe_events")
 	_, err := os.Stat(path)
-	f := Finding{Check: "tracefs", OK: err == nil, Detail: d.system.tracing, Mend: "mount -t debugfs debugfs /sys/kernel/debug (stapbpf looks for tracefs there; needed for bpf probes in programs)"}
+	f := Finding{
+		Check:  "tracefs",
+		OK:     err == nil,
+		Detail: d.system.tracing,
+		Mend:   "mount -t debugfs debugfs /sys/kernel/debug (stapbpf looks for tracefs there; needed for bpf probes in programs)",
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		f.Detail = path + " is not there: debugfs is not mounted, or the kernel has no CONFIG_UPROBE_EVENTS"
 	} else if err != nil {
@@ -174,7 +206,12 @@ func (d *diagnosis) memlock() {
 	case hasCapability(d.system.status, capSysResource):
 		d.add(Finding{Check: "memlock limit", OK: true, Detail: "can be raised (CAP_SYS_RESOURCE)"})
 	default:
-		d.add(Finding{Check: "memlock limit", OK: os.Geteuid() == 0, Detail: fmt.Sprintf("%d bytes and may not be raised; for root the exporter gets around that", limit.Max), Mend: "ulimit -l unlimited, or LimitMEMLOCK=infinity in the service"})
+		d.add(Finding{
+			Check:  "memlock limit",
+			OK:     os.Geteuid() == 0,
+			Detail: fmt.Sprintf("%d bytes and may not be raised; for root the exporter gets around that", limit.Max),
+			Mend:   "ulimit -l unlimited, or LimitMEMLOCK=infinity in the service",
+		})
 	}
 }
 
@@ -196,7 +233,12 @@ func (d *diagnosis) groups() {
 		}
 	}
 	d.add(Finding{
-		Check: "user", OK: in("stapdev") && in("stapusr"), Detail: "not root, in the groups: " + strings.Join(has, " ") + " (kernel modules of one's own need stapdev and stapusr; bpf needs root)",
+		Check: "user",
+		OK:    in("stapdev") && in("stapusr"),
+		Detail: "not root, in the groups: " + strings.Join(
+			has,
+			" ",
+		) + " (kernel modules of one's own need stapdev and stapusr; bpf needs root)",
 		Mend: "run as root, or: usermod -a -G stapusr,stapdev USER",
 	})
 }
@@ -209,7 +251,13 @@ func (d *diagnosis) try(check string, runtime Runtime) {
 		return
 	}
 	if missing := h.missing(); runtime == Kernel && missing != "" {
-		d.add(Finding{Check: check, Detail: "do not work here: they need " + missing, Mend: "see the checks above; scripts run under bpf where that works"})
+		d.add(
+			Finding{
+				Check:  check,
+				Detail: "do not work here: they need " + missing,
+				Mend:   "see the checks above; scripts run under bpf where that works",
+			},
+		)
 		return
 	}
 	path := filepath.Join(h.cfg.Dir, "works.stp")
@@ -218,7 +266,12 @@ func (d *diagnosis) try(check string, runtime Runtime) {
 		return
 	}
 	begun := time.Now()
-	s := script.Script{Name: "works.stp", Path: path, Module: fmt.Sprintf("stap_exporter_doctor_%d", os.Getpid()), Runtime: runtime.String()}
+	s := script.Script{
+		Name:    "works.stp",
+		Path:    path,
+		Module:  fmt.Sprintf("stap_exporter_doctor_%d", os.Getpid()),
+		Runtime: runtime.String(),
+	}
 	events := make(chan Event, 64)
 	run := h.Start(s, 1, func(e Event) {
 		switch e.(type) {
@@ -255,7 +308,10 @@ func judgeTry(check string, e Exit, body []byte, readErr error, took time.Durati
 	case len(e.Leftovers) > 0:
 		f.Detail = "a script was run, but left behind: " + strings.Join(e.Leftovers, ", ")
 	default:
-		f.OK, f.Detail = true, fmt.Sprintf("work: a script was compiled, run and read in %v", took.Round(10*time.Millisecond))
+		f.OK, f.Detail = true, fmt.Sprintf(
+			"work: a script was compiled, run and read in %v",
+			took.Round(10*time.Millisecond),
+		)
 	}
 	if !f.OK && f.Mend == "" {
 		f.Mend = "see the message; stap-report gathers what SystemTap's own developers ask for"

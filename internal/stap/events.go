@@ -18,7 +18,8 @@ type Event interface {
 	RunNumber() uint64
 }
 
-// Progress tells what a starting script is doing. Several in quick succession may be reported as the last of them.
+// Progress tells what a starting script is doing. Several in quick succession
+// may be reported as the last of them.
 type Progress struct {
 	Run       uint64
 	OSPID     int
@@ -26,16 +27,22 @@ type Progress struct {
 	Place     int    // while it waits for its turn to start: where it stands, from 1; else 0
 	Of        int    // and how many wait
 	Compiling bool
-	Output    func() []string // the useful tail of what the child has written so far; any goroutine may call it; nil without a child
+	// the useful tail of what the child has written so far; any goroutine may
+	// call it; nil without a child
+	Output func() []string
 }
 
 // Ready tells that the script's procfs file is there.
 type Ready struct {
-	Run      uint64
-	OSPID    int
-	File     procfs.File
-	Alive    func() bool     // tells whether who writes the file is still there and not about to end; any goroutine may call it
-	Compiled bool            // the start had to compile; false: it loaded a module out of the cache, which takes a fraction of the time
+	Run   uint64
+	OSPID int
+	File  procfs.File
+	// tells whether who writes the file is still there and not about to end;
+	// any goroutine may call it
+	Alive func() bool
+	// the start had to compile; false: it loaded a module out of the cache,
+	// which takes a fraction of the time
+	Compiled bool
 	Output   func() []string // as in Progress
 	Queued   time.Duration   // how long it waited for its turn before that
 }
@@ -57,18 +64,25 @@ func (e Exited) RunNumber() uint64 { return e.Run }
 
 // Exit is how a run ended.
 type Exit struct {
-	Stopped   bool           // Stop or Kill asked for it
-	Ready     bool           // it had become ready
-	Code      int            // exit code; -1 when a signal ended it or it never started
-	Signal    syscall.Signal // the signal that ended it; 0: none
-	Stage     Stage          // where it was
-	Err       error          // why it could not be started, or was stopped by the run itself (start timeout)
-	Tail      []string       // useful tail of its output
-	Mend      string         // what to do, for failures that are known; else empty
-	Leftovers []string       // what could not be removed, by name; empty: nothing is left
+	Stopped bool           // Stop or Kill asked for it
+	Ready   bool           // it had become ready
+	Code    int            // exit code; -1 when a signal ended it or it never started
+	Signal  syscall.Signal // the signal that ended it; 0: none
+	Stage   Stage          // where it was
+	// why it could not be started, or was stopped by the run itself (start
+	// timeout)
+	Err       error
+	Tail      []string // useful tail of its output
+	Mend      string   // what to do, for failures that are known; else empty
+	Leftovers []string // what could not be removed, by name; empty: nothing is left
 }
 
-var gerunds = map[Stage]string{StageStart: "starting", StageCompile: "compiling", StageLoad: "loading", StageRun: "running"}
+var gerunds = map[Stage]string{
+	StageStart:   "starting",
+	StageCompile: "compiling",
+	StageLoad:    "loading",
+	StageRun:     "running",
+}
 
 // String is one line: how the run ended.
 func (e Exit) String() string {
@@ -106,7 +120,8 @@ func (e Exit) EndCause() script.EndCause {
 	}
 }
 
-// Reason is String, then what to do about it, what was left behind, and the useful tail of the output, a line each.
+// Reason is String, then what to do about it, what was left behind, and the
+// useful tail of the output, a line each.
 func (e Exit) Reason() string {
 	lines := []string{e.String()}
 	if e.Mend != "" {

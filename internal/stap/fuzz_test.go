@@ -12,7 +12,8 @@ import (
 )
 
 // FuzzOutput is a child that writes whatever it likes, in pieces of any size.
-// What is known of it does not depend on the pieces; it is bounded, and fit for a log and a page.
+// What is known of it does not depend on the pieces; it is bounded, and fit for
+// a log and a page.
 func FuzzOutput(f *testing.F) {
 	for _, text := range []string{
 		"Pass 1: parsed user script and 487 library scripts\nPass 2: analyzed script\nPass 3: translated\nPass 4: compiled\nPass 5: starting run.\nPass 5: run completed\n",
@@ -29,7 +30,15 @@ func FuzzOutput(f *testing.F) {
 		whole, pieces := newOutput(), newOutput()
 		now := time.Unix(1000, 0)
 		said := 0
-		pieces.log = newLineLog(zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.AddSync(counter{&said}), zap.DebugLevel)))
+		pieces.log = newLineLog(
+			zap.New(
+				zapcore.NewCore(
+					zapcore.NewJSONEncoder(zapcore.EncoderConfig{}),
+					zapcore.AddSync(counter{&said}),
+					zap.DebugLevel,
+				),
+			),
+		)
 		pieces.log.now = func() time.Time { return now }
 		whole.write(raw)
 		pass := 0
@@ -64,12 +73,16 @@ func FuzzOutput(f *testing.F) {
 			t.Errorf("a tail of %d lines", len(tail))
 		}
 		for _, line := range tail {
-			if len(line) > tailWidth+2*len("…") || !utf8.ValidString(line) || strings.ContainsFunc(line, unicode.IsControl) {
+			if len(line) > tailWidth+2*len("…") || !utf8.ValidString(line) ||
+				strings.ContainsFunc(line, unicode.IsControl) {
 				t.Errorf("line %q", line)
 			}
 		}
 		for line := range strings.Lines(text) {
-			if v := visible([]byte(line[:min(len(line), maxLine)])); len(v) > tailWidth+10+len("…") || !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			if v := visible(
+				[]byte(line[:min(len(line), maxLine)]),
+			); len(v) > tailWidth+10+len("…") || !utf8.ValidString(v) ||
+				strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("for the log: %q", v)
 			}
 		}

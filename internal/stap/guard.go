@@ -19,18 +19,27 @@ import (
 )
 
 const (
-	guardLockWait  = 30 * time.Second      // how long a start waits for the guardian of a dead exporter; its work is bounded by less
-	guardTellWait  = 5 * time.Second       // a guardian that does not read for so long is replaced
-	guardEndWait   = 20 * time.Second      // how long Close waits for a guardian that still has to clean up
-	guardIdleWait  = 3 * time.Second       // how long it waits for one that has nothing to do
-	guardFirstHold = 50 * time.Millisecond // before a guardian that did not live guardHealthy is replaced, doubled each time; others are at once
-	guardLastHold  = 2 * time.Second       // no longer: who kills this process meanwhile leaves everything behind
-	guardHealthy   = time.Second
+	// how long a start waits for the guardian of a dead exporter; its work is
+	// bounded by less
+	guardLockWait = 30 * time.Second
+	guardTellWait = 5 * time.Second // a guardian that does not read for so long is replaced
+	// how long Close waits for a guardian that still has to clean up
+	guardEndWait  = 20 * time.Second
+	guardIdleWait = 3 * time.Second // how long it waits for one that has nothing to do
+	// before a guardian that did not live guardHealthy is replaced, doubled
+	// each time; others are at once
+	guardFirstHold = 50 * time.Millisecond
+	// no longer: who kills this process meanwhile leaves everything behind
+	guardLastHold = 2 * time.Second
+	guardHealthy  = time.Second
 )
 
-// guard is the exporter's end of the pipe to its guardian (see Guard). It tells it of every run, and replaces it when it ends.
+// guard is the exporter's end of the pipe to its guardian (see Guard). It tells
+// it of every run, and replaces it when it ends.
 //
-// The methods may be called on nil, for a Host without guardian, and from any goroutine. They do not wait for the guardian to read: what is in the pipe is read before its end is seen.
+// The methods may be called on nil, for a Host without guardian, and from any
+// goroutine. They do not wait for the guardian to read: what is in the pipe is
+// read before its end is seen.
 type guard struct {
 	argv  []string
 	setup string   // the first line of each guardian
@@ -47,13 +56,18 @@ type guard struct {
 	pipe *os.File            // to it
 }
 
-// guarded is what a guardian has to know of a run. Both ends of the pipe keep it.
+// guarded is what a guardian has to know of a run. Both ends of the pipe keep
+// it.
 type guarded struct {
 	work   string
 	groups map[int]bool // true while the group is ours
 }
 
-// lockGuardian takes Dir for this process and its guardians by an flock(2), which is held until the last of them has ended. Who has it although the exporter's instance is free is the guardian of an earlier exporter that was killed, and is removing what that left: this exporter's scripts have the same names, so it waits.
+// lockGuardian takes Dir for this process and its guardians by an flock(2),
+// which is held until the last of them has ended. Who has it although the
+// exporter's instance is free is the guardian of an earlier exporter that was
+// killed, and is removing what that left: this exporter's scripts have the same
+// names, so it waits.
 func lockGuardian(dir string, wait time.Duration, log *zap.Logger) (*os.File, error) {
 	path := filepath.Join(dir, "guardian.lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
@@ -72,7 +86,12 @@ func lockGuardian(dir string, wait time.Duration, log *zap.Logger) (*os.File, er
 		}
 		if time.Now().After(limit) {
 			_ = f.Close()
-			return nil, fmt.Errorf("lock %s: the guardian of an earlier exporter (process %s) has been cleaning up for more than %v: try again, or end it", path, readPID(path), wait)
+			return nil, fmt.Errorf(
+				"lock %s: the guardian of an earlier exporter (process %s) has been cleaning up for more than %v: try again, or end it",
+				path,
+				readPID(path),
+				wait,
+			)
 		}
 		if !said {
 			log.Info("waiting for the guardian of an earlier exporter to clean up", zap.String("os_pid", readPID(path)))
@@ -86,7 +105,8 @@ func readPID(path string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// protect sees to it that nothing is left behind: by an earlier exporter of this Dir, by this one, by its children.
+// protect sees to it that nothing is left behind: by an earlier exporter of
+// this Dir, by this one, by its children.
 func (h *Host) protect() error {
 	if h.cfg.Subreaper {
 		r, err := startReaper()
@@ -112,19 +132,26 @@ func (h *Host) protect() error {
 	return nil
 }
 
-// startGuard starts the guardian and what keeps one alive. That the first start fails is logged and tried again, like the later ones.
+// startGuard starts the guardian and what keeps one alive. That the first start
+// fails is logged and tried again, like the later ones.
 func startGuard(argv []string, h *Host, lock *os.File) *guard {
 	g := &guard{
-		argv: argv, lock: lock, log: h.cfg.Logger,
-		setup: lineSetup(h),
-		runs:  map[string]*guarded{}, closing: make(chan struct{}), done: make(chan struct{}), tellWait: guardTellWait,
+		argv:     argv,
+		lock:     lock,
+		log:      h.cfg.Logger,
+		setup:    lineSetup(h),
+		runs:     map[string]*guarded{},
+		closing:  make(chan struct{}),
+		done:     make(chan struct{}),
+		tellWait: guardTellWait,
 	}
 	cmd, err := g.spawn()
 	go g.keep(cmd, err)
 	return g
 }
 
-// keep is the goroutine that owns the guardian: it waits for its end and starts the next.
+// keep is the goroutine that owns the guardian: it waits for its end and starts
+// the next.
 func (g *guard) keep(cmd *exec.Cmd, err error) {
 	defer close(g.done)
 	hold := time.Duration(0)
@@ -170,7 +197,8 @@ func (g *guard) spawn() (*exec.Cmd, error) {
 	}
 	defer func() { _ = r.Close() }()
 	cmd := exec.Command(g.argv[0], g.argv[1:]...)
-	cmd.Path = "/proc/self/exe" // this very program, also after an upgrade has put another in its place
+	// this very program, also after an upgrade has put another in its place
+	cmd.Path = "/proc/self/exe"
 	cmd.Err = nil
 	cmd.Dir, cmd.Env = "/", unmarked(os.Environ())
 	cmd.Stdin, cmd.Stderr = r, os.Stderr
@@ -184,7 +212,8 @@ func (g *guard) spawn() (*exec.Cmd, error) {
 		return nil, errors.New("closing")
 	}
 	all := g.all()
-	// What fits is in the pipe before the guardian is there, so that it knows everything however soon this process dies.
+	// What fits is in the pipe before the guardian is there, so that it knows
+	// everything however soon this process dies.
 	fits := len(all) <= pipeRoom(w, len(all))
 	if fits {
 		if _, err := io.WriteString(w, all); err != nil {
@@ -203,7 +232,8 @@ func (g *guard) spawn() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// pipeRoom makes room for so many bytes in an empty pipe, if it may, and returns how much there is.
+// pipeRoom makes room for so many bytes in an empty pipe, if it may, and
+// returns how much there is.
 func pipeRoom(pipe *os.File, want int) (room int) {
 	conn, err := pipe.SyscallConn()
 	if err != nil {
@@ -236,7 +266,15 @@ func lineSetup(h *Host) string {
 	if h.cache != nil {
 		cache = h.cache.dir
 	}
-	return fmt.Sprintf("setup %q %q %q %q %q %q\n", h.tools.staprun, h.cfg.Modules, h.cfg.Roots.FIFO, h.system.tracing, h.cfg.Dir, cache)
+	return fmt.Sprintf(
+		"setup %q %q %q %q %q %q\n",
+		h.tools.staprun,
+		h.cfg.Modules,
+		h.cfg.Roots.FIFO,
+		h.system.tracing,
+		h.cfg.Dir,
+		cache,
+	)
 }
 
 func lineRun(module, work string) string { return fmt.Sprintf("run %q %q\n", module, work) }
@@ -258,7 +296,9 @@ func (g *guard) begin(module, work string) {
 	g.tell(lineRun(module, work))
 }
 
-// group tells of a process group of the run: ours says that it is there, !ours that its leader is about to be reaped and the id must not be signalled any more.
+// group tells of a process group of the run: ours says that it is there, !ours
+// that its leader is about to be reaped and the id must not be signalled any
+// more.
 func (g *guard) group(module string, pid int, ours bool) {
 	if g == nil {
 		return
@@ -282,14 +322,16 @@ func (g *guard) end(module string) {
 	g.tell(lineEnd(module))
 }
 
-// tell writes to the guardian, if there is one; its successor is told everything. The caller holds mu.
+// tell writes to the guardian, if there is one; its successor is told
+// everything. The caller holds mu.
 func (g *guard) tell(lines string) {
 	if g.pipe == nil {
 		return
 	}
 	_ = g.pipe.SetWriteDeadline(time.Now().Add(g.tellWait))
 	if _, err := io.WriteString(g.pipe, lines); err != nil {
-		// It has ended, or is stuck. A stuck one must not wake up to a closed pipe, and think that the exporter died: KILL first.
+		// It has ended, or is stuck. A stuck one must not wake up to a closed
+		// pipe, and think that the exporter died: KILL first.
 		_ = g.cmd.Process.Kill()
 		_ = g.pipe.Close()
 		g.cmd, g.pipe = nil, nil
@@ -306,7 +348,9 @@ func (g *guard) lost(cmd *exec.Cmd) {
 	}
 }
 
-// close lets the guardian end, which it does at once when no run is left, and waits for it: one that does not end then is killed. Of runs that are left it takes care as if this process had died.
+// close lets the guardian end, which it does at once when no run is left, and
+// waits for it: one that does not end then is killed. Of runs that are left it
+// takes care as if this process had died.
 func (g *guard) close() {
 	if g == nil {
 		return
@@ -340,7 +384,8 @@ func (g *guard) close() {
 	_ = g.lock.Close()
 }
 
-// closeOnExec keeps the descriptors that this process was started with away from its children. Those that Go opens are so anyway.
+// closeOnExec keeps the descriptors that this process was started with away
+// from its children. Those that Go opens are so anyway.
 func closeOnExec() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	for _, e := range entries {

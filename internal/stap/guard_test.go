@@ -21,22 +21,36 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// exporterMain is an exporter that a test can kill: a Host in STANDIN_DIR with a guardian. Its arguments are modules; those that begin with x are executable scripts. It says when one is ready, and ends in order at the end of its input.
+// exporterMain is an exporter that a test can kill: a Host in STANDIN_DIR with
+// a guardian. Its arguments are modules; those that begin with x are executable
+// scripts. It says when one is ready, and ends in order at the end of its
+// input.
 func exporterMain(modules []string) {
 	dir, sys := os.Getenv("STANDIN_DIR"), os.Getenv("LAB_SYSTEM")
 	bin := filepath.Join(dir, "bin")
 	h, err := newHost(Config{
-		Stap: filepath.Join(bin, "stap"), Runtime: BPF, Dir: filepath.Join(dir, "private"),
-		Roots:    procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
-		Launcher: []string{mustExecutable(), "as-launcher"}, Guardian: []string{mustExecutable(), "as-guardian"},
-		Modules: filepath.Join(dir, "modules"), Subreaper: true, MaxParallel: 100, Logger: zap.NewExample(),
+		Stap:        filepath.Join(bin, "stap"),
+		Runtime:     BPF,
+		Dir:         filepath.Join(dir, "private"),
+		Roots:       procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
+		Launcher:    []string{mustExecutable(), "as-launcher"},
+		Guardian:    []string{mustExecutable(), "as-guardian"},
+		Modules:     filepath.Join(dir, "modules"),
+		Subreaper:   true,
+		MaxParallel: 100,
+		Logger:      zap.NewExample(),
 	}, system{release: "1.2.3-lab", libModules: sys, tracing: sys})
 	if err != nil {
 		panic(err)
 	}
 	var runs []*Run
 	for i, m := range modules {
-		s := script.Script{Name: m + ".stp", Path: filepath.Join(bin, "script.stp"), Module: m, Executable: m[0] == 'x'}
+		s := script.Script{
+			Name:       m + ".stp",
+			Path:       filepath.Join(bin, "script.stp"),
+			Module:     m,
+			Executable: m[0] == 'x',
+		}
 		runs = append(runs, h.Start(s, uint64(i), func(e Event) {
 			switch e := e.(type) {
 			case Ready:
@@ -65,7 +79,8 @@ type exporting struct {
 	sys   string
 }
 
-// startExporting starts it and waits until those of the modules that come up have.
+// startExporting starts it and waits until those of the modules that come up
+// have.
 func startExporting(l *lab, up, others []string) *exporting {
 	l.t.Helper()
 	e := &exporting{lab: l, ready: map[string]int{}, sys: labSystem(l.t).libModules}
@@ -154,7 +169,10 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			before := "p:uprobes/stapprobe_1_0 /x:0x1\n" + fmt.Sprintf("p:uprobes/stapprobe_%d_0 /x:0x1\n", e.ready["m4"])
+			before := "p:uprobes/stapprobe_1_0 /x:0x1\n" + fmt.Sprintf(
+				"p:uprobes/stapprobe_%d_0 /x:0x1\n",
+				e.ready["m4"],
+			)
 			writeFile(t, filepath.Join(e.sys, "uprobe_events"), before)
 			if n := len(e.processes()); n < 9 {
 				t.Errorf("%d processes: %q", n, e.processes())
@@ -182,7 +200,9 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 	}
 }
 
-// Many runs, guardians that are killed one after the other, and an exporter that dies as soon as there is a new one: it knew everything before its first step.
+// Many runs, guardians that are killed one after the other, and an exporter
+// that dies as soon as there is a new one: it knew everything before its first
+// step.
 func TestNewGuardianKnowsAll(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
@@ -190,7 +210,8 @@ func TestNewGuardianKnowsAll(t *testing.T) {
 			l := newLab(t, "", nil)
 			var modules []string
 			for i := range 50 {
-				modules = append(modules, fmt.Sprintf("x%d_%s", i, strings.Repeat("long", 50))) // the lines are longer together than the pipe usually is
+				// the lines are longer together than the pipe usually is
+				modules = append(modules, fmt.Sprintf("x%d_%s", i, strings.Repeat("long", 50)))
 			}
 			e := startExporting(l, modules, nil)
 			for range 3 {
@@ -233,8 +254,10 @@ func TestNextStartWaitsForTheGuardian(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = e.cmd.Wait()
-	again := startExporting(l, []string{"m1"}, nil)                                   // the guardian still waits for the TERM to do something
-	if st, err := readStat(old, make([]byte, statBuffer)); err == nil && !st.dead() { // a zombie is process 1's now
+	// the guardian still waits for the TERM to do something
+	again := startExporting(l, []string{"m1"}, nil)
+	if st, err := readStat(old, make([]byte, statBuffer)); err == nil && !st.dead() {
+		// a zombie is process 1's now
 		t.Error("it did not wait")
 	}
 	if err := again.cmd.Process.Kill(); err != nil {
@@ -302,7 +325,10 @@ func TestGuardianEndsWithItsHost(t *testing.T) {
 // clean2 is clean with a guardian.
 func (l *lab) clean2(module string, guardian int) {
 	l.t.Helper()
-	left := slices.DeleteFunc(l.processes(), func(p string) bool { return strings.HasPrefix(p, fmt.Sprint(guardian, " ")) })
+	left := slices.DeleteFunc(
+		l.processes(),
+		func(p string) bool { return strings.HasPrefix(p, fmt.Sprint(guardian, " ")) },
+	)
 	if len(left) > 0 {
 		l.t.Errorf("processes are left: %q", left)
 	}
@@ -313,7 +339,8 @@ func (l *lab) clean2(module string, guardian int) {
 	}
 }
 
-// A guardian that does not read is replaced, and never wakes up to end what lives.
+// A guardian that does not read is replaced, and never wakes up to end what
+// lives.
 func TestStuckGuardianIsReplaced(t *testing.T) {
 	l := newLab(t, "", withGuardian)
 	r := l.start(l.script("m1"))
@@ -367,8 +394,10 @@ func TestGuardianIsTold(t *testing.T) {
 	g := guardian{runs: map[string]*guarded{}}
 	odd := "/a b/\"\n\xff"
 	told := lineSetup(&Host{
-		cfg: Config{Modules: "/proc/modules", Roots: procfs.Roots{FIFO: odd}, Dir: "/d"}, tools: tools{staprun: "/b/staprun"},
-		system: system{tracing: "/t"}, cache: &moduleCache{dir: "/c"},
+		cfg:    Config{Modules: "/proc/modules", Roots: procfs.Roots{FIFO: odd}, Dir: "/d"},
+		tools:  tools{staprun: "/b/staprun"},
+		system: system{tracing: "/t"},
+		cache:  &moduleCache{dir: "/c"},
 	}) +
 		lineRun("m1", odd) + lineGroup("m1", 7, true) + lineGroup("m1", 7, false) + lineGroup("m1", 8, true) +
 		lineRun("m2", "/w2") + lineEnd("m2") + lineGroup("m2", 9, true) + `run "m3" "/w3`
@@ -379,7 +408,10 @@ func TestGuardianIsTold(t *testing.T) {
 	if len(g.runs) != 1 || run == nil || run.work != odd || run.groups[7] || !run.groups[8] {
 		t.Errorf("runs are %v", g.runs)
 	}
-	if c := g.host.cfg; g.host.tools.staprun != "/b/staprun" || c.Modules != "/proc/modules" || c.Roots.FIFO != odd || g.host.system.tracing != "/t" || c.Dir != "/d" || g.host.cache.dir != "/c" {
+	if c := g.host.cfg; g.host.tools.staprun != "/b/staprun" || c.Modules != "/proc/modules" || c.Roots.FIFO != odd ||
+		g.host.system.tracing != "/t" ||
+		c.Dir != "/d" ||
+		g.host.cache.dir != "/c" {
 		t.Errorf("set up as %+v", c)
 	}
 	for _, bad := range []string{"what\n", "run m1 x\n", "end\n"} {

@@ -27,17 +27,29 @@ const (
 	guardianSay   = time.Second             // how long writing the last log line may take
 )
 
-// guardian is a small process that outlives its exporter by as long as it takes to clean up.
+// guardian is a small process that outlives its exporter by as long as it takes
+// to clean up.
 type guardian struct {
 	host Host // only what unloads and removes
 	runs map[string]*guarded
 }
 
-// Guard is the guardian: it waits for the end of the exporter that started it, which shows in the end of the pipe that is its standard input, and ends and removes everything that the exporter had told it of and not taken back. It is called by this program when re-executed as Config.Guardian says, in the place of main. log gets a line at the end, and only when there was something to do.
+// Guard is the guardian: it waits for the end of the exporter that started it,
+// which shows in the end of the pipe that is its standard input, and ends and
+// removes everything that the exporter had told it of and not taken back. It is
+// called by this program when re-executed as Config.Guardian says, in the place
+// of main. log gets a line at the end, and only when there was something to do.
 //
-// It has a session of its own and ignores the signals that end whole groups of processes, so that what ends the exporter does not end it: only KILL does, and then the exporter starts another. Where the kernel ends everything at once (process 1 of a container dies, a cgroup is killed) the next exporter's start does its work.
+// It has a session of its own and ignores the signals that end whole groups of
+// processes, so that what ends the exporter does not end it: only KILL does,
+// and then the exporter starts another. Where the kernel ends everything at
+// once (process 1 of a container dies, a cgroup is killed) the next exporter's
+// start does its work.
 //
-// When the pipe ends: TERM to the runs' process groups and to all that carry a run's mark (see markName), KILL after 1.5 s, then, for all runs at the same time, unload the module, remove the FIFO, the work folder and the probes that a killed stapbpf left. An error names what is left.
+// When the pipe ends: TERM to the runs' process groups and to all that carry a
+// run's mark (see markName), KILL after 1.5 s, then, for all runs at the same
+// time, unload the module, remove the FIFO, the work folder and the probes that
+// a killed stapbpf left. An error names what is left.
 func Guard(log *zap.Logger) error {
 	err := watchOver(log)
 	if err != nil {
@@ -60,11 +72,21 @@ func say(write func()) {
 }
 
 func watchOver(log *zap.Logger) error {
-	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	signal.Ignore(
+		syscall.SIGTERM,
+		syscall.SIGINT,
+		syscall.SIGHUP,
+		syscall.SIGPIPE,
+		syscall.SIGQUIT,
+		syscall.SIGUSR1,
+		syscall.SIGUSR2,
+	)
 	unix.CloseOnExec(guardLockFD) // its own short-lived children must not hold it
-	// Another name than the exporter's: "killall -9 stap-exporter" goes by this. Nothing depends on it.
+	// Another name than the exporter's: "killall -9 stap-exporter" goes by
+	// this. Nothing depends on it.
 	_ = os.WriteFile("/proc/self/comm", []byte("guardian"), 0)
-	// The id is for people; what counts is that the descriptor stays open. So no os.File, which the garbage collector would close.
+	// The id is for people; what counts is that the descriptor stays open. So
+	// no os.File, which the garbage collector would close.
 	if _, err := unix.Pwrite(guardLockFD, fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0); err != nil {
 		return fmt.Errorf("write guardian's lock: %w", err)
 	}
@@ -78,8 +100,12 @@ func watchOver(log *zap.Logger) error {
 	begun := time.Now()
 	ended, left := g.clean()
 	say(func() {
-		log.Warn("the exporter died, its guardian ended its scripts", zap.Strings("modules", slices.Sorted(maps.Keys(g.runs))),
-			zap.Strings("processes", names(ended)), zap.Duration("took", time.Since(begun)))
+		log.Warn(
+			"the exporter died, its guardian ended its scripts",
+			zap.Strings("modules", slices.Sorted(maps.Keys(g.runs))),
+			zap.Strings("processes", names(ended)),
+			zap.Duration("took", time.Since(begun)),
+		)
 	})
 	if len(left) > 0 {
 		return errors.New("clean up after the exporter: left behind: " + strings.Join(left, "; "))
@@ -87,7 +113,9 @@ func watchOver(log *zap.Logger) error {
 	return nil
 }
 
-// listen keeps runs as the exporter tells. It returns nil at the end of the pipe only. A last line that is not complete was never told: what it is about has not begun.
+// listen keeps runs as the exporter tells. It returns nil at the end of the
+// pipe only. A last line that is not complete was never told: what it is about
+// has not begun.
 func (g *guardian) listen(pipe io.Reader) error {
 	lines := bufio.NewReader(pipe)
 	for {
@@ -110,7 +138,16 @@ func (g *guardian) told(line string) (err error) {
 	case "setup":
 		cfg := &g.host.cfg
 		cfg.SweepWait, g.host.cache = guardianSweep, &moduleCache{}
-		_, err = fmt.Sscanf(line, "setup %q %q %q %q %q %q\n", &g.host.tools.staprun, &cfg.Modules, &cfg.Roots.FIFO, &g.host.system.tracing, &cfg.Dir, &g.host.cache.dir)
+		_, err = fmt.Sscanf(
+			line,
+			"setup %q %q %q %q %q %q\n",
+			&g.host.tools.staprun,
+			&cfg.Modules,
+			&cfg.Roots.FIFO,
+			&g.host.system.tracing,
+			&cfg.Dir,
+			&g.host.cache.dir,
+		)
 	case "run":
 		_, err = fmt.Sscanf(line, "run %q %q\n", &module, &work)
 		g.runs[module] = &guarded{work: work, groups: map[int]bool{}}
@@ -130,7 +167,8 @@ func (g *guardian) told(line string) (err error) {
 	return err
 }
 
-// clean ends and removes everything. It returns the processes that it had to end, and what is left, by name.
+// clean ends and removes everything. It returns the processes that it had to
+// end, and what is left, by name.
 func (g *guardian) clean() (ended []member, left []string) {
 	works, groups := map[string]bool{}, map[int]bool{}
 	var pids []int
@@ -157,7 +195,8 @@ func (g *guardian) clean() (ended []member, left []string) {
 	return ended, append(left, g.host.sweepAll(runs, pids)...)
 }
 
-// sweepAll sweeps many runs (work folders by module) at the same time, and the probes of processes that have ended. It returns what it could not remove.
+// sweepAll sweeps many runs (work folders by module) at the same time, and the
+// probes of processes that have ended. It returns what it could not remove.
 func (h *Host) sweepAll(works map[string]string, pids []int) (left []string) {
 	var mu sync.Mutex
 	var all sync.WaitGroup

@@ -13,7 +13,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// patience bounds every wait of the tests: reached only when something is broken.
+// patience bounds every wait of the tests: reached only when something is
+// broken.
 const patience = 30 * time.Second
 
 // lab is a Host whose SystemTap is the stand-in.
@@ -28,7 +29,8 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	dir := t.TempDir()
 	t.Setenv("STANDIN_DIR", dir)
 	t.Setenv("STANDIN_MODE", mode)
-	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's processes end a second late otherwise
+	// the race detector's processes end a second late otherwise
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	bin := filepath.Join(dir, "bin")
 	for _, d := range []string{bin, filepath.Join(dir, "fifo"), filepath.Join(dir, "kernel"), filepath.Join(dir, "tapset"), filepath.Join(dir, "runtime")} {
 		if err := os.Mkdir(d, 0o700); err != nil {
@@ -49,7 +51,13 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 		Launcher: []string{mustExecutable(), "as-launcher"},
 		Modules:  filepath.Join(dir, "modules"),
 		// Long, so that only tests that are about a bound reach it.
-		MaxParallel: 100, StartTimeout: patience, AfterWait: patience, LoadWait: patience, TermGrace: patience, KillGrace: patience, SweepWait: patience,
+		MaxParallel:  100,
+		StartTimeout: patience,
+		AfterWait:    patience,
+		LoadWait:     patience,
+		TermGrace:    patience,
+		KillGrace:    patience,
+		SweepWait:    patience,
 	}
 	if change != nil {
 		change(&cfg)
@@ -74,9 +82,14 @@ func labSystem(t *testing.T) system {
 	t.Helper()
 	dir := t.TempDir()
 	sys := system{
-		release: "1.2.3-lab", version: "#1", libModules: dir,
-		configGz: filepath.Join(dir, "config.gz"), boot: dir,
-		status: filepath.Join(dir, "status"), modulesDisabled: filepath.Join(dir, "modules_disabled"), tracing: dir,
+		release:         "1.2.3-lab",
+		version:         "#1",
+		libModules:      dir,
+		configGz:        filepath.Join(dir, "config.gz"),
+		boot:            dir,
+		status:          filepath.Join(dir, "status"),
+		modulesDisabled: filepath.Join(dir, "modules_disabled"),
+		tracing:         dir,
 	}
 	build := filepath.Join(dir, sys.release, "build")
 	if err := os.MkdirAll(build, 0o700); err != nil {
@@ -108,12 +121,14 @@ func (l *lab) text(module, text string) script.Script {
 
 func (l *lab) start(s script.Script) *started { return start(l.t, l.host, s) }
 
-// processes are the command lines of all processes that this lab has brought to life.
+// processes are the command lines of all processes that this lab has brought to
+// life.
 func (l *lab) processes() []string {
 	return processesWith("environ", "STANDIN_DIR="+l.dir)
 }
 
-// processesWith lists processes, other than this one, whose file in /proc contains text; zombies have none.
+// processesWith lists processes, other than this one, whose file in /proc
+// contains text; zombies have none.
 func processesWith(file, text string) (found []string) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {

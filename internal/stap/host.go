@@ -14,7 +14,8 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Host is SystemTap on this machine. Its methods may be called from any goroutine.
+// Host is SystemTap on this machine. Its methods may be called from any
+// goroutine.
 type Host struct {
 	cfg     Config
 	system  system
@@ -34,7 +35,9 @@ type Host struct {
 	ahead    *precompiler // nil before Precompile
 }
 
-// NewHost looks for SystemTap, makes the private folder and chooses the runtime, which may go on in the background until Close. Errors wrap ErrNoStap when stap is not there.
+// NewHost looks for SystemTap, makes the private folder and chooses the
+// runtime, which may go on in the background until Close. Errors wrap ErrNoStap
+// when stap is not there.
 func NewHost(cfg Config) (*Host, error) {
 	sys, err := thisSystem()
 	if err != nil {
@@ -71,7 +74,14 @@ func newHost(cfg Config, sys system) (*Host, error) {
 			return nil, fmt.Errorf("find SystemTap's runtime folder: %w", err)
 		}
 	}
-	h := &Host{cfg: cfg, system: sys, tools: t, cache: cache, queue: newStartQueue(cfg.MaxParallel), idleStart: idleStart}
+	h := &Host{
+		cfg:       cfg,
+		system:    sys,
+		tools:     t,
+		cache:     cache,
+		queue:     newStartQueue(cfg.MaxParallel),
+		idleStart: idleStart,
+	}
 	if err := h.protect(); err != nil {
 		return nil, err
 	}
@@ -79,7 +89,9 @@ func newHost(cfg Config, sys system) (*Host, error) {
 	return h, nil
 }
 
-// Close ends the work in the background and waits for it. It does not touch the runs of Start, which should have ended before: with a guardian, those that have not are ended as if this process had died.
+// Close ends the work in the background and waits for it. It does not touch the
+// runs of Start, which should have ended before: with a guardian, those that
+// have not are ended as if this process had died.
 func (h *Host) Close() {
 	h.ahead.close()
 	if h.trial != nil {
@@ -90,10 +102,12 @@ func (h *Host) Close() {
 	h.reaper.close()
 }
 
-// Runtime is what scripts that are no programs themselves are started with now: Kernel or BPF.
+// Runtime is what scripts that are no programs themselves are started with now:
+// Kernel or BPF.
 func (h *Host) Runtime() Runtime { return Runtime(h.runtime.Load()) }
 
-// runtimeOf is what s is started with: what its header or first line asks for, otherwise as Runtime says.
+// runtimeOf is what s is started with: what its header or first line asks for,
+// otherwise as Runtime says.
 func (h *Host) runtimeOf(s script.Script) Runtime {
 	if r, err := ParseRuntime(s.Runtime); err == nil && r != Auto {
 		return r
@@ -101,7 +115,9 @@ func (h *Host) runtimeOf(s script.Script) Runtime {
 	return h.Runtime()
 }
 
-// Start starts s and returns at once; its processes wait for their turn, see Config.MaxParallel and Run.Hurry. report gets the run's events, one at a time, from the run's own goroutine; number is handed back in each.
+// Start starts s and returns at once; its processes wait for their turn, see
+// Config.MaxParallel and Run.Hurry. report gets the run's events, one at a
+// time, from the run's own goroutine; number is handed back in each.
 func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 	var tree string
 	return h.start(job{
@@ -118,7 +134,8 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 			runtime := h.runtimeOf(s)
 			if s.Executable || runtime == BPF {
 				var err error
-				// An executable may need no tree, and says so itself when it does.
+				// An executable may need no tree, and says so itself when it
+				// does.
 				if tree, err = h.system.bpfTree(h.cfg.Dir); err != nil && !s.Executable {
 					return plan{}, err
 				}
@@ -129,7 +146,8 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 	}, number, report)
 }
 
-// findTools looks for stap, and beside it, beside what it links to, and in PATH for its companions.
+// findTools looks for stap, and beside it, beside what it links to, and in PATH
+// for its companions.
 func findTools(name string) (tools, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
@@ -181,7 +199,8 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// makePrivate makes dir, or takes one that is this user's, and lets nobody else in.
+// makePrivate makes dir, or takes one that is this user's, and lets nobody else
+// in.
 func makePrivate(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err

@@ -50,8 +50,13 @@ func TestPrivateFolder(t *testing.T) {
 	}
 }
 
-// autoLab chooses the runtime on a machine that change has changed, waits for the trial, and returns what was logged as chosen.
-func autoLab(t *testing.T, mode string, change func(*Config, *system)) (l *lab, again func() (chosen []observer.LoggedEntry, h *Host)) {
+// autoLab chooses the runtime on a machine that change has changed, waits for
+// the trial, and returns what was logged as chosen.
+func autoLab(
+	t *testing.T,
+	mode string,
+	change func(*Config, *system),
+) (l *lab, again func() (chosen []observer.LoggedEntry, h *Host)) {
 	t.Helper()
 	l = newLab(t, mode, nil)
 	cfg, sys := l.host.cfg, labSystem(t)
@@ -110,7 +115,8 @@ func TestAutoRuntimeIsBPFAtOnce(t *testing.T) {
 	} {
 		_, again := autoLab(t, "", change)
 		chosen, h := again()
-		if h.trial != nil || h.Runtime() != BPF || len(chosen) != 1 || !strings.Contains(chosen[0].ContextMap()["reason"].(string), want) {
+		if h.trial != nil || h.Runtime() != BPF || len(chosen) != 1 ||
+			!strings.Contains(chosen[0].ContextMap()["reason"].(string), want) {
 			t.Errorf("%s: runtime %s, logged %v", want, h.Runtime(), chosen)
 		}
 	}

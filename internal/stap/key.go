@@ -15,17 +15,20 @@ import (
 	"sync"
 )
 
-// keyFormat is part of every key: entries of another format are found by nobody.
+// keyFormat is part of every key: entries of another format are found by
+// nobody.
 const keyFormat = "stap-exporter module 1"
 
-// source is what a kernel module is compiled from, as far as the command line tells.
+// source is what a kernel module is compiled from, as far as the command line
+// tells.
 type source struct {
 	path   string   // the script
 	module string   // the module's name
 	args   []string // stap's arguments, but for the script
 }
 
-// digest hashes a list of texts, each with its length, so that no two lists read the same.
+// digest hashes a list of texts, each with its length, so that no two lists
+// read the same.
 type digest struct{ hash.Hash }
 
 func (d *digest) add(texts ...string) {
@@ -34,13 +37,19 @@ func (d *digest) add(texts ...string) {
 	}
 }
 
-// moduleKey names the module that src would be compiled to now: same key, same module, but for the user programs that it probes (which only the compiled module tells, see programs.go). It holds
+// moduleKey names the module that src would be compiled to now: same key, same
+// module, but for the user programs that it probes (which only the compiled
+// module tells, see programs.go). It holds
 //   - script text, module name, all arguments of stap, stap's version,
-//   - the .stp and .stpm files of the tapset folders (as stap itself lists them, and those of -I) and all of the runtime's folder (-R, or as stap says),
+//   - the .stp and .stpm files of the tapset folders (as stap itself lists
+//     them, and those of -I) and all of the runtime's folder (-R, or as stap
+//     says),
 //   - stap's file of default options (~/.systemtap/rc),
 //   - SYSTEMTAP_* and the other variables by which stap finds files,
-//   - the compiler: gcc, and those beside it that the kernel's own makefiles may name (gcc-12), by path, size and time,
-//   - the kernel's release and version, its build tree's configuration and symbol versions, and its debuginfo, the files by size and time.
+//   - the compiler: gcc, and those beside it that the kernel's own makefiles
+//     may name (gcc-12), by path, size and time,
+//   - the kernel's release and version, its build tree's configuration and
+//     symbol versions, and its debuginfo, the files by size and time.
 //
 // An error means that the module must not be cached; it says why.
 func (h *Host) moduleKey(src source) (string, error) {
@@ -83,17 +92,22 @@ func (h *Host) moduleKey(src source) (string, error) {
 	return hex.EncodeToString(d.Sum(nil)), nil
 }
 
-// uncacheable names an option that brings in files from places that moduleKey does not look at: another build tree, another root.
+// uncacheable names an option that brings in files from places that moduleKey
+// does not look at: another build tree, another root.
 func uncacheable(args []string) string {
 	for _, a := range args {
-		if a == "-r" || a == "-a" || strings.HasPrefix(a, "--sysroot") || strings.HasPrefix(a, "--sysenv") || strings.HasPrefix(a, "--use-server") || strings.HasPrefix(a, "--use-http-server") {
+		if a == "-r" || a == "-a" || strings.HasPrefix(a, "--sysroot") || strings.HasPrefix(a, "--sysenv") ||
+			strings.HasPrefix(a, "--use-server") ||
+			strings.HasPrefix(a, "--use-http-server") {
 			return a
 		}
 	}
 	return ""
 }
 
-// optionValues are the values of a one-letter option. In this package's command lines each option and each value is a word of its own. (A value that looks like the option gives one folder too many, which does no harm.)
+// optionValues are the values of a one-letter option. In this package's command
+// lines each option and each value is a word of its own. (A value that looks
+// like the option gives one folder too many, which does no harm.)
 func optionValues(args []string, option string) (values []string) {
 	for i, a := range args {
 		if a == option && i+1 < len(args) {
@@ -103,11 +117,14 @@ func optionValues(args []string, option string) (values []string) {
 	return values
 }
 
-// keyVariables are the environment variables that stap 4.8 reads for what it compiles (getenv in session.cxx and util.cxx; elfutils reads the debuginfod ones), sorted.
+// keyVariables are the environment variables that stap 4.8 reads for what it
+// compiles (getenv in session.cxx and util.cxx; elfutils reads the debuginfod
+// ones), sorted.
 func keyVariables() (found []string) {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "SYSTEMTAP_") || slices.Contains([]string{"PATH", "LD_LIBRARY_PATH", "XDG_DATA_DIRS", "DEBUGINFOD_URLS"}, name) {
+		if strings.HasPrefix(name, "SYSTEMTAP_") ||
+			slices.Contains([]string{"PATH", "LD_LIBRARY_PATH", "XDG_DATA_DIRS", "DEBUGINFOD_URLS"}, name) {
 			found = append(found, kv)
 		}
 	}
@@ -115,7 +132,8 @@ func keyVariables() (found []string) {
 	return found
 }
 
-// compilers are the paths of gcc and of its versions beside it: a kernel's makefile may name the one that it was built with, as Debian's do.
+// compilers are the paths of gcc and of its versions beside it: a kernel's
+// makefile may name the one that it was built with, as Debian's do.
 func compilers() []string {
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
@@ -125,7 +143,8 @@ func compilers() []string {
 	return append([]string{gcc}, all...)
 }
 
-// kernelFiles are files of the running kernel that what stap compiles depends on.
+// kernelFiles are files of the running kernel that what stap compiles depends
+// on.
 func (s system) kernelFiles() []string {
 	build := filepath.Join(s.libModules, s.release, "build")
 	return []string{
@@ -137,7 +156,8 @@ func (s system) kernelFiles() []string {
 	}
 }
 
-// stampText is size and modification time, which a package gives a file wherever it is unpacked; "" for a file that is not there.
+// stampText is size and modification time, which a package gives a file
+// wherever it is unpacked; "" for a file that is not there.
 func stampText(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -154,7 +174,9 @@ type about struct {
 	rc      string   // its file of default options
 }
 
-// teller asks stap about itself, and again only when its file, or the environment that it looks at, has changed. Its methods may be called from any goroutine.
+// teller asks stap about itself, and again only when its file, or the
+// environment that it looks at, has changed. Its methods may be called from any
+// goroutine.
 type teller struct {
 	mu    sync.Mutex
 	asked string
@@ -188,7 +210,10 @@ func (t *teller) ask(stap string) (about, error) {
 	return a, nil
 }
 
-// parseHelp finds stap's folders in the output of stap --help: each stands in a line of its own below the option that adds to it or replaces it, and the file of default options stands in parentheses after "Options" (session.cxx, usage).
+// parseHelp finds stap's folders in the output of stap --help: each stands in a
+// line of its own below the option that adds to it or replaces it, and the file
+// of default options stands in parentheses after "Options" (session.cxx,
+// usage).
 func parseHelp(help string) (a about) {
 	var at string
 	for line := range strings.Lines(help) {

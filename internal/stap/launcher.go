@@ -13,23 +13,36 @@ import (
 
 // The launcher's first argument.
 const (
-	launchIgnoreSIGPIPE = "ignore-sigpipe" // for stapbpf itself: a reader that leaves early must not kill it
-	launchLeaveSIGPIPE  = "leave-sigpipe"  // for programs that may rely on SIGPIPE, as shell pipelines do
+	// for stapbpf itself: a reader that leaves early must not kill it
+	launchIgnoreSIGPIPE = "ignore-sigpipe"
+	// for programs that may rely on SIGPIPE, as shell pipelines do
+	launchLeaveSIGPIPE = "leave-sigpipe"
 )
 
-// Launch becomes the command args[1:], whose first element is a path, after it has prepared what only the process itself can prepare; args[0] is the launcher's mode. It is called by this program when re-executed as Config.Launcher says, in the place of main. It returns only when it fails.
+// Launch becomes the command args[1:], whose first element is a path, after it
+// has prepared what only the process itself can prepare; args[0] is the
+// launcher's mode. It is called by this program when re-executed as
+// Config.Launcher says, in the place of main. It returns only when it fails.
 //
-// stapbpf insists on raising RLIMIT_MEMLOCK to infinity and gives up where that is not allowed (no CAP_SYS_RESOURCE, usual in containers), though kernels since 5.11 do not count bpf maps against it. So the limit is raised here; where that fails for root, a seccomp filter answers "done" to such a request, without doing anything. For others it is left alone: stapbpf is set-user-id root for them and can raise it.
+// stapbpf insists on raising RLIMIT_MEMLOCK to infinity and gives up where that
+// is not allowed (no CAP_SYS_RESOURCE, usual in containers), though kernels
+// since 5.11 do not count bpf maps against it. So the limit is raised here;
+// where that fails for root, a seccomp filter answers "done" to such a request,
+// without doing anything. For others it is left alone: stapbpf is set-user-id
+// root for them and can raise it.
 func Launch(args []string) error {
 	if len(args) < 2 || args[0] != launchIgnoreSIGPIPE && args[0] != launchLeaveSIGPIPE {
 		return errors.New("launch: want a mode and a command")
 	}
 	if args[0] == launchIgnoreSIGPIPE {
 		signal.Ignore(syscall.SIGPIPE)
-		// stapbpf will have this process's number. What a killed one of the same number left (numbers wrap, and begin anew in each container) fails its start, or is counted with its own.
+		// stapbpf will have this process's number. What a killed one of the
+		// same number left (numbers wrap, and begin anew in each container)
+		// fails its start, or is counted with its own.
 		system{tracing: tracing}.removeProbes([]int{os.Getpid()}, 0)
 	}
-	runtime.LockOSThread() // the filter holds for this thread, which must be the one that calls exec
+	// the filter holds for this thread, which must be the one that calls exec
+	runtime.LockOSThread()
 	limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil && os.Geteuid() == 0 {
 		if err := filterMemlock(); err != nil {

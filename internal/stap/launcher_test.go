@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// launch runs argv under the launcher, without CAP_SYS_RESOURCE and with a small memory-lock limit where that can be arranged.
+// launch runs argv under the launcher, without CAP_SYS_RESOURCE and with a
+// small memory-lock limit where that can be arranged.
 func launch(t *testing.T, mode string, argv ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(mustExecutable(), append([]string{"as-launcher", mode}, argv...)...)
@@ -42,12 +43,28 @@ func TestLauncherLiftsTheMemoryLockLimit(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root gets the filter")
 	}
-	// prlimit(1) is in util-linux, which every Debian has. It calls prlimit64 for itself and then execs.
-	out, err := launch(t, launchLeaveSIGPIPE, "/usr/bin/prlimit", "--memlock=unlimited:unlimited", "--nofile=77:77", "/bin/sh", "-c", "ulimit -n")
+	// prlimit(1) is in util-linux, which every Debian has. It calls prlimit64
+	// for itself and then execs.
+	out, err := launch(
+		t,
+		launchLeaveSIGPIPE,
+		"/usr/bin/prlimit",
+		"--memlock=unlimited:unlimited",
+		"--nofile=77:77",
+		"/bin/sh",
+		"-c",
+		"ulimit -n",
+	)
 	if err != nil || strings.TrimSpace(out) != "77" {
 		t.Errorf("prlimit says %q (%v)", out, err)
 	}
-	out, err = launch(t, launchLeaveSIGPIPE, "/bin/sh", "-c", "ulimit -l >/dev/null && ulimit -l unlimited && echo done")
+	out, err = launch(
+		t,
+		launchLeaveSIGPIPE,
+		"/bin/sh",
+		"-c",
+		"ulimit -l >/dev/null && ulimit -l unlimited && echo done",
+	)
 	if err != nil || strings.TrimSpace(out) != "done" {
 		t.Errorf("sh says %q (%v)", out, err)
 	}
@@ -65,7 +82,8 @@ func TestLauncherRefusesNonsense(t *testing.T) {
 	}
 }
 
-// TestMemlockFilter runs the filter's program, since this machine's kernel tells only what it does for this architecture.
+// TestMemlockFilter runs the filter's program, since this machine's kernel
+// tells only what it does for this architecture.
 func TestMemlockFilter(t *testing.T) {
 	program := memlockFilter(unix.AUDIT_ARCH_X86_64)
 	const ptr, highPtr = 0x1000, 1 << 40

@@ -13,13 +13,17 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// How much of a script's output is logged: a burst, then a line a second, so at most about 86,000 lines a day. The last 64 KiB are kept in any case.
+// How much of a script's output is logged: a burst, then a line a second, so at
+// most about 86,000 lines a day. The last 64 KiB are kept in any case.
 const (
 	logBurst  = 20
 	logPeriod = time.Second // in which one more line may be logged
 )
 
-// lineLog passes a child's lines on to the log, as many as the rate allows, and counts the others. What stap -v says about its passes is for debugging, everything else is the script's own and told at info. Its methods may be called on nil and from any goroutine.
+// lineLog passes a child's lines on to the log, as many as the rate allows, and
+// counts the others. What stap -v says about its passes is for debugging,
+// everything else is the script's own and told at info. Its methods may be
+// called on nil and from any goroutine.
 type lineLog struct {
 	log *zap.Logger
 	now func() time.Time
@@ -38,7 +42,8 @@ type logLine struct {
 	leftOut int
 }
 
-// take decides about one line, without its end, and returns what to log, if anything. It copies the line.
+// take decides about one line, without its end, and returns what to log, if
+// anything. It copies the line.
 func (l *lineLog) take(line []byte) (logLine, bool) {
 	if l == nil || len(bytes.TrimSpace(line)) == 0 {
 		return logLine{}, false
@@ -91,7 +96,9 @@ func (l *lineLog) flush() {
 	}
 }
 
-// visible makes a line of a child's output fit for the log: no colours, other control characters and bytes that are no UTF-8 shown as \x1b, bounded length, no blanks at its end.
+// visible makes a line of a child's output fit for the log: no colours, other
+// control characters and bytes that are no UTF-8 shown as \x1b, bounded length,
+// no blanks at its end.
 func visible(line []byte) string {
 	var b strings.Builder
 	rest := strings.TrimRight(ansi.ReplaceAllString(string(line), ""), " \r\t")

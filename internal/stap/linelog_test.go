@@ -31,7 +31,9 @@ func TestOutputIsLoggedAtARate(t *testing.T) {
 	*now = now.Add(2 * logPeriod)
 	o.write([]byte("a\nb\nc\n"))
 	last := logs.All()[logBurst:]
-	if len(last) != 2 || last[0].ContextMap()["line"] != "a" || last[0].ContextMap()["left_out"] != int64(100-logBurst) || last[1].ContextMap()["left_out"] != nil {
+	if len(last) != 2 || last[0].ContextMap()["line"] != "a" ||
+		last[0].ContextMap()["left_out"] != int64(100-logBurst) ||
+		last[1].ContextMap()["left_out"] != nil {
 		t.Errorf("then: %v", last)
 	}
 	o.flush()

@@ -10,7 +10,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// TestMain makes the test binary several programs: the launcher, the guardian, an exporter that can be killed, SystemTap's stand-ins (by the name it is called by), and the tests.
+// TestMain makes the test binary several programs: the launcher, the guardian,
+// an exporter that can be killed, SystemTap's stand-ins (by the name it is
+// called by), and the tests.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "as-launcher" {
 		fmt.Fprintln(os.Stderr, Launch(os.Args[2:]))
@@ -27,7 +29,8 @@ func TestMain(m *testing.M) {
 		exporterMain(os.Args[2:])
 		return
 	}
-	if os.Getenv("STANDIN_DIR") != "" && len(os.Args) > 0 && filepath.Base(os.Args[0]) != filepath.Base(mustExecutable()) {
+	if os.Getenv("STANDIN_DIR") != "" && len(os.Args) > 0 &&
+		filepath.Base(os.Args[0]) != filepath.Base(mustExecutable()) {
 		os.Exit(standIn(filepath.Base(os.Args[0]), os.Args[1:]))
 	}
 	goleak.VerifyTestMain(m)

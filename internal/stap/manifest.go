@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// manifest is the JSON file beside a cached module. A module without one does not count.
+// manifest is the JSON file beside a cached module. A module without one does
+// not count.
 type manifest struct {
 	Key      string    `json:"key"`
 	Module   string    `json:"module"`
@@ -46,7 +47,8 @@ func readManifest(path, key, module string) (m manifest, err error) {
 	return m, nil
 }
 
-// openOwn opens a regular file of this user that nobody else can write to. What can be a FIFO does not hold it up.
+// openOwn opens a regular file of this user that nobody else can write to. What
+// can be a FIFO does not hold it up.
 func openOwn(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -11,9 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// markName is the environment variable that every child of a run gets: its work folder, which no other run of any exporter on this machine has. Descendants inherit it, also those that leave the process group or the session, so that they can be found in /proc/PID/environ.
+// markName is the environment variable that every child of a run gets: its work
+// folder, which no other run of any exporter on this machine has. Descendants
+// inherit it, also those that leave the process group or the session, so that
+// they can be found in /proc/PID/environ.
 //
-// Who starts a program with an empty environment (env -i) or as another user (set-user-id programs show their environment to root only) is not found by it, only by the group.
+// Who starts a program with an empty environment (env -i) or as another user
+// (set-user-id programs show their environment to root only) is not found by
+// it, only by the group.
 const markName = "STAP_EXPORTER_RUN"
 
 // marked returns env with the mark of the run that works in work, and no other.
@@ -31,7 +36,8 @@ func unmarked(env []string) []string {
 	return kept
 }
 
-// markOf returns the mark in the text of a /proc/PID/environ, "" when there is none.
+// markOf returns the mark in the text of a /proc/PID/environ, "" when there is
+// none.
 func markOf(environ []byte) string {
 	name := []byte(markName + "=")
 	for kv := range bytes.SplitSeq(environ, []byte{0}) {
@@ -42,7 +48,8 @@ func markOf(environ []byte) string {
 	return ""
 }
 
-// wanted says which processes belong to a run, or to several. It never wants the process that asks.
+// wanted says which processes belong to a run, or to several. It never wants
+// the process that asks.
 type wanted struct {
 	mark  func(work string) bool // of those with a mark; not called with ""
 	group func(id int) bool      // by their process group; nil: none
@@ -55,7 +62,9 @@ func markedWith(work string) wanted {
 
 // find returns those that live now.
 //
-// A process that is in the middle of an exec has no environment for a moment, and one that is being forked may be missed, so an empty answer counts only when it is given twice, see end.
+// A process that is in the middle of an exec has no environment for a moment,
+// and one that is being forked may be missed, so an empty answer counts only
+// when it is given twice, see end.
 func (w wanted) find() (found []member) {
 	for _, p := range processes() {
 		if p.pid != os.Getpid() && w.wants(p) {
@@ -69,7 +78,8 @@ func (w wanted) wants(p process) bool {
 	return w.group != nil && w.group(p.group) || p.mark != "" && w.mark(p.mark)
 }
 
-// signal sends sig to the process that m was found as, and to no later one with its id.
+// signal sends sig to the process that m was found as, and to no later one with
+// its id.
 func (w wanted) signal(m member, sig syscall.Signal) {
 	fd, err := unix.PidfdOpen(m.pid, 0)
 	if err != nil {
@@ -79,17 +89,23 @@ func (w wanted) signal(m member, sig syscall.Signal) {
 		return
 	}
 	defer func() { _ = unix.Close(fd) }()
-	// The descriptor holds on to one process: if that is wanted now, the signal reaches it or nobody.
+	// The descriptor holds on to one process: if that is wanted now, the signal
+	// reaches it or nobody.
 	if p, ok := lookAt(m.pid); ok && w.wants(p) {
 		_ = unix.PidfdSendSignal(fd, sig, nil, 0) // what it does not reach is found again
 	}
 }
 
-// end TERMs all that are wanted, KILLs after grace who is left, and returns when nobody is, or after killGrace more. With a grace of 0 it KILLs at once, and so it does when kill is closed. It returns everyone it saw, and who is left.
+// end TERMs all that are wanted, KILLs after grace who is left, and returns
+// when nobody is, or after killGrace more. With a grace of 0 it KILLs at once,
+// and so it does when kill is closed. It returns everyone it saw, and who is
+// left.
 func (w wanted) end(grace, killGrace time.Duration, kill <-chan struct{}) (seen, left []member) {
 	known := map[int]bool{}
 	termLimit := time.Now().Add(grace)
-	var killLimit time.Time // counts from the first KILL: on a busy machine one look at all processes can outlast both times
+	// counts from the first KILL: on a busy machine one look at all processes
+	// can outlast both times
+	var killLimit time.Time
 	empty := 0
 	for p := newPauses(5*time.Millisecond, 50*time.Millisecond); ; time.Sleep(p.next()) {
 		left = w.find()

@@ -23,7 +23,8 @@ func kernelLab(t *testing.T, mode string, change func(*Config)) *lab {
 	})
 }
 
-// again makes another Host of the same configuration, as a restart of the exporter does.
+// again makes another Host of the same configuration, as a restart of the
+// exporter does.
 func (l *lab) again(change func(*Config)) *lab {
 	l.t.Helper()
 	cfg := l.host.cfg
@@ -67,7 +68,8 @@ func (l *lab) want(compiles int, what string, s script.Script) {
 	}
 }
 
-// putProgram puts a program with a build-id at path, in the place of what is there, as package managers do.
+// putProgram puts a program with a build-id at path, in the place of what is
+// there, as package managers do.
 func putProgram(t *testing.T, path, from string) string {
 	t.Helper()
 	text, err := os.ReadFile(from)
@@ -84,8 +86,13 @@ func putProgram(t *testing.T, path, from string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A module is not kept when a program has changed during the compile, and the clock of files is behind.
-	waitFor(t, "the program is older than the compile", func() bool { return time.Since(time.Unix(0, stampOf(info).CTime)) > 2*tick })
+	// A module is not kept when a program has changed during the compile, and
+	// the clock of files is behind.
+	waitFor(
+		t,
+		"the program is older than the compile",
+		func() bool { return time.Since(time.Unix(0, stampOf(info).CTime)) > 2*tick },
+	)
 	return path
 }
 
@@ -285,7 +292,9 @@ func TestModuleThatTheKernelRefusesIsCompiledOnceMore(t *testing.T) {
 func TestModuleThatFailsForAnotherReasonIsKept(t *testing.T) {
 	l := kernelLab(t, "staprun-fails", nil)
 	s := l.text("m1", "probe begin { }")
-	for range 2 { // the stand-in's message is of no stale module, so the second start is from the cache
+	for range 2 {
+		// the stand-in's message is of no stale module, so the second start is
+		// from the cache
 		if e := l.start(s).exited(); e.Code != 1 || e.Stage != StageLoad || e.Ready {
 			t.Errorf("exit is %s", e.Reason())
 		}
@@ -316,7 +325,15 @@ func TestHostsShareACache(t *testing.T) {
 		r.exited()
 	}
 	for i := range 6 {
-		l.want(0, "in the other host", script.Script{Name: "x", Path: filepath.Join(l.dir, "x"+strconv.Itoa(i)+".stp"), Module: "x" + strconv.Itoa(i)})
+		l.want(
+			0,
+			"in the other host",
+			script.Script{
+				Name:   "x",
+				Path:   filepath.Join(l.dir, "x"+strconv.Itoa(i)+".stp"),
+				Module: "x" + strconv.Itoa(i),
+			},
+		)
 	}
 }
 

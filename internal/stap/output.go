@@ -13,10 +13,13 @@ const (
 	keepErrors = 8        // lines of stap's about what is wrong that are kept beside
 )
 
-// output keeps the last 64 KiB that a child wrote and follows stap's progress in it. Its methods may be called from any goroutine.
+// output keeps the last 64 KiB that a child wrote and follows stap's progress
+// in it. Its methods may be called from any goroutine.
 type output struct {
-	mu    sync.Mutex
-	kept  []byte // at most 2*keepOutput; the older half goes when it is full, which copies each byte at most once
+	mu sync.Mutex
+	// at most 2*keepOutput; the older half goes when it is full, which copies
+	// each byte at most once
+	kept  []byte
 	lines int    // line ends seen in all
 	line  []byte // the beginning of the line that is not complete yet
 	pass  int    // see parsePass; 0 before the first
@@ -27,7 +30,8 @@ type output struct {
 	log  *lineLog      // set before anything is written
 }
 
-// errorLineAt is a line that says what is wrong, and how many line ends came before it.
+// errorLineAt is a line that says what is wrong, and how many line ends came
+// before it.
 type errorLineAt struct {
 	text   string
 	before int
@@ -106,14 +110,16 @@ func (o *output) keep(p []byte) (say []logLine) {
 	return say
 }
 
-// progress returns the pass that stap is in, 0 when it has not said anything yet.
+// progress returns the pass that stap is in, 0 when it has not said anything
+// yet.
 func (o *output) progress() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.pass
 }
 
-// text returns the kept output, from the beginning of a line, after the lines before it that say what is wrong, and how many other lines came before it.
+// text returns the kept output, from the beginning of a line, after the lines
+// before it that say what is wrong, and how many other lines came before it.
 func (o *output) text() (text string, before int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -140,7 +146,9 @@ func (o *output) text() (text string, before int) {
 // tail is the useful tail of what was written so far.
 func (o *output) tail() []string { return usefulTail(o.text()) }
 
-// tellsWhy is a cheap look, made at each line: does stap, or a part of it, say what is wrong?
+// tellsWhy is a cheap look, made at each line: does stap, or a part of it, say
+// what is wrong?
 func tellsWhy(line []byte) bool {
-	return bytes.Contains(line, []byte("ERROR")) || bytes.HasPrefix(line, []byte("WARNING: ")) || bytes.Contains(line, []byte(" error:"))
+	return bytes.Contains(line, []byte("ERROR")) || bytes.HasPrefix(line, []byte("WARNING: ")) ||
+		bytes.Contains(line, []byte(" error:"))
 }

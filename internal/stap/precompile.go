@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	precompileTimeout = 30 * time.Minute // for one module: a niced compile on a busy machine takes its time
+	// for one module: a niced compile on a busy machine takes its time
+	precompileTimeout = 30 * time.Minute
 
 	lowest = 19 // setpriority(2): the lowest priority
 )
@@ -24,9 +25,17 @@ type precompiler struct {
 	stop, done chan struct{}
 }
 
-// Precompile compiles the kernel modules of those scripts into the cache that are not there yet, in the background, one at a time and at the lowest priority, until all are done or Close. It does nothing unless Config.Precompile is set. It must be called at most once, and returns at once.
+// Precompile compiles the kernel modules of those scripts into the cache that
+// are not there yet, in the background, one at a time and at the lowest
+// priority, until all are done or Close. It does nothing unless
+// Config.Precompile is set. It must be called at most once, and returns at
+// once.
 //
-// A start never waits for it, but for the one module that both want: that compile then goes on at normal priority, or, where this user may not raise a priority, is given up for the start's own. Where Config.MaxParallel is 1 every start waits for the compile that is under way, which therefore has normal priority.
+// A start never waits for it, but for the one module that both want: that
+// compile then goes on at normal priority, or, where this user may not raise a
+// priority, is given up for the start's own. Where Config.MaxParallel is 1
+// every start waits for the compile that is under way, which therefore has
+// normal priority.
 func (h *Host) Precompile(scripts []script.Script) {
 	if !h.cfg.Precompile {
 		return
@@ -52,7 +61,9 @@ func (h *Host) Precompile(scripts []script.Script) {
 	}()
 }
 
-// precompile is a run that ends after its first stage. Its name is not the module's: that may be running meanwhile, and must not be taken for what this run leaves.
+// precompile is a run that ends after its first stage. Its name is not the
+// module's: that may be running meanwhile, and must not be taken for what this
+// run leaves.
 func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
 	log := h.cfg.Logger.With(zap.String("script", s.Name))
 	var exit Exit
@@ -102,7 +113,8 @@ func (p *precompiler) close() {
 	<-p.done
 }
 
-// hurryUp lets a compile ahead go on at normal priority: a start waits for it. For other runs it does nothing.
+// hurryUp lets a compile ahead go on at normal priority: a start waits for it.
+// For other runs it does nothing.
 func (r *Run) hurryUp() {
 	if r.hurry != nil {
 		r.hurryOnce.Do(func() { close(r.hurry) })
@@ -121,7 +133,8 @@ func (c *child) setPriority(nice int) error {
 func (h *Host) environment(tmp, tree string) []string {
 	env := environment(os.Environ(), tmp, tree)
 	if h.tools.runtime != "" && os.Getenv("SYSTEMTAP_RUNTIME") == "" {
-		env = append(env, "SYSTEMTAP_RUNTIME="+h.tools.runtime) // for wrappers, which get no option; stap(1) names it as the same as -R
+		// for wrappers, which get no option; stap(1) names it as the same as -R
+		env = append(env, "SYSTEMTAP_RUNTIME="+h.tools.runtime)
 	}
 	return env
 }

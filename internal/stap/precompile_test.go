@@ -35,7 +35,8 @@ func TestPrecompile(t *testing.T) {
 	l.want(0, "compiled ahead", a)
 }
 
-// A module that is in the cache already was not compiled ahead, though that had to wait for its turn to find out.
+// A module that is in the cache already was not compiled ahead, though that had
+// to wait for its turn to find out.
 func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	l := kernelLab(t, "", func(c *Config) { c.Precompile, c.MaxParallel, c.Logger = true, 1, zap.New(core) })
@@ -52,7 +53,8 @@ func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
 	}
 }
 
-// compiling waits until the stand-in compiles module, and returns its process id.
+// compiling waits until the stand-in compiles module, and returns its process
+// id.
 func (l *lab) compiling(module string) (pid int) {
 	l.t.Helper()
 	waitFor(l.t, "compile of "+module, func() bool {
@@ -106,7 +108,8 @@ func TestCompileAheadDelaysNobody(t *testing.T) {
 	}
 }
 
-// Where there is one place only, a start waits for a compile ahead, which is not slowed down then.
+// Where there is one place only, a start waits for a compile ahead, which is
+// not slowed down then.
 func TestCompileAheadInTheOnlyPlace(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile, c.MaxParallel = true, 1 })
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")

@@ -13,7 +13,13 @@ import (
 	"time"
 )
 
-// removeProbes removes the probe definitions that stapbpf, killed, left in tracefs: in uprobe_events (seen) and kprobe_events (it removes them itself when it ends in order). They count nothing any more, but would pile up with every kill. pids are those of processes that have ended, or that have made none yet. A probe stays busy for a moment after its process is gone (seen), so that is waited for, at most wait. It returns what it could not remove, by name.
+// removeProbes removes the probe definitions that stapbpf, killed, left in
+// tracefs: in uprobe_events (seen) and kprobe_events (it removes them itself
+// when it ends in order). They count nothing any more, but would pile up with
+// every kill. pids are those of processes that have ended, or that have made
+// none yet. A probe stays busy for a moment after its process is gone (seen),
+// so that is waited for, at most wait. It returns what it could not remove, by
+// name.
 func (s system) removeProbes(pids []int, wait time.Duration) (left []string) {
 	limit := time.Now().Add(wait)
 	for _, list := range []string{"uprobe_events", "kprobe_events"} {
@@ -43,19 +49,25 @@ func (s system) removeProbes(pids []int, wait time.Duration) (left []string) {
 
 var probeExists = regexp.MustCompile(`Error creating probe \d+: File exists`)
 
-// probeTaken tells that a run's stapbpf found a probe with its own number in tracefs, of one that was killed (before numbers wrapped; the launcher removes those) or of one that lives in another container. To start once more is enough, since that stapbpf has another number.
+// probeTaken tells that a run's stapbpf found a probe with its own number in
+// tracefs, of one that was killed (before numbers wrapped; the launcher removes
+// those) or of one that lives in another container. To start once more is
+// enough, since that stapbpf has another number.
 func probeTaken(e Exit) bool {
 	return !e.Ready && slices.ContainsFunc(e.Tail, probeExists.MatchString)
 }
 
-// isProbeOf knows the names that stapbpf gives: uprobes/stapprobe_PID_N and, in the group that the kernel takes for them, kprobes/pPID_N.
+// isProbeOf knows the names that stapbpf gives: uprobes/stapprobe_PID_N and, in
+// the group that the kernel takes for them, kprobes/pPID_N.
 func isProbeOf(name string, pids []int) bool {
 	return slices.ContainsFunc(pids, func(pid int) bool {
-		return strings.Contains(name, fmt.Sprintf("/stapprobe_%d_", pid)) || strings.HasPrefix(name, fmt.Sprintf("kprobes/p%d_", pid))
+		return strings.Contains(name, fmt.Sprintf("/stapprobe_%d_", pid)) ||
+			strings.HasPrefix(name, fmt.Sprintf("kprobes/p%d_", pid))
 	})
 }
 
-// removeProbe writes to a list of probes. Opening one for writing from the start would clear it, everybody's probes included.
+// removeProbe writes to a list of probes. Opening one for writing from the
+// start would clear it, everybody's probes included.
 func removeProbe(path, name string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {

@@ -12,7 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// drainGrace is how long the output may take to end after the group is gone. Only a process that has left the group can still hold the pipe then, and we do not wait for that.
+// drainGrace is how long the output may take to end after the group is gone.
+// Only a process that has left the group can still hold the pipe then, and we
+// do not wait for that.
 const drainGrace = 250 * time.Millisecond
 
 // child is one process of ours and the process group that it leads.
@@ -24,10 +26,13 @@ type child struct {
 	pipe    *os.File      // the read end of its stdout and stderr
 	ended   chan struct{} // closed when the leader has ended; it is not reaped yet
 	drained chan struct{} // closed when its output is read to the end
-	reaping func()        // called just before the leader is reaped, after which its id may be anybody's; may be nil
+	// called just before the leader is reaped, after which its id may be
+	// anybody's; may be nil
+	reaping func()
 }
 
-// startChild starts argv in dir with stdin from /dev/null. Lines of its output go to log, which may be nil. The caller must call end.
+// startChild starts argv in dir with stdin from /dev/null. Lines of its output
+// go to log, which may be nil. The caller must call end.
 func startChild(argv, env []string, dir string, log *lineLog) (*child, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -43,7 +48,14 @@ func startChild(argv, env []string, dir string, log *lineLog) (*child, error) {
 		_ = r.Close()
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(argv[0]), err)
 	}
-	c := &child{cmd: cmd, pid: cmd.Process.Pid, out: newOutput(), pipe: r, ended: make(chan struct{}), drained: make(chan struct{})}
+	c := &child{
+		cmd:     cmd,
+		pid:     cmd.Process.Pid,
+		out:     newOutput(),
+		pipe:    r,
+		ended:   make(chan struct{}),
+		drained: make(chan struct{}),
+	}
 	c.out.log = log
 	go func() {
 		defer close(c.drained)
@@ -57,7 +69,9 @@ func startChild(argv, env []string, dir string, log *lineLog) (*child, error) {
 	return c, nil
 }
 
-// awaitEnd returns when a child of this process has ended; it is not reaped. A test stands in for a process that even KILL does not end, since it hangs in the kernel.
+// awaitEnd returns when a child of this process has ended; it is not reaped. A
+// test stands in for a process that even KILL does not end, since it hangs in
+// the kernel.
 var awaitEnd = func(pid int) {
 	for errors.Is(unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil), unix.EINTR) {
 	}
@@ -65,16 +79,22 @@ var awaitEnd = func(pid int) {
 
 // signal sends sig to the whole group. It must not be called after end.
 func (c *child) signal(sig syscall.Signal) {
-	_ = syscall.Kill(-c.pid, sig) // ESRCH cannot be: the leader is not reaped; EPERM shows as a process that does not end
+	// ESRCH cannot be: the leader is not reaped; EPERM shows as a process that
+	// does not end
+	_ = syscall.Kill(-c.pid, sig)
 }
 
-// end ends the group (TERM, at most grace, KILL, at most killGrace; KILL at once when kill is closed), reaps the leader and lets go of its output. A group that has ended already gets no TERM. It returns the names of processes that do not end.
+// end ends the group (TERM, at most grace, KILL, at most killGrace; KILL at
+// once when kill is closed), reaps the leader and lets go of its output. A
+// group that has ended already gets no TERM. It returns the names of processes
+// that do not end.
 func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left []string) {
 	if !c.gone() && !isClosed(kill) {
 		c.signal(syscall.SIGTERM)
 		c.await(grace, kill)
 	}
-	// Also when the group looks gone: a process that was born while /proc was being read is caught by this.
+	// Also when the group looks gone: a process that was born while /proc was
+	// being read is caught by this.
 	c.signal(syscall.SIGKILL)
 	if !c.await(killGrace, nil) {
 		for _, m := range c.members() {
@@ -82,7 +102,8 @@ func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left 
 		}
 	}
 	if !isClosed(c.ended) {
-		// Not even KILL ends it, so it hangs in the kernel. Let it be reaped whenever that ends.
+		// Not even KILL ends it, so it hangs in the kernel. Let it be reaped
+		// whenever that ends.
 		go func() {
 			<-c.ended
 			c.reap()
@@ -100,7 +121,8 @@ func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left 
 	return left
 }
 
-// reap waits for the leader, which has ended. How it ended is in cmd.ProcessState.
+// reap waits for the leader, which has ended. How it ended is in
+// cmd.ProcessState.
 func (c *child) reap() {
 	if c.reaping != nil {
 		c.reaping()
@@ -108,7 +130,8 @@ func (c *child) reap() {
 	_ = own.wait(c.cmd)
 }
 
-// await waits until the group is gone, at most d and only until cut is closed, and tells whether it is.
+// await waits until the group is gone, at most d and only until cut is closed,
+// and tells whether it is.
 func (c *child) await(d time.Duration, cut <-chan struct{}) bool {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
@@ -118,7 +141,9 @@ func (c *child) await(d time.Duration, cut <-chan struct{}) bool {
 			return true
 		}
 		if isClosed(ended) {
-			ended = nil // the leader has ended, others of the group have not: look again now and then
+			// the leader has ended, others of the group have not: look again
+			// now and then
+			ended = nil
 		}
 		select {
 		case <-ended:
@@ -144,7 +169,8 @@ type member struct {
 
 func (m member) String() string { return fmt.Sprintf("process %d (%s)", m.pid, m.name) }
 
-// members are the processes of the group, without the leader and without those that have ended (zombies wait for a parent that may never look).
+// members are the processes of the group, without the leader and without those
+// that have ended (zombies wait for a parent that may never look).
 func (c *child) members() (found []member) {
 	for _, p := range processes() {
 		if p.group == c.pid && p.pid != c.pid {

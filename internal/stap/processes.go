@@ -17,14 +17,22 @@ type process struct {
 	resident uint64 // bytes
 }
 
-// processes looks through /proc. The look began after the call, and others who called meanwhile get the same one: where many scripts end at a time, each of which must know that nobody of it is left, one look serves all who wait for the next. The result is not to be changed.
+// processes looks through /proc. The look began after the call, and others who
+// called meanwhile get the same one: where many scripts end at a time, each of
+// which must know that nobody of it is left, one look serves all who wait for
+// the next. The result is not to be changed.
 //
 // Zombies do not count as living, their parent will look or not.
 func processes() []process { return looks.next() }
 
 var looks = shared[[]process]{do: newLooker().all}
 
-// After a look there is a rest of restTimes as long as it took, at most longestRest, and up to mostRests such rests where look follows on look: a start or a stop does not wait for long, and however many there are, their looks take a seventeenth of a processor, or with thousands of processes a bit more. In a look there is a rest after each lookSlice processes, which take nearly 1 ms, of as long: others who want the processor get it.
+// After a look there is a rest of restTimes as long as it took, at most
+// longestRest, and up to mostRests such rests where look follows on look: a
+// start or a stop does not wait for long, and however many there are, their
+// looks take a seventeenth of a processor, or with thousands of processes a bit
+// more. In a look there is a rest after each lookSlice processes, which take
+// nearly 1 ms, of as long: others who want the processor get it.
 const (
 	restTimes   = 4
 	longestRest = 25 * time.Millisecond
@@ -32,7 +40,8 @@ const (
 	lookSlice   = 64
 )
 
-// shared does what many want to be done after they asked, as rarely as it can: one at a time, with rests, and once for all who ask meanwhile.
+// shared does what many want to be done after they asked, as rarely as it can:
+// one at a time, with rests, and once for all who ask meanwhile.
 type shared[T any] struct {
 	do func() T
 
@@ -82,19 +91,22 @@ func (s *shared[T]) take() *round[T] {
 	return r
 }
 
-// clockTick is USER_HZ, which is 100 on every architecture that Go runs on, see proc(5) and sysconf(3).
+// clockTick is USER_HZ, which is 100 on every architecture that Go runs on, see
+// proc(5) and sysconf(3).
 const clockTick = time.Second / 100
 
 var pageSize = uint64(os.Getpagesize())
 
-// looker looks through /proc again and again. It belongs to one goroutine at a time.
+// looker looks through /proc again and again. It belongs to one goroutine at a
+// time.
 type looker struct {
 	known map[int]*sighting // by process id
 	looks int
 	buf   []byte
 }
 
-// sighting is what is known of a process since its last exec. Its mark is read once: an exec, which may give it another, gives it another memory, too.
+// sighting is what is known of a process since its last exec. Its mark is read
+// once: an exec, which may give it another, gives it another memory, too.
 type sighting struct {
 	begun, memory string // start time, and see splitStat
 	name, mark    string
@@ -144,7 +156,8 @@ func (l *looker) one(pid int) (process, bool) {
 	begun, memory := st.field(22), st.memory
 	s := l.known[pid]
 	if s == nil || len(memory) == 0 || s.memory != string(memory) || s.begun != string(begun) {
-		environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ") // unreadable for those of other users
+		// unreadable for those of other users
+		environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 		s = &sighting{begun: string(begun), mark: markOf(environ)}
 		if err == nil {
 			s.memory = string(memory)
@@ -156,8 +169,11 @@ func (l *looker) one(pid int) (process, bool) {
 	}
 	s.look = l.looks
 	return process{
-		member: member{pid, s.name}, group: int(st.number(5)), mark: s.mark,
-		cpu: time.Duration(st.number(14)+st.number(15)) * clockTick, resident: st.number(24) * pageSize,
+		member:   member{pid, s.name},
+		group:    int(st.number(5)),
+		mark:     s.mark,
+		cpu:      time.Duration(st.number(14)+st.number(15)) * clockTick,
+		resident: st.number(24) * pageSize,
 	}, true
 }
 

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// Whoever asks gets what was done after he asked, and many who ask at once get the same.
+// Whoever asks gets what was done after he asked, and many who ask at once get
+// the same.
 func TestShared(t *testing.T) {
 	var begun atomic.Int64
 	held, letGo := make(chan struct{}), make(chan struct{})
@@ -62,11 +63,16 @@ func TestProcessesSeesItself(t *testing.T) {
 	}
 }
 
-// What is remembered of a process is forgotten at an exec, which may give it a mark or take it, also where memory is not at random places.
+// What is remembered of a process is forgotten at an exec, which may give it a
+// mark or take it, also where memory is not at random places.
 func TestLookerSeesExec(t *testing.T) {
 	for _, random := range []bool{true, false} {
 		t.Run(fmt.Sprintf("random=%t", random), func(t *testing.T) {
-			argv := []string{"/bin/sh", "-c", `read x; export STAP_EXPORTER_RUN=/a; exec /bin/sh -c 'read x; unset STAP_EXPORTER_RUN; exec /bin/sh -c "read x"'`}
+			argv := []string{
+				"/bin/sh",
+				"-c",
+				`read x; export STAP_EXPORTER_RUN=/a; exec /bin/sh -c 'read x; unset STAP_EXPORTER_RUN; exec /bin/sh -c "read x"'`,
+			}
 			if !random {
 				argv = append([]string{"setarch", "-R"}, argv...)
 			}
@@ -82,7 +88,10 @@ func TestLookerSeesExec(t *testing.T) {
 			l := newLooker()
 			sees := func(mark string) {
 				waitFor(t, "mark "+mark, func() bool {
-					i := slices.IndexFunc(l.all(), func(p process) bool { return p.pid == cmd.Process.Pid && p.name == "sh" && p.mark == mark })
+					i := slices.IndexFunc(
+						l.all(),
+						func(p process) bool { return p.pid == cmd.Process.Pid && p.name == "sh" && p.mark == mark },
+					)
 					return i >= 0
 				})
 				if l.known[cmd.Process.Pid].memory == "" {
@@ -106,7 +115,8 @@ func TestSplitStat(t *testing.T) {
 		fields = append(fields, fmt.Sprint(i))
 	}
 	st := splitStat([]byte("7 (a b) c) " + strings.Join(fields, " ") + "\n"))
-	if string(st.name) != "a b) c" || string(st.field(3)) != "3" || string(st.field(51)) != "51" || string(st.memory) != "45 46 47 48 49 50 51" {
+	if string(st.name) != "a b) c" || string(st.field(3)) != "3" || string(st.field(51)) != "51" ||
+		string(st.memory) != "45 46 47 48 49 50 51" {
 		t.Errorf("%q %q %q", st.name, st.fields, st.memory)
 	}
 	fields[51-3] = "0"

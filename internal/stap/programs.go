@@ -16,10 +16,15 @@ import (
 	"time"
 )
 
-// program is a user program or library that a module has addresses of, as it was when the module was compiled.
+// program is a user program or library that a module has addresses of, as it
+// was when the module was compiled.
 type program struct {
-	Name    string `json:"name"`           // as the module or the script names it: a path, or a name that PATH resolves
-	Path    string `json:"path"`           // what that led to, without symlinks; empty: to nothing, and an optional probe was left out for that
+	// as the module or the script names it: a path, or a name that PATH
+	// resolves
+	Name string `json:"name"`
+	// what that led to, without symlinks; empty: to nothing, and an optional
+	// probe was left out for that
+	Path    string `json:"path"`
 	BuildID string `json:"build_id"`       // hex; empty when it has none
 	Stamp   stamp  `json:"stamp,omitzero"` // inode, size, times
 }
@@ -48,7 +53,12 @@ func identify(name string) (program, error) {
 	if err != nil {
 		return program{}, err
 	}
-	return program{Name: name, Path: path, BuildID: id, Stamp: stampOf(info)}, nil
+	return program{
+		Name:    name,
+		Path:    path,
+		BuildID: id,
+		Stamp:   stampOf(info),
+	}, nil
 }
 
 // tick is how much the clock that stamps files may be behind.
@@ -98,13 +108,16 @@ func (p program) changed() error {
 }
 
 var (
-	// A compiled module holds each probe point, with paths resolved: process("/usr/bin/ls").begin.
+	// A compiled module holds each probe point, with paths resolved:
+	// process("/usr/bin/ls").begin.
 	probedIn = regexp.MustCompile(`(?:process|library)\(\\?"([^"\\\x00]+)\\?"\)`)
 
-	// process(4711): which program that is, nothing in the module or the script tells.
+	// process(4711): which program that is, nothing in the module or the script
+	// tells.
 	probedPID = regexp.MustCompile(`process\(\d+\)`)
 
-	// process("/opt/*/x"): a program that is installed later would belong to it.
+	// process("/opt/*/x"): a program that is installed later would belong to
+	// it.
 	probedGlob = regexp.MustCompile(`(?:process|library)\s*\(\s*"[^"]*[*?\[{]`)
 
 	// process("name"), which PATH resolves.
@@ -113,11 +126,20 @@ var (
 	literal = regexp.MustCompile(`"([^"\\\n]+)"`)
 )
 
-// programsOf finds the user programs and libraries that a compiled module depends on.
+// programsOf finds the user programs and libraries that a compiled module
+// depends on.
 //
-// The module itself is the best witness: to attach its probes it must hold the path of each program, and stap has already resolved names, PATH, libraries, aliases and macros (seen: in the probe points, and in the struct stapiu_consumer and struct _stp_module of runtime/linux). So every string in it that is the path of an ELF file counts. The script's own string literals are added: they know of symlinks and of PATH, which may lead elsewhere later, and of programs of which only types were read (@cast, @var).
+// The module itself is the best witness: to attach its probes it must hold the
+// path of each program, and stap has already resolved names, PATH, libraries,
+// aliases and macros (seen: in the probe points, and in the struct
+// stapiu_consumer and struct _stp_module of runtime/linux). So every string in
+// it that is the path of an ELF file counts. The script's own string literals
+// are added: they know of symlinks and of PATH, which may lead elsewhere later,
+// and of programs of which only types were read (@cast, @var).
 //
-// It errs on the side of too many. An error means that one cannot be told, or changed after since, when the compile began: then the module must not be cached.
+// It errs on the side of too many. An error means that one cannot be told, or
+// changed after since, when the compile began: then the module must not be
+// cached.
 func programsOf(module, script []byte, since time.Time) ([]program, error) {
 	if probedPID.Match(module) {
 		return nil, errors.New("it probes a process by its id")
@@ -129,7 +151,8 @@ func programsOf(module, script []byte, since time.Time) ([]program, error) {
 	for _, s := range pathsIn(module) {
 		names[s] = false
 	}
-	absent := map[string]bool{} // may be there later: an optional probe of it is then not in the module
+	// may be there later: an optional probe of it is then not in the module
+	absent := map[string]bool{}
 	for _, m := range literal.FindAllSubmatch(script, -1) {
 		names[string(m[1])] = false
 		absent[string(m[1])] = m[1][0] == '/'

@@ -14,7 +14,9 @@ var activities = [...]string{
 // passLoad is the pass in which the module is loaded and runs.
 const passLoad = 5
 
-// parsePass reads a line of "stap -v" and returns the pass that stap is in after it: a "Pass N: …" line is written when pass N is done, but "Pass 5: starting run." before. 0: the line tells nothing new.
+// parsePass reads a line of "stap -v" and returns the pass that stap is in
+// after it: a "Pass N: …" line is written when pass N is done, but "Pass 5:
+// starting run." before. 0: the line tells nothing new.
 func parsePass(line string) (pass int) {
 	rest, ok := strings.CutPrefix(line, "Pass ")
 	if !ok || len(rest) < 3 || rest[1] != ':' || rest[0] < '1' || rest[0] > '5' {

@@ -21,7 +21,12 @@ func TestCommands(t *testing.T) {
 	runtimed := bare
 	runtimed.runtime = "/rt"
 	asked := plain
-	asked.Options = script.Options{Stap: []string{"-g", "-s", "4", "-G", "a=b"}, Staprun: []string{"-b", "4"}, ModuleArgs: []string{"a=b"}, Stapbpf: []string{"-w"}}
+	asked.Options = script.Options{
+		Stap:       []string{"-g", "-s", "4", "-G", "a=b"},
+		Staprun:    []string{"-b", "4"},
+		ModuleArgs: []string{"a=b"},
+		Stapbpf:    []string{"-w"},
+	}
 	for _, c := range []struct {
 		name    string
 		tools   tools
@@ -66,7 +71,16 @@ func TestCommands(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	base := []string{"PATH=/bin", "LC_ALL=de_DE.UTF-8", "LANGUAGE=de", "TMPDIR=/x", "HOME=/root"}
 	got := environment(base, "/w/tmp", "/t")
-	if want := []string{"PATH=/bin", "HOME=/root", "LC_ALL=C.UTF-8", "TMPDIR=/w/tmp", "SYSTEMTAP_RELEASE=/t"}; !slices.Equal(got, want) {
+	if want := []string{
+		"PATH=/bin",
+		"HOME=/root",
+		"LC_ALL=C.UTF-8",
+		"TMPDIR=/w/tmp",
+		"SYSTEMTAP_RELEASE=/t",
+	}; !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	got = environment([]string{"SYSTEMTAP_RELEASE=mine"}, "/w/tmp", "/t")
@@ -215,7 +229,8 @@ func TestRemoveProbes(t *testing.T) {
 	}
 }
 
-// A script that prints without end and then dies: what killed it is not pushed out by what it printed.
+// A script that prints without end and then dies: what killed it is not pushed
+// out by what it printed.
 func TestOutputKeepsTheReason(t *testing.T) {
 	o := newOutput()
 	o.write([]byte("one\nERROR: probe overhead exceeded threshold\n"))

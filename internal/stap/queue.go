@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-// idleStart is how long a starting run may use no processor time before it loses its place among those that go on at a time, where others wait: it hangs, and its start timeout may be minutes away.
+// idleStart is how long a starting run may use no processor time before it
+// loses its place among those that go on at a time, where others wait: it
+// hangs, and its start timeout may be minutes away.
 const idleStart = 10 * time.Second
 
 // class is who is served before whom.
@@ -19,9 +21,14 @@ const (
 	ahead                 // what is compiled for later: precompiles, trials
 )
 
-// startQueue bounds how many runs compile and load at a time, from before a run's first process until its metrics are there, or it has ended. Its methods may be called from any goroutine.
+// startQueue bounds how many runs compile and load at a time, from before a
+// run's first process until its metrics are there, or it has ended. Its methods
+// may be called from any goroutine.
 //
-// The classes are served in their order, and each first come first served: autostarts, however many, never hold up a request by more than the starts that are under way. What is ahead leaves one place free for the others, where there are two.
+// The classes are served in their order, and each first come first served:
+// autostarts, however many, never hold up a request by more than the starts
+// that are under way. What is ahead leaves one place free for the others, where
+// there are two.
 type startQueue struct {
 	mu      sync.Mutex
 	max     int
@@ -42,14 +49,20 @@ func newStartQueue(places int) *startQueue { return &startQueue{max: places} }
 
 // join takes a place, for which leave must be called.
 func (q *startQueue) join(c class) *turn {
-	t := &turn{queue: q, class: c, granted: make(chan struct{}), moved: make(chan struct{}, 1)}
+	t := &turn{
+		queue:   q,
+		class:   c,
+		granted: make(chan struct{}),
+		moved:   make(chan struct{}, 1),
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.insert(t)
 	return t
 }
 
-// hurry puts a turn that waits behind those that somebody waits for, before all others.
+// hurry puts a turn that waits behind those that somebody waits for, before all
+// others.
 func (t *turn) hurry() {
 	q := t.queue
 	q.mu.Lock()
@@ -78,7 +91,8 @@ func (t *turn) leave() {
 	q.serve()
 }
 
-// place is where a waiting turn stands, from 1, and how many wait. 0: it does not wait.
+// place is where a waiting turn stands, from 1, and how many wait. 0: it does
+// not wait.
 func (t *turn) place() (place, of int) {
 	q := t.queue
 	q.mu.Lock()
@@ -93,7 +107,8 @@ func (q *startQueue) crowded() bool {
 	return len(q.waiting) > 0
 }
 
-// insert puts a turn behind those of its class and before those of later ones. The caller holds mu.
+// insert puts a turn behind those of its class and before those of later ones.
+// The caller holds mu.
 func (q *startQueue) insert(t *turn) {
 	i := slices.IndexFunc(q.waiting, func(other *turn) bool { return other.class > t.class })
 	if i < 0 {
@@ -103,7 +118,8 @@ func (q *startQueue) insert(t *turn) {
 	q.serve()
 }
 
-// serve grants what is free, and tells the others that they may have moved. The caller holds mu.
+// serve grants what is free, and tells the others that they may have moved. The
+// caller holds mu.
 func (q *startQueue) serve() {
 	for len(q.waiting) > 0 && q.holding < q.max {
 		next := q.waiting[0]
@@ -122,7 +138,8 @@ func (q *startQueue) serve() {
 	}
 }
 
-// takeTurn waits until the run may start, and reports its place meanwhile. It returns false when the run is to end first.
+// takeTurn waits until the run may start, and reports its place meanwhile. It
+// returns false when the run is to end first.
 func (r *Run) takeTurn() bool {
 	begun := time.Now()
 	for {
@@ -132,12 +149,18 @@ func (r *Run) takeTurn() bool {
 		default:
 		}
 		if place, of := r.turn.place(); place > 0 {
-			r.report(Progress{Run: r.number, Activity: fmt.Sprintf("place %d of %d in the queue", place, of), Place: place, Of: of})
+			r.report(Progress{
+				Run:      r.number,
+				Activity: fmt.Sprintf("place %d of %d in the queue", place, of),
+				Place:    place,
+				Of:       of,
+			})
 		}
 		select {
 		case <-r.turn.granted:
 			r.queued = time.Since(begun)
-			r.report(Progress{Run: r.number}) // in no place any more; its first process may be seconds away
+			// in no place any more; its first process may be seconds away
+			r.report(Progress{Run: r.number})
 			return true
 		case <-r.turn.moved:
 		case <-r.stop:
@@ -148,10 +171,13 @@ func (r *Run) takeTurn() bool {
 	}
 }
 
-// Hurry says that somebody waits for the run: it starts before those that nobody waits for. It never blocks, and changes nothing for a run that is past the queue.
+// Hurry says that somebody waits for the run: it starts before those that
+// nobody waits for. It never blocks, and changes nothing for a run that is past
+// the queue.
 func (r *Run) Hurry() { r.turn.hurry() }
 
-// idleWatch tells when a starting group hangs: when it used no processor time between two looks.
+// idleWatch tells when a starting group hangs: when it used no processor time
+// between two looks.
 type idleWatch struct {
 	group int
 	used  time.Duration

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// order lists the names of the turns as they are served, each leaving before the next.
+// order lists the names of the turns as they are served, each leaving before
+// the next.
 func order(q *startQueue, turns map[string]*turn) (served []string) {
 	for len(turns) > 0 {
 		before := len(turns)
@@ -82,7 +83,8 @@ func TestQueueKeepsAPlaceFree(t *testing.T) {
 	second.leave()
 }
 
-// Whatever comes together, no more than there are places are held at a time, everybody who stays is served, and in the end nobody holds or waits.
+// Whatever comes together, no more than there are places are held at a time,
+// everybody who stays is served, and in the end nobody holds or waits.
 func TestQueueUnderStorm(t *testing.T) {
 	for _, places := range []int{1, 2, 3, 8} {
 		q := newStartQueue(places)
@@ -148,7 +150,8 @@ func (r *started) atPlace(place, of int) {
 	}
 }
 
-// One at a time, who is asked for first, and the start timeout counts from the turn on.
+// One at a time, who is asked for first, and the start timeout counts from the
+// turn on.
 func TestStartsWaitForTheirTurn(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
 	one := l.start(l.script("m1"))
@@ -184,7 +187,8 @@ func TestStartsWaitForTheirTurn(t *testing.T) {
 	l.free()
 }
 
-// Who has its turn has no place in the queue any more, also before its first process: what an earlier run left may take a while to remove.
+// Who has its turn has no place in the queue any more, also before its first
+// process: what an earlier run left may take a while to remove.
 func TestTurnEndsThePlace(t *testing.T) {
 	l := newLab(t, "module-stuck load-hangs", func(c *Config) {
 		c.Runtime, c.LoadWait, c.SweepWait, c.MaxParallel = Kernel, time.Millisecond, 50*time.Millisecond, 1
@@ -205,7 +209,8 @@ func TestTurnEndsThePlace(t *testing.T) {
 	}
 }
 
-// A start that is ended while it waits starts nothing, and its place is gone: each by a Stop, by a Kill, and all at once as at a shutdown.
+// A start that is ended while it waits starts nothing, and its place is gone:
+// each by a Stop, by a Kill, and all at once as at a shutdown.
 func TestQueuedStartsAreStopped(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
 	holder := l.start(l.script("m1"))
@@ -256,7 +261,8 @@ func TestFailedStartsGiveTheirTurnOn(t *testing.T) {
 	three.exited()
 }
 
-// A stap that hangs does not keep the others from starting until its start timeout.
+// A stap that hangs does not keep the others from starting until its start
+// timeout.
 func TestHangingStartLosesItsTurn(t *testing.T) {
 	l := newLab(t, "m1:compile-hangs", func(c *Config) { c.MaxParallel = 1 })
 	l.host.idleStart = 50 * time.Millisecond

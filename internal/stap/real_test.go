@@ -21,7 +21,8 @@ probe timer.ms(10) { n["a"]++ }
 probe prometheus { @prometheus_dump_array1(n, "count", "x") }
 `
 
-// realHost is SystemTap itself, with the bpf runtime. Where it is missing the Makefile installs it before the tests.
+// realHost is SystemTap itself, with the bpf runtime. Where it is missing the
+// Makefile installs it before the tests.
 func realHost(t *testing.T) *Host {
 	t.Helper()
 	if _, err := exec.LookPath("stap"); err != nil {
@@ -73,14 +74,16 @@ func TestRealScript(t *testing.T) {
 	s := realScript(t, "tiny", tiny)
 	r := start(t, h, s)
 	ready := r.ready()
-	waitFor(t, "a count", func() bool { // the first timer may not have fired yet: no keys, an empty body
+	waitFor(t, "a count", func() bool {
+		// the first timer may not have fired yet: no keys, an empty body
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		body, err := ready.File.Read(ctx, nil)
 		return err == nil && bytes.HasPrefix(body, []byte(`count{x="a"} `))
 	})
 	r.Stop(nil)
-	// The exit code may be 1: on TERM stapbpf removes its FIFO while its own reader of it may be about to open it (seen).
+	// The exit code may be 1: on TERM stapbpf removes its FIFO while its own
+	// reader of it may be about to open it (seen).
 	if e := r.exited(); e.Signal != 0 || e.Stage != StageRun || len(e.Leftovers) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
@@ -125,7 +128,8 @@ func TestRealScriptThatEndsByItself(t *testing.T) {
 	h := realHost(t)
 	s := realScript(t, "ends", `probe timer.ms(100) { error("had enough") }`+"\nprobe prometheus { println(1) }\n")
 	e := start(t, h, s).exited()
-	if e.Stopped || e.Code == 0 || !strings.Contains(e.Reason(), "ERROR: had enough") || strings.Contains(e.Reason(), "\x1b") {
+	if e.Stopped || e.Code == 0 || !strings.Contains(e.Reason(), "ERROR: had enough") ||
+		strings.Contains(e.Reason(), "\x1b") {
 		t.Errorf("reason is %q", e.Reason())
 	}
 	realClean(t, h, s.Module)
@@ -184,7 +188,10 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 	if err != nil || len(libc) == 0 {
 		t.Fatal("no libc found")
 	}
-	text := fmt.Sprintf("global n\nprobe process(%q).function(\"read\") { n[\"a\"]++ }\nprobe prometheus { @prometheus_dump_array1(n, \"count\", \"x\") }\n", libc[0])
+	text := fmt.Sprintf(
+		"global n\nprobe process(%q).function(\"read\") { n[\"a\"]++ }\nprobe prometheus { @prometheus_dump_array1(n, \"count\", \"x\") }\n",
+		libc[0],
+	)
 	for _, wrapped := range []bool{false, true} {
 		s := realScript(t, "uprobe", text)
 		if wrapped {
@@ -196,7 +203,8 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 		}
 		r := start(t, h, s)
 		ready := r.ready()
-		if out, err := exec.Command("cat", "/etc/passwd").CombinedOutput(); err != nil { // on a quiet machine nobody else calls read
+		if out, err := exec.Command("cat", "/etc/passwd").CombinedOutput(); err != nil {
+			// on a quiet machine nobody else calls read
 			t.Fatalf("%v: %s", err, out)
 		}
 		mustRead(t, ready.File)
@@ -218,7 +226,8 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 	}
 }
 
-// What a killed stapbpf of the launcher's own number left is gone before the next one begins.
+// What a killed stapbpf of the launcher's own number left is gone before the
+// next one begins.
 func TestRealLauncherRemovesProbesOfItsNumber(t *testing.T) {
 	realHost(t)
 	const events = tracing + "/uprobe_events"

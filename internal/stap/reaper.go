@@ -11,17 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// own is the list of this process's children that this package started and has not yet reaped. It is one for the process, as the children are.
+// own is the list of this process's children that this package started and has
+// not yet reaped. It is one for the process, as the children are.
 var own = registry{waited: map[int]int{}}
 
-// registry keeps the reaper of orphans away from processes that somebody waits for. All of this package's processes are started with start and reaped with wait, instead of the methods of exec.Cmd.
+// registry keeps the reaper of orphans away from processes that somebody waits
+// for. All of this package's processes are started with start and reaped with
+// wait, instead of the methods of exec.Cmd.
 type registry struct {
 	starting sync.RWMutex // read-locked from before a fork until the child is in waited
 	mu       sync.Mutex
-	waited   map[int]int // by process id; a count, because an id can come back between the reaping and the taking off the list
+	// by process id; a count, because an id can come back between the reaping
+	// and the taking off the list
+	waited map[int]int
 }
 
-// startCommand is cmd.Start; a test stands in for a machine that has no memory left.
+// startCommand is cmd.Start; a test stands in for a machine that has no memory
+// left.
 var startCommand = (*exec.Cmd).Start
 
 // start is cmd.Start.
@@ -55,7 +61,9 @@ func (r *registry) has(pid int) bool {
 	return r.waited[pid] > 0
 }
 
-// reap reaps the children of this process that have ended and that nobody waits for. It tells whether it has to be called again, because a process was just being started.
+// reap reaps the children of this process that have ended and that nobody waits
+// for. It tells whether it has to be called again, because a process was just
+// being started.
 func (r *registry) reap() (again bool) {
 	info := unix.Siginfo{}
 	err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
@@ -96,7 +104,9 @@ type reaper struct {
 // reapPause is the least time between two looks at all processes.
 const reapPause = 50 * time.Millisecond
 
-// startReaper makes this process the one that orphaned descendants come to (as they do to process 1 anyway, which in a container this may be), and reaps them in the background until close.
+// startReaper makes this process the one that orphaned descendants come to (as
+// they do to process 1 anyway, which in a container this may be), and reaps
+// them in the background until close.
 func startReaper() (*reaper, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, err
@@ -116,7 +126,8 @@ func (r *reaper) loop() {
 			return
 		case <-r.signals:
 			if later == nil {
-				later = time.After(reapPause) // often the signal is for one that its waiter reaps at once
+				// often the signal is for one that its waiter reaps at once
+				later = time.After(reapPause)
 			}
 		case <-later:
 			later = nil

@@ -6,9 +6,14 @@ import (
 	"testing"
 )
 
-// Orphans of children come here and are reaped, and not one process is reaped that somebody waits for.
+// Orphans of children come here and are reaped, and not one process is reaped
+// that somebody waits for.
 func TestReaper(t *testing.T) {
-	l := newLab(t, "stapbpf-leaves-escapee stapbpf-leaves-grandchild stapbpf-fails", func(c *Config) { c.Subreaper = true })
+	l := newLab(
+		t,
+		"stapbpf-leaves-escapee stapbpf-leaves-grandchild stapbpf-fails",
+		func(c *Config) { c.Subreaper = true },
+	)
 	stop := make(chan struct{})
 	var waiters sync.WaitGroup
 	for range 3 {
@@ -53,7 +58,8 @@ func TestReaperLeavesAloneWhoIsWaitedFor(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 
-	// One that nobody waits for, but somebody may be just about to: it is there before its starter has said so.
+	// One that nobody waits for, but somebody may be just about to: it is there
+	// before its starter has said so.
 	cmd = exec.Command("/bin/true")
 	own.starting.RLock()
 	if err := cmd.Start(); err != nil {

@@ -17,16 +17,18 @@ import (
 
 // job is what a run is to do.
 type job struct {
-	name    string // the script's, for the log
-	module  string
-	ahead   bool                 // a compile ahead: lowest priority, until hurryUp
-	class   class                // whom it waits for before it may start
-	timeout time.Duration        // until the procfs file is there; for a run that offers none, until its end
+	name   string // the script's, for the log
+	module string
+	ahead  bool  // a compile ahead: lowest priority, until hurryUp
+	class  class // whom it waits for before it may start
+	// until the procfs file is there; for a run that offers none, until its end
+	timeout time.Duration
 	plan    func() (plan, error) // called in the run's goroutine, for each try
 	env     func(tmp string) []string
 }
 
-// Run is one start of one script. It ends with an Exited event, whether or not Stop or Kill are called.
+// Run is one start of one script. It ends with an Exited event, whether or not
+// Stop or Kill are called.
 type Run struct {
 	host   *Host
 	job    job
@@ -53,11 +55,16 @@ type Run struct {
 
 func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 	r := &Run{
-		host: h, job: j, number: number, report: report,
-		dir:  filepath.Join(h.cfg.Dir, "run", j.module),
-		log:  newLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
-		stop: make(chan struct{}), kill: make(chan struct{}), done: make(chan struct{}),
-		turn: h.queue.join(j.class),
+		host:   h,
+		job:    j,
+		number: number,
+		report: report,
+		dir:    filepath.Join(h.cfg.Dir, "run", j.module),
+		log:    newLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
+		stop:   make(chan struct{}),
+		kill:   make(chan struct{}),
+		done:   make(chan struct{}),
+		turn:   h.queue.join(j.class),
 	}
 	if j.ahead {
 		r.hurry = make(chan struct{})
@@ -69,7 +76,10 @@ func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 	return r
 }
 
-// Stop asks the run to end: it waits (bounded) until after is closed, for whoever reads the procfs file to let go of it; TERM to the group, for a script that is loading only once it is up (bounded); a bounded wait; KILL; reap; sweep. after may be nil. Calls after the first change nothing.
+// Stop asks the run to end: it waits (bounded) until after is closed, for
+// whoever reads the procfs file to let go of it; TERM to the group, for a
+// script that is loading only once it is up (bounded); a bounded wait; KILL;
+// reap; sweep. after may be nil. Calls after the first change nothing.
 func (r *Run) Stop(after <-chan struct{}) {
 	r.stopOnce.Do(func() {
 		r.after = after
@@ -77,7 +87,8 @@ func (r *Run) Stop(after <-chan struct{}) {
 	})
 }
 
-// Kill asks the run to end with KILL at once, then reap and sweep. It may be called during a Stop. Calls after the first change nothing.
+// Kill asks the run to end with KILL at once, then reap and sweep. It may be
+// called during a Stop. Calls after the first change nothing.
 func (r *Run) Kill() {
 	r.killOnce.Do(func() { close(r.kill) })
 }
@@ -92,14 +103,21 @@ func (r *Run) life() Exit {
 	}
 	if left := r.sweep(); len(left) > 0 {
 		return Exit{
-			Code: -1, Stage: StageStart, Leftovers: left,
-			Err: errors.New("start script: what an earlier run left cannot be removed"), Mend: findMend(strings.Join(left, "\n")),
+			Code:      -1,
+			Stage:     StageStart,
+			Leftovers: left,
+			Err:       errors.New("start script: what an earlier run left cannot be removed"),
+			Mend:      findMend(strings.Join(left, "\n")),
 		}
 	}
 	r.host.guard.begin(r.job.module, r.dir)
 	exit := r.stages()
 	if probeTaken(exit) && len(exit.Leftovers) == 0 && !r.asked() && len(r.sweep()) == 0 {
-		r.host.cfg.Logger.Info("another process of this number has a probe, starting once more", zap.String("script", r.job.name), zap.Uint64("run", r.number))
+		r.host.cfg.Logger.Info(
+			"another process of this number has a probe, starting once more",
+			zap.String("script", r.job.name),
+			zap.Uint64("run", r.number),
+		)
 		exit = r.stages()
 	}
 	r.turn.leave()
@@ -112,7 +130,8 @@ func (r *Run) life() Exit {
 	return exit
 }
 
-// sweep ends what carries this run's mark, in whatever group or session, and removes what the run left.
+// sweep ends what carries this run's mark, in whatever group or session, and
+// removes what the run left.
 func (r *Run) sweep() []string {
 	cfg := r.host.cfg
 	seen, stay := markedWith(r.dir).end(min(guardianTerm, cfg.TermGrace), cfg.KillGrace, r.kill)
@@ -167,10 +186,20 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	keepPIDs(r.dir, c.pid)
 	r.host.guard.group(r.job.module, c.pid, true)
 	c.reaping = func() { r.host.guard.group(r.job.module, c.pid, false) }
-	w := &watch{run: r, stage: st, child: c, direct: direct}
+	w := &watch{
+		run:    r,
+		stage:  st,
+		child:  c,
+		direct: direct,
+	}
 	w.progress()
 	err = w.follow(timeout)
-	exit := Exit{Code: -1, Stage: w.at(), Ready: w.ready, Err: err}
+	exit := Exit{
+		Code:  -1,
+		Stage: w.at(),
+		Ready: w.ready,
+		Err:   err,
+	}
 	exit.Leftovers = c.end(r.host.cfg.TermGrace, r.host.cfg.KillGrace, r.kill)
 	if isClosed(c.ended) {
 		exit.Code, exit.Signal = endOf(c)
@@ -202,11 +231,13 @@ type watch struct {
 	pids   []int // who else was in the group when it became ready: one of them may be stapbpf
 }
 
-// follow returns when the process has ended, or when it must end now: it is stopped, killed, or late (then with an error).
+// follow returns when the process has ended, or when it must end now: it is
+// stopped, killed, or late (then with an error).
 func (w *watch) follow(timeout <-chan time.Time) error {
 	pause := newPauses(2*time.Millisecond, 50*time.Millisecond)
 	hurry := w.run.hurry
-	if hurry != nil && !isClosed(hurry) && w.run.host.queue.max > 1 { // in the only place it would hold up all starts
+	if hurry != nil && !isClosed(hurry) && w.run.host.queue.max > 1 {
+		// in the only place it would hold up all starts
 		_ = w.child.setPriority(lowest) // lowering is always allowed
 	}
 	var look <-chan time.Time
@@ -271,7 +302,15 @@ func (w *watch) look() bool {
 			keepPIDs(w.run.dir, w.pids...)
 			writer = writerOf(members, writer)
 		}
-		w.run.report(Ready{Run: w.run.number, OSPID: w.child.pid, File: file, Alive: func() bool { return alive(writer) }, Compiled: w.run.compiled, Output: w.child.out.tail, Queued: w.run.queued})
+		w.run.report(Ready{
+			Run:      w.run.number,
+			OSPID:    w.child.pid,
+			File:     file,
+			Alive:    func() bool { return alive(writer) },
+			Compiled: w.run.compiled,
+			Output:   w.child.out.tail,
+			Queued:   w.run.queued,
+		})
 	}
 	return ok
 }
@@ -295,7 +334,10 @@ func (w *watch) late() error {
 	return fmt.Errorf("start timeout: no metrics after %v (%s)", w.run.job.timeout, w.activity())
 }
 
-// beforeTERM waits for what must be waited for before a TERM does no harm: a reader that holds the procfs file makes the unloading hang, and a TERM to staprun while it loads leaves the module without a process (seen; see the design's facts about how children end).
+// beforeTERM waits for what must be waited for before a TERM does no harm: a
+// reader that holds the procfs file makes the unloading hang, and a TERM to
+// staprun while it loads leaves the module without a process (seen; see the
+// design's facts about how children end).
 func (w *watch) beforeTERM() {
 	cfg := w.run.host.cfg
 	if w.run.after != nil {
@@ -312,7 +354,8 @@ func (w *watch) beforeTERM() {
 	}
 }
 
-// wait waits for d, and tells whether that went by without done, the child's end, or a Kill.
+// wait waits for d, and tells whether that went by without done, the child's
+// end, or a Kill.
 func (w *watch) wait(d time.Duration, done <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -340,7 +383,13 @@ func (w *watch) at() Stage {
 
 func (w *watch) progress() {
 	activity := w.activity()
-	w.run.report(Progress{Run: w.run.number, OSPID: w.child.pid, Activity: activity, Compiling: w.stage.name == StageCompile, Output: w.child.out.tail})
+	w.run.report(Progress{
+		Run:       w.run.number,
+		OSPID:     w.child.pid,
+		Activity:  activity,
+		Compiling: w.stage.name == StageCompile,
+		Output:    w.child.out.tail,
+	})
 	w.run.flight.say(activity)
 }
 

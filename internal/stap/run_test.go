@@ -14,7 +14,8 @@ func TestBPFScriptStartsAndStops(t *testing.T) {
 	l := newLab(t, "", nil)
 	r := l.start(l.script("m1"))
 	ready := r.ready()
-	if !ready.File.FIFO || !ready.File.Abandonable || ready.File.Path != filepath.Join(l.dir, "fifo", "m1", "__prometheus") {
+	if !ready.File.FIFO || !ready.File.Abandonable ||
+		ready.File.Path != filepath.Join(l.dir, "fifo", "m1", "__prometheus") {
 		t.Errorf("file is %+v", ready.File)
 	}
 	if first, last := r.seen[0], r.seen[len(r.seen)-1]; first != "pass 1: parse the script" || last != "load" {
@@ -23,7 +24,8 @@ func TestBPFScriptStartsAndStops(t *testing.T) {
 	r.Stop(nil)
 	r.Stop(nil)
 	e := r.exited()
-	if !e.Stopped || !e.Ready || e.Code != 0 || e.Signal != 0 || e.Stage != StageRun || e.Err != nil || len(e.Leftovers) > 0 {
+	if !e.Stopped || !e.Ready || e.Code != 0 || e.Signal != 0 || e.Stage != StageRun || e.Err != nil ||
+		len(e.Leftovers) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
@@ -73,7 +75,8 @@ func TestExecutableWithoutInterpreterSaysSo(t *testing.T) {
 	}
 }
 
-// What a killed stapbpf with the same number left costs no failed start, unless it happens twice.
+// What a killed stapbpf with the same number left costs no failed start, unless
+// it happens twice.
 func TestProbeOfTheSameNumber(t *testing.T) {
 	l := newLab(t, "m1:probe-taken-once m2:probe-taken", nil)
 	r := l.start(l.script("m1"))
@@ -82,7 +85,9 @@ func TestProbeOfTheSameNumber(t *testing.T) {
 	r.Stop(nil)
 	r.exited()
 	l.clean("m1")
-	if e := l.start(l.script("m2")).exited(); e.Code != 1 || e.Ready || !strings.Contains(e.Reason(), "creating probe") || !strings.Contains(e.Mend, "same number") {
+	if e := l.start(l.script("m2")).
+		exited(); e.Code != 1 || e.Ready || !strings.Contains(e.Reason(), "creating probe") ||
+		!strings.Contains(e.Mend, "same number") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
@@ -119,7 +124,12 @@ func TestStopBeforeAnything(t *testing.T) {
 	l := newLab(t, "", nil)
 	stopped := make(chan struct{})
 	close(stopped)
-	r := &Run{host: l.host, stop: stopped, kill: make(chan struct{}), turn: l.host.queue.join(asked)}
+	r := &Run{
+		host: l.host,
+		stop: stopped,
+		kill: make(chan struct{}),
+		turn: l.host.queue.join(asked),
+	}
 	if e := r.life(); !e.Stopped || e.String() != "stopped before it started" {
 		t.Errorf("exit is %s", e.Reason())
 	}
@@ -187,7 +197,11 @@ func TestStopWaitsForTheReaderBounded(t *testing.T) {
 }
 
 func TestWhoIgnoresTERMIsKilled(t *testing.T) {
-	l := newLab(t, "stapbpf-ignores-term stapbpf-leaves-grandchild grandchild-ignores-term", func(c *Config) { c.TermGrace = 50 * time.Millisecond })
+	l := newLab(
+		t,
+		"stapbpf-ignores-term stapbpf-leaves-grandchild grandchild-ignores-term",
+		func(c *Config) { c.TermGrace = 50 * time.Millisecond },
+	)
 	r := l.start(l.script("m1"))
 	r.ready()
 	r.Stop(nil)
@@ -200,7 +214,8 @@ func TestWhoIgnoresTERMIsKilled(t *testing.T) {
 func TestKillDoesNotWait(t *testing.T) {
 	for _, during := range []string{"run", "stop"} {
 		t.Run(during, func(t *testing.T) {
-			l := newLab(t, "stapbpf-ignores-term", nil) // every bound is longer than the test's patience
+			// every bound is longer than the test's patience
+			l := newLab(t, "stapbpf-ignores-term", nil)
 			r := l.start(l.script("m1"))
 			r.ready()
 			if during == "stop" {
@@ -232,7 +247,11 @@ func TestFloodHindersNothing(t *testing.T) {
 
 func TestGrandchildrenEndWithTheirLeader(t *testing.T) {
 	for _, mode := range []string{"", " grandchild-ignores-term"} {
-		l := newLab(t, "stapbpf-leaves-grandchild stapbpf-fails"+mode, func(c *Config) { c.TermGrace = 50 * time.Millisecond })
+		l := newLab(
+			t,
+			"stapbpf-leaves-grandchild stapbpf-fails"+mode,
+			func(c *Config) { c.TermGrace = 50 * time.Millisecond },
+		)
 		e := l.start(l.script("m1")).exited()
 		if e.Code != 1 || e.Stopped || e.Stage != StageLoad || len(e.Leftovers) > 0 {
 			t.Errorf("exit is %s", e.Reason())

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Offsets in struct seccomp_data (linux/seccomp.h), little endian: number, architecture, instruction pointer, six arguments of 8 bytes.
+// Offsets in struct seccomp_data (linux/seccomp.h), little endian: number,
+// architecture, instruction pointer, six arguments of 8 bytes.
 const (
 	seccompNumber = 0
 	seccompArch   = 4
@@ -17,9 +18,13 @@ const (
 
 var auditArch = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}
 
-// memlockFilter answers 0 ("done") to setrlimit(RLIMIT_MEMLOCK, …) and to prlimit64(any process, RLIMIT_MEMLOCK, a new limit, …), and lets every other call through, also all those of another calling convention than arch. It allows nothing that was forbidden.
+// memlockFilter answers 0 ("done") to setrlimit(RLIMIT_MEMLOCK, …) and to
+// prlimit64(any process, RLIMIT_MEMLOCK, a new limit, …), and lets every other
+// call through, also all those of another calling convention than arch. It
+// allows nothing that was forbidden.
 func memlockFilter(arch uint32) []unix.SockFilter {
-	// Where instructions stand in the program below; seccomp's jumps are relative, so each counts from its own place.
+	// Where instructions stand in the program below; seccomp's jumps are
+	// relative, so each counts from its own place.
 	const (
 		prlimit   = 4
 		resource1 = 9  // prlimit64 has the resource in argument 1
@@ -34,7 +39,12 @@ func memlockFilter(arch uint32) []unix.SockFilter {
 	}
 	ifEqual := func(value uint32, yes, no int) {
 		next := len(program) + 1
-		program = append(program, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: uint8(yes - next), Jf: uint8(no - next), K: value})
+		program = append(program, unix.SockFilter{
+			Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K,
+			Jt:   uint8(yes - next),
+			Jf:   uint8(no - next),
+			K:    value,
+		})
 	}
 	answer := func(value uint32) {
 		program = append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: value})
@@ -57,7 +67,9 @@ func memlockFilter(arch uint32) []unix.SockFilter {
 	return program
 }
 
-// filterMemlock installs memlockFilter for the calling thread and what it execs. Without CAP_SYS_ADMIN the kernel wants no_new_privs first, which disables set-user-id programs: no loss for root, and so only for root.
+// filterMemlock installs memlockFilter for the calling thread and what it
+// execs. Without CAP_SYS_ADMIN the kernel wants no_new_privs first, which
+// disables set-user-id programs: no loss for root, and so only for root.
 func filterMemlock() error {
 	arch, ok := auditArch[runtime.GOARCH]
 	if !ok {
@@ -67,7 +79,12 @@ func filterMemlock() error {
 	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	install := func() error {
 		// Not unix.Prctl: only a direct Syscall may take a pointer as a number.
-		_, _, errno := unix.Syscall(unix.SYS_PRCTL, unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&fprog)))
+		_, _, errno := unix.Syscall(
+			unix.SYS_PRCTL,
+			unix.PR_SET_SECCOMP,
+			unix.SECCOMP_MODE_FILTER,
+			uintptr(unsafe.Pointer(&fprog)),
+		)
 		if errno != 0 {
 			return errno
 		}

@@ -10,7 +10,9 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// TestRealShebang runs executables whose first line names a stap that is not there: --stap takes its place, and its options, which the kernel would hand over as one argument, arrive.
+// TestRealShebang runs executables whose first line names a stap that is not
+// there: --stap takes its place, and its options, which the kernel would hand
+// over as one argument, arrive.
 func TestRealShebang(t *testing.T) {
 	h := realHost(t)
 	for _, line := range []string{"#!/nowhere/stap -v --bpf", "#!/usr/bin/env -S stap -w -gDX=1"} {
@@ -18,7 +20,11 @@ func TestRealShebang(t *testing.T) {
 		if err := os.WriteFile(path, []byte(line+"\n"+tiny), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		s, err := script.Inspect(path, script.NewInstance(os.Getuid(), filepath.Dir(path), nil), script.ScanOptions{AllowInsecure: true})
+		s, err := script.Inspect(
+			path,
+			script.NewInstance(os.Getuid(), filepath.Dir(path), nil),
+			script.ScanOptions{AllowInsecure: true},
+		)
 		if err != nil || s.Refused != nil || s.Executable {
 			t.Fatalf("%s: %+v (%v)", line, s, err)
 		}

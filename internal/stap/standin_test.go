@@ -11,11 +11,26 @@ import (
 	"syscall"
 )
 
-// standIn is SystemTap for tests: stap, stapbpf, staprun, an executable script, and their grandchildren. It works inside STANDIN_DIR (kernel/, fifo/, modules, log), and STANDIN_MODE, words separated by blanks, makes it misbehave: all of them, or with "MODULE:" before the word those that are about MODULE.
+// standIn is SystemTap for tests: stap, stapbpf, staprun, an executable script,
+// and their grandchildren. It works inside STANDIN_DIR (kernel/, fifo/,
+// modules, log), and STANDIN_MODE, words separated by blanks, makes it
+// misbehave: all of them, or with "MODULE:" before the word those that are
+// about MODULE.
 func standIn(name string, args []string) int {
-	s := &standin{dir: os.Getenv("STANDIN_DIR"), mode: strings.Fields(os.Getenv("STANDIN_MODE")), term: make(chan os.Signal, 1)}
+	s := &standin{
+		dir:  os.Getenv("STANDIN_DIR"),
+		mode: strings.Fields(os.Getenv("STANDIN_MODE")),
+		term: make(chan os.Signal, 1),
+	}
 	for i, word := range s.mode {
-		if module, mode, ok := strings.Cut(word, ":"); ok && slices.ContainsFunc(args, func(a string) bool { return a == module || a == module+".bo" || a == module+".ko" }) {
+		if module, mode, ok := strings.Cut(
+			word,
+			":",
+		); ok &&
+			slices.ContainsFunc(
+				args,
+				func(a string) bool { return a == module || a == module+".bo" || a == module+".ko" },
+			) {
 			s.mode[i] = mode
 		}
 	}
@@ -74,7 +89,8 @@ func (s *standin) log(line string) {
 	_ = f.Close()
 }
 
-// grandchild starts a process that stays until TERM, or KILL, in the group or in a session of its own.
+// grandchild starts a process that stays until TERM, or KILL, in the group or
+// in a session of its own.
 func (s *standin) grandchild(name string, escape bool) {
 	cmd := exec.Command(mustExecutable())
 	cmd.Args = []string{name}
@@ -99,11 +115,17 @@ func (s *standin) stap(args []string) int {
 		return 0
 	}
 	if args[0] == "--help" {
-		fmt.Printf("Options (in %[1]s/rc and on command line):\n   -I DIR     look in DIR, in addition to\n              %[1]s/tapset\n   -R DIR     look in DIR for runtime, instead of\n              %[1]s/runtime\n", s.dir)
+		fmt.Printf(
+			"Options (in %[1]s/rc and on command line):\n   -I DIR     look in DIR, in addition to\n              %[1]s/tapset\n   -R DIR     look in DIR for runtime, instead of\n              %[1]s/runtime\n",
+			s.dir,
+		)
 		return 0
 	}
 	module := args[slices.Index(args, "-m")+1]
-	fmt.Fprintln(os.Stderr, "Pass 1: parsed user script and 69 library scripts in 0ms.\nPass 2: analyzed script: 2 probes in 0ms.")
+	fmt.Fprintln(
+		os.Stderr,
+		"Pass 1: parsed user script and 69 library scripts in 0ms.\nPass 2: analyzed script: 2 probes in 0ms.",
+	)
 	if s.is("compile-hangs") {
 		s.log("compiling")
 		<-s.term
@@ -131,7 +153,8 @@ func (s *standin) stap(args []string) int {
 	return s.module(module)
 }
 
-// module behaves as a script of the kernel-module runtime: it is in the list of modules, then its file is there; TERM takes both away.
+// module behaves as a script of the kernel-module runtime: it is in the list of
+// modules, then its file is there; TERM takes both away.
 func (s *standin) module(module string) int {
 	s.editModules(func(lines []string) []string { return append(lines, module+" 16384 0 - Live 0x0") })
 	s.log("inserted")
@@ -156,7 +179,8 @@ func (s *standin) module(module string) int {
 	return 0
 }
 
-// object is a module for the kernel in the file "running", with the strings of the script, or as much of it as a test needs.
+// object is a module for the kernel in the file "running", with the strings of
+// the script, or as much of it as a test needs.
 func (s *standin) object(path string) []byte {
 	text, _ := os.ReadFile(path) // none with -e
 	running, _ := os.ReadFile(filepath.Join(s.dir, "running"))
@@ -167,7 +191,8 @@ func (s *standin) object(path string) []byte {
 func (s *standin) fits(path string) bool {
 	module, _ := os.ReadFile(path)
 	running, _ := os.ReadFile(filepath.Join(s.dir, "running"))
-	return strings.HasPrefix(string(module), fmt.Sprintf("module for %q\x00", running)) && strings.HasSuffix(string(module), "\x00end")
+	return strings.HasPrefix(string(module), fmt.Sprintf("module for %q\x00", running)) &&
+		strings.HasSuffix(string(module), "\x00end")
 }
 
 // waitFor waits for a file, and tells whether no TERM came before.

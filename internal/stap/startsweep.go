@@ -13,10 +13,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// pidsFile is a file in each work folder: the processes of the run that may have set probes, one id a line. A killed stapbpf leaves its probes, named by its process id only, and nobody else could tell them from a stranger's.
+// pidsFile is a file in each work folder: the processes of the run that may
+// have set probes, one id a line. A killed stapbpf leaves its probes, named by
+// its process id only, and nobody else could tell them from a stranger's.
 const pidsFile = ".pids"
 
-// keepPIDs adds to a work folder's pidsFile. Nothing but the sweep after a crash depends on it.
+// keepPIDs adds to a work folder's pidsFile. Nothing but the sweep after a
+// crash depends on it.
 func keepPIDs(work string, pids ...int) {
 	f, err := os.OpenFile(filepath.Join(work, pidsFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -28,7 +31,12 @@ func keepPIDs(work string, pids ...int) {
 	_ = f.Close()
 }
 
-// sweepEarlier removes, in bounded time, what an earlier exporter of the same identity left when both it and its guardian were killed: processes with a mark below Dir, work folders there, modules and FIFOs of a module name that has a work folder there or begins with ModulePrefix, and the probes of those processes. The caller holds the identity, so nobody alive owns any of it. It logs what it found.
+// sweepEarlier removes, in bounded time, what an earlier exporter of the same
+// identity left when both it and its guardian were killed: processes with a
+// mark below Dir, work folders there, modules and FIFOs of a module name that
+// has a work folder there or begins with ModulePrefix, and the probes of those
+// processes. The caller holds the identity, so nobody alive owns any of it. It
+// logs what it found.
 func (h *Host) sweepEarlier() {
 	runs := filepath.Join(h.cfg.Dir, "run")
 	w := wanted{mark: func(work string) bool { return filepath.Dir(work) == runs }}
@@ -58,13 +66,19 @@ func (h *Host) sweepEarlier() {
 		return
 	}
 	left = append(left, h.sweepAll(works, pids)...)
-	h.cfg.Logger.Info("removed what an earlier exporter left", zap.Strings("modules", slices.Sorted(maps.Keys(works))), zap.Strings("processes", names(ended)))
+	h.cfg.Logger.Info(
+		"removed what an earlier exporter left",
+		zap.Strings("modules", slices.Sorted(maps.Keys(works))),
+		zap.Strings("processes", names(ended)),
+	)
 	if len(left) > 0 {
 		h.cfg.Logger.Warn("an earlier exporter left what cannot be removed", zap.Strings("left", left))
 	}
 }
 
-// removeTemporary removes the files that an exporter was writing when it was killed, in Dir and in the module cache. The cache may be shared, but its writers hold its lock, so while that is held such files are nobody's.
+// removeTemporary removes the files that an exporter was writing when it was
+// killed, in Dir and in the module cache. The cache may be shared, but its
+// writers hold its lock, so while that is held such files are nobody's.
 func (h *Host) removeTemporary() {
 	find := func(pattern ...string) []string {
 		files, _ := filepath.Glob(filepath.Join(pattern...))
@@ -82,7 +96,8 @@ func (h *Host) removeTemporary() {
 	}
 }
 
-// deadPIDs are the processes of a work folder's pidsFile that have ended. An id that lives again is a stranger's by now, and so are its probes.
+// deadPIDs are the processes of a work folder's pidsFile that have ended. An id
+// that lives again is a stranger's by now, and so are its probes.
 func deadPIDs(work string) (pids []int) {
 	text, _ := os.ReadFile(filepath.Join(work, pidsFile))
 	for line := range strings.Lines(string(text)) {
@@ -106,7 +121,8 @@ func (h *Host) loadedModules() (names []string) {
 	return names
 }
 
-// fifoFolders are the folders in the FIFO root, where that is this user's: others may have made anything.
+// fifoFolders are the folders in the FIFO root, where that is this user's:
+// others may have made anything.
 func (h *Host) fifoFolders() (names []string) {
 	if !ownFolder(h.cfg.Roots.FIFO) {
 		return nil

@@ -39,7 +39,11 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 	}
 	writeFile(t, cfg.Modules, "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\n")
 	keepPIDs(filepath.Join(runs, "trial"), dead.Process.Pid, os.Getpid())
-	probes := fmt.Sprintf("p:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_99_0 /x:0x1\n", dead.Process.Pid, os.Getpid())
+	probes := fmt.Sprintf(
+		"p:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_99_0 /x:0x1\n",
+		dead.Process.Pid,
+		os.Getpid(),
+	)
 	writeFile(t, filepath.Join(sys.tracing, "uprobe_events"), probes)
 
 	h, err := newHost(cfg, sys)
@@ -63,14 +67,24 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 			t.Errorf("%s has %q, want %q", dir, got, want)
 		}
 	}
-	if got, _ := os.ReadFile(filepath.Join(sys.tracing, "uprobe_events")); string(got) != probes+fmt.Sprintf("-:uprobes/stapprobe_%d_0\n", dead.Process.Pid) {
+	if got, _ := os.ReadFile(
+		filepath.Join(sys.tracing, "uprobe_events"),
+	); string(
+		got,
+	) != probes+fmt.Sprintf(
+		"-:uprobes/stapprobe_%d_0\n",
+		dead.Process.Pid,
+	) {
 		t.Errorf("probes are %q", got)
 	}
 	if err := foreign.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Errorf("the process of another exporter: %v", err)
 	}
 	said := logs.FilterMessage("removed what an earlier exporter left").All()
-	if len(said) != 1 || fmt.Sprint(said[0].ContextMap()["modules"]) != "[stap_exporter_01_a stap_exporter_01_b stap_exporter_01_c trial]" {
+	if len(said) != 1 ||
+		fmt.Sprint(
+			said[0].ContextMap()["modules"],
+		) != "[stap_exporter_01_a stap_exporter_01_b stap_exporter_01_c trial]" {
 		t.Errorf("logged: %v", said)
 	}
 	if h, err = newHost(cfg, sys); err != nil {
@@ -116,7 +130,13 @@ func TestWantedDoesNotTakeSimilarMarks(t *testing.T) {
 }
 
 func TestMarks(t *testing.T) {
-	if got := marked([]string{"A=1", markName + "=old", "B=2"}, "/new"); strings.Join(got, " ") != "A=1 B=2 "+markName+"=/new" {
+	if got := marked(
+		[]string{"A=1", markName + "=old", "B=2"},
+		"/new",
+	); strings.Join(
+		got,
+		" ",
+	) != "A=1 B=2 "+markName+"=/new" {
 		t.Errorf("environment is %q", got)
 	}
 	for environ, want := range map[string]string{
@@ -128,7 +148,8 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// On a busy machine one look at all processes can take longer than the time between TERM and KILL, and longer than the time after it.
+// On a busy machine one look at all processes can take longer than the time
+// between TERM and KILL, and longer than the time after it.
 func TestWantedIsKilledHoweverLateItIs(t *testing.T) {
 	l := newLab(t, "", nil)
 	cmd := exec.Command("/bin/sh", "-c", "trap '' TERM; while :; do sleep 1000; done")

@@ -28,7 +28,11 @@ const (
 
 // splitStat allocates nothing. The name may hold blanks and parentheses.
 //
-// memory is where the process has its data, heap, arguments and environment (fields 45 to 51). After an exec these are elsewhere: places are random, and where they are not they have to do with how long the environment is. It is empty where they cannot be seen, or are not all there yet because an exec is under way.
+// memory is where the process has its data, heap, arguments and environment
+// (fields 45 to 51). After an exec these are elsewhere: places are random, and
+// where they are not they have to do with how long the environment is. It is
+// empty where they cannot be seen, or are not all there yet because an exec is
+// under way.
 func splitStat(text []byte) (st statText) {
 	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if open < 0 || end < open || end+2 > len(text) {
@@ -54,7 +58,8 @@ func splitStat(text []byte) (st statText) {
 	return st
 }
 
-// field returns the field with that number in proc(5), from 3; empty: it is not there.
+// field returns the field with that number in proc(5), from 3; empty: it is not
+// there.
 func (st *statText) field(number int) []byte { return st.fields[number-3] }
 
 // number is a field that is one; 0: it is not there.
@@ -63,7 +68,8 @@ func (st *statText) number(field int) uint64 {
 	return n
 }
 
-// dead tells of a zombie, whose parent will look or not, and of what is not there.
+// dead tells of a zombie, whose parent will look or not, and of what is not
+// there.
 func (st *statText) dead() bool {
 	state := st.field(3)
 	return len(state) != 1 || state[0] == 'Z' || state[0] == 'X'
@@ -78,7 +84,8 @@ func readStat(pid int, buf []byte) (statText, error) {
 	return splitStat(text), nil
 }
 
-// readShort reads a file that is shorter than buf, in as few system calls as can be.
+// readShort reads a file that is shorter than buf, in as few system calls as
+// can be.
 func readShort(path string, buf []byte) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	for errors.Is(err, unix.EINTR) {

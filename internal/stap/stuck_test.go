@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hangInKernel lets no process seem to end until the test does: a process in state D, which not even KILL ends, cannot be had here.
+// hangInKernel lets no process seem to end until the test does: a process in
+// state D, which not even KILL ends, cannot be had here.
 func hangInKernel(t *testing.T) (release func()) {
 	t.Helper()
 	truly, released := awaitEnd, make(chan struct{})
@@ -31,7 +32,8 @@ func hangInKernel(t *testing.T) (release func()) {
 	return release
 }
 
-// A process that even KILL does not end is given up after the bounds, and named. It is reaped when it ends at last.
+// A process that even KILL does not end is given up after the bounds, and
+// named. It is reaped when it ends at last.
 func TestWhoDoesNotEndIsNamed(t *testing.T) {
 	l := newLab(t, "", func(c *Config) { c.TermGrace, c.KillGrace = 50*time.Millisecond, 50*time.Millisecond })
 	release := hangInKernel(t)
@@ -44,7 +46,8 @@ func TestWhoDoesNotEndIsNamed(t *testing.T) {
 	}
 	r.Stop(nil)
 	e := r.exited()
-	if len(e.Leftovers) == 0 || !strings.HasPrefix(e.Leftovers[0], "process ") || e.Code != -1 || !strings.Contains(e.Reason(), "left behind: process ") {
+	if len(e.Leftovers) == 0 || !strings.HasPrefix(e.Leftovers[0], "process ") || e.Code != -1 ||
+		!strings.Contains(e.Reason(), "left behind: process ") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	if own.has(pid) != true {
@@ -70,20 +73,27 @@ func TestStoppedChildIsKilled(t *testing.T) {
 
 // One that is stopped while it compiles ends with the start timeout.
 func TestStoppedCompileTimesOut(t *testing.T) {
-	l := newLab(t, "compile-hangs", func(c *Config) { c.TermGrace, c.StartTimeout = 50*time.Millisecond, 2*time.Second })
+	l := newLab(
+		t,
+		"compile-hangs",
+		func(c *Config) { c.TermGrace, c.StartTimeout = 50*time.Millisecond, 2*time.Second },
+	)
 	r := l.start(l.script("m1"))
 	l.waitForLog("compiling")
 	for _, p := range l.processes() {
 		pid, _, _ := strings.Cut(p, " ")
 		_ = syscall.Kill(atoi(pid), syscall.SIGSTOP)
 	}
-	if e := r.exited(); e.Err == nil || !strings.HasPrefix(e.String(), "start timeout") || e.Signal != syscall.SIGKILL || len(e.Leftovers) > 0 {
+	if e := r.exited(); e.Err == nil || !strings.HasPrefix(e.String(), "start timeout") ||
+		e.Signal != syscall.SIGKILL ||
+		len(e.Leftovers) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
 }
 
-// A module that does not unload at the end of its run is named, each start after that says so, and starts nothing.
+// A module that does not unload at the end of its run is named, each start
+// after that says so, and starts nothing.
 func TestModuleThatDoesNotUnload(t *testing.T) {
 	l := newLab(t, "load-hangs module-stuck", func(c *Config) {
 		c.Runtime, c.LoadWait, c.SweepWait = Kernel, time.Millisecond, 50*time.Millisecond
@@ -93,15 +103,19 @@ func TestModuleThatDoesNotUnload(t *testing.T) {
 	r := l.start(s)
 	l.waitForLog("inserted")
 	r.Stop(nil)
-	if e := r.exited(); len(e.Leftovers) != 1 || !strings.HasPrefix(e.Leftovers[0], "module x1 (still loaded after staprun -d") {
+	if e := r.exited(); len(e.Leftovers) != 1 ||
+		!strings.HasPrefix(e.Leftovers[0], "module x1 (still loaded after staprun -d") {
 		t.Errorf("exit is %s", e.Reason())
 	}
-	if e := l.start(s).exited(); e.Err == nil || e.Stage != StageStart || len(e.Leftovers) != 1 || !strings.Contains(e.Reason(), "what an earlier run left cannot be removed") {
+	if e := l.start(s).
+		exited(); e.Err == nil || e.Stage != StageStart || len(e.Leftovers) != 1 ||
+		!strings.Contains(e.Reason(), "what an earlier run left cannot be removed") {
 		t.Errorf("the next one's exit is %s", e.Reason())
 	}
 }
 
-// A command that hangs is killed; one that hangs in the kernel is not waited for.
+// A command that hangs is killed; one that hangs in the kernel is not waited
+// for.
 func TestToolThatHangs(t *testing.T) {
 	l := newLab(t, "unload-hangs", nil)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -113,14 +127,21 @@ func TestToolThatHangs(t *testing.T) {
 	release := hangInKernel(t)
 	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := tool(ctx, l.host.tools.staprun, "-d", "m1"); err == nil || !strings.Contains(err.Error(), "does not end") {
+	if _, err := tool(
+		ctx,
+		l.host.tools.staprun,
+		"-d",
+		"m1",
+	); err == nil ||
+		!strings.Contains(err.Error(), "does not end") {
 		t.Errorf("error is %v", err)
 	}
 	release()
 	waitFor(t, "it is reaped", func() bool { return len(l.processes()) == 0 })
 }
 
-// A guardian that was stopped does not hold up an end in which it has nothing to do.
+// A guardian that was stopped does not hold up an end in which it has nothing
+// to do.
 func TestStoppedGuardianDoesNotHoldUpTheEnd(t *testing.T) {
 	l := newLab(t, "", withGuardian)
 	r := l.start(l.script("m1"))
@@ -148,7 +169,10 @@ func TestCacheLockIsBounded(t *testing.T) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.host.cache.lock(time.Millisecond); err == nil || !strings.Contains(err.Error(), "another process holds it") {
+	if _, err := l.host.cache.lock(
+		time.Millisecond,
+	); err == nil ||
+		!strings.Contains(err.Error(), "another process holds it") {
 		t.Errorf("error is %v", err)
 	}
 	lost := filepath.Join(l.host.cache.dir, temporary+"1")
@@ -175,7 +199,8 @@ func TestClockWasSet(t *testing.T) {
 	}
 }
 
-// A machine that has no memory for another process is named, and the next start works.
+// A machine that has no memory for another process is named, and the next start
+// works.
 func TestNoMemoryForAProcess(t *testing.T) {
 	l := newLab(t, "", nil)
 	startCommand = func(*exec.Cmd) error {
@@ -183,7 +208,8 @@ func TestNoMemoryForAProcess(t *testing.T) {
 	}
 	defer func() { startCommand = (*exec.Cmd).Start }()
 	e := l.start(l.script("m1")).exited()
-	if e.Err == nil || !errors.Is(e.Err, syscall.EAGAIN) || !strings.Contains(e.Mend, "TasksMax") || len(e.Leftovers) > 0 {
+	if e.Err == nil || !errors.Is(e.Err, syscall.EAGAIN) || !strings.Contains(e.Mend, "TasksMax") ||
+		len(e.Leftovers) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	startCommand = (*exec.Cmd).Start
@@ -194,7 +220,8 @@ func TestNoMemoryForAProcess(t *testing.T) {
 	l.clean("m1")
 }
 
-// A module cache whose files are of tomorrow, or of the beginning of time, since the clock was wrong, gives and keeps its entries.
+// A module cache whose files are of tomorrow, or of the beginning of time,
+// since the clock was wrong, gives and keeps its entries.
 func TestCacheSurvivesAWrongClock(t *testing.T) {
 	l := newLab(t, "", nil)
 	c := l.host.cache

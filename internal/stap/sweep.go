@@ -14,10 +14,14 @@ import (
 	"time"
 )
 
-// toolWait bounds one short command: staprun -d takes half a second, stap --version less.
+// toolWait bounds one short command: staprun -d takes half a second, stap
+// --version less.
 const toolWait = 10 * time.Second
 
-// sweep removes what a run of module left: the loaded module, the FIFO's folder, the work folder (with .ko, .bo and stap's temporary files). It must be called only while no process of the run is left. It returns what it could not remove, by name.
+// sweep removes what a run of module left: the loaded module, the FIFO's
+// folder, the work folder (with .ko, .bo and stap's temporary files). It must
+// be called only while no process of the run is left. It returns what it could
+// not remove, by name.
 func (h *Host) sweep(module, work string) (left []string) {
 	if err := h.unload(module); err != nil {
 		left = append(left, fmt.Sprintf("module %s (%v)", module, err))
@@ -31,7 +35,8 @@ func (h *Host) sweep(module, work string) (left []string) {
 	return left
 }
 
-// unload makes sure that the kernel does not hold the module. staprun -d refuses while it is still in use, so it is tried again for at most SweepWait.
+// unload makes sure that the kernel does not hold the module. staprun -d
+// refuses while it is still in use, so it is tried again for at most SweepWait.
 func (h *Host) unload(module string) error {
 	limit := time.Now().Add(h.cfg.SweepWait)
 	for p := newPauses(50*time.Millisecond, 500*time.Millisecond); ; time.Sleep(p.next()) {
@@ -43,7 +48,8 @@ func (h *Host) unload(module string) error {
 			return fmt.Errorf("find staprun: %w", ErrNoStap)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), toolWait)
-		out, err := tool(ctx, h.tools.staprun, "-d", module) // the list of modules tells whether it worked
+		// the list of modules tells whether it worked
+		out, err := tool(ctx, h.tools.staprun, "-d", module)
 		cancel()
 		if err != nil && out == "" {
 			out = err.Error() // not started, or hanging
@@ -57,7 +63,8 @@ func (h *Host) unload(module string) error {
 	}
 }
 
-// isLoaded looks for module in the first column of the kernel's list. A kernel without modules has no list.
+// isLoaded looks for module in the first column of the kernel's list. A kernel
+// without modules has no list.
 func isLoaded(list, module string) (bool, error) {
 	text, err := os.ReadFile(list)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -71,7 +78,9 @@ func isLoaded(list, module string) (bool, error) {
 	return false, nil
 }
 
-// removeFIFO removes the folder that stapbpf made for module. /var/tmp is everybody's, so only a real folder of this process's user in a real folder of this process's user is touched.
+// removeFIFO removes the folder that stapbpf made for module. /var/tmp is
+// everybody's, so only a real folder of this process's user in a real folder of
+// this process's user is touched.
 func removeFIFO(root, module string) error {
 	path := filepath.Join(root, module)
 	if !ownFolder(root) {
@@ -86,17 +95,20 @@ func removeFIFO(root, module string) error {
 	return os.RemoveAll(path)
 }
 
-// ownFolder tells whether path is a real folder, no symlink, of this process's user.
+// ownFolder tells whether path is a real folder, no symlink, of this process's
+// user.
 func ownFolder(path string) bool {
 	var st syscall.Stat_t
 	err := syscall.Lstat(path, &st)
 	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR && int(st.Uid) == os.Geteuid()
 }
 
-// toolEnd is how long after its KILL a command counts as one that hangs in the kernel.
+// toolEnd is how long after its KILL a command counts as one that hangs in the
+// kernel.
 const toolEnd = 2 * time.Second
 
-// tool runs a short command to its end, or until ctx ends, and returns what it wrote. One that even KILL does not end is left to be reaped whenever that is.
+// tool runs a short command to its end, or until ctx ends, and returns what it
+// wrote. One that even KILL does not end is left to be reaped whenever that is.
 func tool(ctx context.Context, argv ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
@@ -122,6 +134,10 @@ func tool(ctx context.Context, argv ...string) (string, error) {
 	case err := <-ended:
 		return out.String(), err
 	case <-time.After(toolEnd + cmd.WaitDelay):
-		return "", fmt.Errorf("run %s: %s does not end", filepath.Base(argv[0]), member{cmd.Process.Pid, filepath.Base(argv[0])})
+		return "", fmt.Errorf(
+			"run %s: %s does not end",
+			filepath.Base(argv[0]),
+			member{cmd.Process.Pid, filepath.Base(argv[0])},
+		)
 	}
 }

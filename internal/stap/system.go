@@ -23,7 +23,8 @@ type system struct {
 // tracing is where stapbpf looks for tracefs.
 const tracing = "/sys/kernel/debug/tracing"
 
-// hasBuildTree tells whether the kernel's headers are installed: "build" is often a link whose target is gone, so look for the file that stap looks for.
+// hasBuildTree tells whether the kernel's headers are installed: "build" is
+// often a link whose target is gone, so look for the file that stap looks for.
 func (s system) hasBuildTree() bool {
 	_, err := os.Stat(filepath.Join(s.libModules, s.release, "build", ".config"))
 	return err == nil

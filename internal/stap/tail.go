@@ -20,14 +20,22 @@ const (
 var (
 	ansi = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
-	// What stap says when all is well, or always; "Copy failed" of stapconf is about its own cache, which -m switches off.
-	noiseLine = regexp.MustCompile(`^Pass [1-5]: (parsed|analyzed|translated|compiled|using cached|starting run|pass skipped|run completed)` +
-		`|^Tip: |^[a-z0-9_]+\.[kb]o$|^WARNING: Kernel function symbol table missing|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`)
+	// What stap says when all is well, or always; "Copy failed" of stapconf is
+	// about its own cache, which -m switches off.
+	noiseLine = regexp.MustCompile(
+		`^Pass [1-5]: (parsed|analyzed|translated|compiled|using cached|starting run|pass skipped|run completed)` +
+			`|^Tip: |^[a-z0-9_]+\.[kb]o$|^WARNING: Kernel function symbol table missing|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`,
+	)
 
-	errorLine = regexp.MustCompile(`(?i)\berror\b|^WARNING: |^Pass [1-5]: .*failed|^Checking ".*" failed|^panic: |not permitted|denied|No such file`)
+	errorLine = regexp.MustCompile(
+		`(?i)\berror\b|^WARNING: |^Pass [1-5]: .*failed|^Checking ".*" failed|^panic: |not permitted|denied|No such file`,
+	)
 )
 
-// usefulTail makes a noisy output into at most a dozen lines: stap's errors with the indented lines that belong to them, from the first on, and the last lines where room is left. before is the number of lines that came before text. The last line counts what was left out.
+// usefulTail makes a noisy output into at most a dozen lines: stap's errors
+// with the indented lines that belong to them, from the first on, and the last
+// lines where room is left. before is the number of lines that came before
+// text. The last line counts what was left out.
 func usefulTail(text string, before int) []string {
 	var lines []string
 	left := before
@@ -74,7 +82,9 @@ func usefulTail(text string, before int) []string {
 	return tail
 }
 
-// clean makes a line of a child's output fit for a log or a page: no colours, no control characters nor others that are not printed, valid UTF-8, bounded length, no blanks at its end.
+// clean makes a line of a child's output fit for a log or a page: no colours,
+// no control characters nor others that are not printed, valid UTF-8, bounded
+// length, no blanks at its end.
 func clean(line string) string {
 	line = strings.ReplaceAll(ansi.ReplaceAllString(line, ""), "\t", "    ")
 	line = strings.Map(func(r rune) rune {
@@ -90,7 +100,8 @@ func clean(line string) string {
 	return strings.ToValidUTF8(line, "�")
 }
 
-// diskMend is for a disk without room, which shows in a message, or in the end of a program that writes its files by mmap (elfutils: SIGBUS).
+// diskMend is for a disk without room, which shows in a message, or in the end
+// of a program that writes its files by mmap (elfutils: SIGBUS).
 const diskMend = "the disk is full: free some space, or name another folder with --cache.dir"
 
 // diskFull tells whether there is next to no room where a run works.
@@ -99,7 +110,8 @@ func diskFull(dir string) bool {
 	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
 }
 
-// mends are failures whose cause is known; the first that matches wins. Texts as stap 4.8, staprun, stapbpf, gcc and the kernel write them.
+// mends are failures whose cause is known; the first that matches wins. Texts
+// as stap 4.8, staprun, stapbpf, gcc and the kernel write them.
 var mends = []struct {
 	match *regexp.Regexp
 	mend  string
@@ -185,7 +197,9 @@ var mends = []struct {
 		"an executable script must begin with a #! line",
 	},
 	{
-		regexp.MustCompile(`(?i)Operation not permitted|Permission denied|must be root|must be a member of the group|not authorized`),
+		regexp.MustCompile(
+			`(?i)Operation not permitted|Permission denied|must be root|must be a member of the group|not authorized`,
+		),
 		"the kernel or SystemTap refuses it: run the exporter as root, or as a member of the groups stapusr and stapdev; a container needs CAP_SYS_ADMIN as well",
 	},
 }
@@ -199,7 +213,9 @@ func findMend(text string) string {
 	return ""
 }
 
-// mayBeNoise is a cheap look before noiseLine: a script that floods its output costs little.
+// mayBeNoise is a cheap look before noiseLine: a script that floods its output
+// costs little.
 func mayBeNoise(line []byte) bool {
-	return len(line) > 0 && bytes.IndexByte([]byte("PTWKC"), line[0]) >= 0 || bytes.HasSuffix(line, []byte(".ko")) || bytes.HasSuffix(line, []byte(".bo"))
+	return len(line) > 0 && bytes.IndexByte([]byte("PTWKC"), line[0]) >= 0 || bytes.HasSuffix(line, []byte(".ko")) ||
+		bytes.HasSuffix(line, []byte(".bo"))
 }

@@ -9,15 +9,18 @@ import (
 )
 
 const (
-	// trialScript has what an exporter's scripts have, a procfs file and a timer, and ends by itself.
+	// trialScript has what an exporter's scripts have, a procfs file and a
+	// timer, and ends by itself.
 	trialScript = `global n probe procfs("trial").read { $value = sprint(n) } probe timer.s(1000) { n++ } probe begin { println("loaded") exit() }`
 
 	trialTimeout = 10 * time.Minute // a compile takes minutes on a slow or emulated machine
 )
 
-// startTrial compiles and loads a tiny kernel module, as a run like any other, and hands its end to done.
+// startTrial compiles and loads a tiny kernel module, as a run like any other,
+// and hands its end to done.
 func (h *Host) startTrial(done func(Exit)) *Run {
-	// The name is the same for each trial of one folder, so that a trial sweeps what an interrupted one left.
+	// The name is the same for each trial of one folder, so that a trial sweeps
+	// what an interrupted one left.
 	sum := fnv.New32a()
 	_, _ = sum.Write([]byte(h.cfg.Dir))
 	module := fmt.Sprintf("stap_exporter_trial_%08x", sum.Sum32())

@@ -54,7 +54,10 @@ func TestTry(t *testing.T) {
 			if e := l.try(s); e.Code != 0 { // which may be in the cache
 				t.Errorf("again: %+v", e)
 			}
-			if e := l.try(l.text("bad", "x\n")); e.Code != 1 || e.Stage != StageCompile || !strings.Contains(e.Reason(), "does not compile") {
+			if e := l.try(
+				l.text("bad", "x\n"),
+			); e.Code != 1 || e.Stage != StageCompile ||
+				!strings.Contains(e.Reason(), "does not compile") {
 				t.Errorf("a bad version: %+v", e)
 			}
 			e := l.tryUntil(l.text("hung", "y\n"), func(r *Run) {
@@ -78,7 +81,8 @@ func TestTryOfAProgram(t *testing.T) {
 	}
 }
 
-// The real stap says what is wrong with a version, and runs nothing of a good one.
+// The real stap says what is wrong with a version, and runs nothing of a good
+// one.
 func TestTryReal(t *testing.T) {
 	h := realHost(t)
 	path := filepath.Join(t.TempDir(), "s.stp")

@@ -9,7 +9,9 @@ type Usage struct {
 	OSPIDs   []int         // in no order
 }
 
-// GroupUsage adds up what processes use, by process group. A child of Start leads its group: look it up by its process id. It may wait for a tenth of a second, see processes.
+// GroupUsage adds up what processes use, by process group. A child of Start
+// leads its group: look it up by its process id. It may wait for a tenth of a
+// second, see processes.
 func GroupUsage() map[int]Usage {
 	all := map[int]Usage{}
 	for _, p := range processes() {

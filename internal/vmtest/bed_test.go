@@ -23,7 +23,8 @@ type bed struct {
 	out   string // /out of the guest
 }
 
-// newBed makes the guest, if need be, and fills /in. It skips where the host can install no qemu.
+// newBed makes the guest, if need be, and fills /in. It skips where the host
+// can install no qemu.
 func newBed(t *testing.T) *bed {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -51,7 +52,12 @@ func newBed(t *testing.T) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{t: t, guest: strings.TrimSpace(string(out)), in: filepath.Join(dir, "in"), out: filepath.Join(dir, "out")}
+	b := &bed{
+		t:     t,
+		guest: strings.TrimSpace(string(out)),
+		in:    filepath.Join(dir, "in"),
+		out:   filepath.Join(dir, "out"),
+	}
 	for _, d := range []string{dir, b.in, b.out, filepath.Join(b.in, "ko")} {
 		if err := errors.Join(os.MkdirAll(d, 0o755), os.Chmod(d, 0o755)); err != nil {
 			t.Fatal(err)
@@ -75,7 +81,16 @@ func (b *bed) programs() {
 	b.t.Helper()
 	b.copy("start", filepath.Join(b.in, "start"), 0o755)
 	b.project()
-	exporter := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version=vmtest", "-o", b.in + "/stap-exporter", "stap-exporter/cmd/stap-exporter"}
+	exporter := []string{
+		"build",
+		"-trimpath",
+		"-buildvcs=false",
+		"-ldflags",
+		"-s -w -X main.version=vmtest",
+		"-o",
+		b.in + "/stap-exporter",
+		"stap-exporter/cmd/stap-exporter",
+	}
 	if *binary != "" {
 		b.copy(*binary, filepath.Join(b.in, "stap-exporter"), 0o755)
 		exporter = []string{"version"}
@@ -87,7 +102,8 @@ func (b *bed) programs() {
 	} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if os.Getenv("SUDO_UID") != "" { // what root builds must not get into the user's own build cache
+		if os.Getenv("SUDO_UID") != "" {
+			// what root builds must not get into the user's own build cache
 			cmd.Env = append(cmd.Env, "GOCACHE="+filepath.Join(filepath.Dir(b.guest), "go-build"))
 		}
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -96,7 +112,8 @@ func (b *bed) programs() {
 	}
 }
 
-// project puts what "make install" installs into /in/project, with a script that the guest can compile.
+// project puts what "make install" installs into /in/project, with a script
+// that the guest can compile.
 func (b *bed) project() {
 	b.t.Helper()
 	for _, file := range []string{"packaging/install", "packaging/default/stap-exporter", "packaging/man/stap-exporter.8", "packaging/systemd/stap-exporter.service", "packaging/systemd/stap-exporter.socket"} {
@@ -124,7 +141,9 @@ func (b *bed) copy(from, to string, mode os.FileMode) {
 	}
 }
 
-// scripts puts scripts/ and the project's own scripts into /in/scripts, and a module of each into /in/ko. A module is kept beside the guest, and is compiled again when its script has changed.
+// scripts puts scripts/ and the project's own scripts into /in/scripts, and a
+// module of each into /in/ko. A module is kept beside the guest, and is
+// compiled again when its script has changed.
 func (b *bed) scripts() {
 	b.t.Helper()
 	files, _ := filepath.Glob("scripts/*.stp")
@@ -148,13 +167,15 @@ func (b *bed) scripts() {
 	if b.t.Failed() {
 		b.t.FailNow()
 	}
-	// What stap's hundred little trials of the kernel's headers found, see guest's warm.
+	// What stap's hundred little trials of the kernel's headers found, see
+	// guest's warm.
 	if found, _ := filepath.Glob(filepath.Join(b.guest, "root/root/.systemtap/cache/*/stapconf_*.h")); len(found) > 0 {
 		b.copy(found[0], filepath.Join(b.in, "stapconf.h"), 0o644)
 	}
 }
 
-// module compiles a script in the guest's root tree. A first line "// stap: OPTIONS" gives options of its own.
+// module compiles a script in the guest's root tree. A first line "// stap:
+// OPTIONS" gives options of its own.
 func (b *bed) module(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -181,11 +202,33 @@ func (b *bed) module(file string) error {
 		}
 		fmt.Printf("vmtest: compiling %s\n", filepath.Base(file))
 		inside := filepath.Join("/tmp", filepath.Base(work))
-		args := append([]string{filepath.Join(b.guest, "root"), "env", "HOME=/root", "LC_ALL=C", "TMPDIR=" + inside, "SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-mended", "sh", "-c", `cd "$0" && exec stap "$@" s.stp`, inside, "-w", "-r", strings.TrimSpace(string(release)), "-p4", "-m", "module"}, options...)
+		args := append(
+			[]string{
+				filepath.Join(b.guest, "root"),
+				"env",
+				"HOME=/root",
+				"LC_ALL=C",
+				"TMPDIR=" + inside,
+				"SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-mended",
+				"sh",
+				"-c",
+				`cd "$0" && exec stap "$@" s.stp`,
+				inside,
+				"-w",
+				"-r",
+				strings.TrimSpace(string(release)),
+				"-p4",
+				"-m",
+				"module",
+			},
+			options...)
 		if out, err := exec.Command("chroot", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("compile %s: %w\n%s", file, err, out)
 		}
-		if err := errors.Join(os.MkdirAll(filepath.Dir(kept), 0o755), os.Rename(filepath.Join(work, "module.ko"), kept)); err != nil {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Dir(kept), 0o755),
+			os.Rename(filepath.Join(work, "module.ko"), kept),
+		); err != nil {
 			return err
 		}
 	}

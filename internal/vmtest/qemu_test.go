@@ -23,20 +23,39 @@ const (
 )
 
 var (
-	// Without AVX, which costs more under emulation than it brings: a fifth less time in all.
+	// Without AVX, which costs more under emulation than it brings: a fifth
+	// less time in all.
 	emulated = []string{"-accel", "tcg,thread=multi", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"}
 	virtual  = []string{"-accel", "kvm", "-cpu", "host"}
 )
 
 // machine is what every boot has.
 func (b *bed) machine(accel []string, cmdline string) []string {
-	return append(append([]string{}, accel...),
-		"-machine", "q35", "-m", "2048", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-monitor", "none",
-		"-kernel", filepath.Join(b.guest, "vmlinuz"), "-initrd", filepath.Join(b.guest, "initrd.gz"),
-		"-append", "console=ttyS0 panic=-1 quiet mitigations=off nokaslr random.trust_cpu=1 "+cmdline)
+	return append(
+		append([]string{}, accel...),
+		"-machine",
+		"q35",
+		"-m",
+		"2048",
+		"-nodefaults",
+		"-no-user-config",
+		"-display",
+		"none",
+		"-no-reboot",
+		"-monitor",
+		"none",
+		"-kernel",
+		filepath.Join(b.guest, "vmlinuz"),
+		"-initrd",
+		filepath.Join(b.guest, "initrd.gz"),
+		"-append",
+		"console=ttyS0 panic=-1 quiet mitigations=off nokaslr random.trust_cpu=1 "+cmdline,
+	)
 }
 
-// accel returns qemu's options for KVM where a kernel boots under it, and for emulation elsewhere: /dev/kvm may be there and not work. What a trial found is kept until the host's kernel changes.
+// accel returns qemu's options for KVM where a kernel boots under it, and for
+// emulation elsewhere: /dev/kvm may be there and not work. What a trial found
+// is kept until the host's kernel changes.
 func (b *bed) accel() []string {
 	if unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) != nil {
 		return emulated
@@ -52,7 +71,9 @@ func (b *bed) accel() []string {
 	}
 	ctx, cancel := context.WithTimeout(b.t.Context(), trialTime)
 	defer cancel()
-	out, _ := exec.CommandContext(ctx, "qemu-system-x86_64", append(b.machine(virtual, "vmtest.trial"), "-serial", "stdio")...).Output() // what it wrote tells
+	// what it wrote tells
+	out, _ := exec.CommandContext(ctx, "qemu-system-x86_64", append(b.machine(virtual, "vmtest.trial"), "-serial", "stdio")...).
+		Output()
 	answer, accel := "fails", emulated
 	if bytes.Contains(out, []byte("vmtest: this machine boots")) {
 		answer, accel = "works", virtual
@@ -63,19 +84,39 @@ func (b *bed) accel() []string {
 	return accel
 }
 
-// run boots the guest, hands each line of the scenarios to see, and returns their exit status.
+// run boots the guest, hands each line of the scenarios to see, and returns
+// their exit status.
 func (b *bed) run(see func(line string)) int {
 	b.t.Helper()
 	accel := b.accel()
 	fmt.Printf("vmtest: booting, %s\n", accel[1])
 	ctx, cancel := context.WithTimeout(b.t.Context(), guestTime)
 	defer cancel()
-	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", append(b.machine(accel, "tsc=reliable"),
-		"-smp", "2", "-serial", "file:"+b.out+"/console", "-serial", "stdio",
-		"-drive", "file="+b.guest+"/root.img,if=none,id=disk,format=raw,snapshot=on", "-device", "virtio-blk-pci,drive=disk",
-		"-fsdev", "local,id=in,security_model=none,readonly=on,path="+b.in, "-device", "virtio-9p-pci,fsdev=in,mount_tag=in",
-		"-fsdev", "local,id=out,security_model=none,path="+b.out, "-device", "virtio-9p-pci,fsdev=out,mount_tag=out",
-		"-object", "rng-random,filename=/dev/urandom,id=rng", "-device", "virtio-rng-pci,rng=rng")...)
+	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", append(
+		b.machine(accel, "tsc=reliable"),
+		"-smp",
+		"2",
+		"-serial",
+		"file:"+b.out+"/console",
+		"-serial",
+		"stdio",
+		"-drive",
+		"file="+b.guest+"/root.img,if=none,id=disk,format=raw,snapshot=on",
+		"-device",
+		"virtio-blk-pci,drive=disk",
+		"-fsdev",
+		"local,id=in,security_model=none,readonly=on,path="+b.in,
+		"-device",
+		"virtio-9p-pci,fsdev=in,mount_tag=in",
+		"-fsdev",
+		"local,id=out,security_model=none,path="+b.out,
+		"-device",
+		"virtio-9p-pci,fsdev=out,mount_tag=out",
+		"-object",
+		"rng-random,filename=/dev/urandom,id=rng",
+		"-device",
+		"virtio-rng-pci,rng=rng",
+	)...)
 	qemu.Stderr = os.Stderr
 	output, err := qemu.StdoutPipe()
 	if err != nil {
@@ -93,7 +134,10 @@ func (b *bed) run(see func(line string)) int {
 	if err := qemu.Wait(); err != nil {
 		b.t.Errorf("qemu: %v (%v)", err, ctx.Err())
 	}
-	fmt.Printf("vmtest: the guest took %.0f s of processor\n", (qemu.ProcessState.UserTime() + qemu.ProcessState.SystemTime()).Seconds())
+	fmt.Printf(
+		"vmtest: the guest took %.0f s of processor\n",
+		(qemu.ProcessState.UserTime() + qemu.ProcessState.SystemTime()).Seconds(),
+	)
 	text, err := os.ReadFile(filepath.Join(b.out, "status"))
 	if err != nil {
 		b.t.Fatalf("the guest gave no status; the end of its console:\n%s", tail(filepath.Join(b.out, "console"), 10))

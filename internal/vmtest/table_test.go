@@ -74,7 +74,8 @@ func (b *table) see(line string) {
 	}
 }
 
-// print writes the table, and makes each row that did not pass, or that ARCHITECTURE.md does not tell of, a failure of its own.
+// print writes the table, and makes each row that did not pass, or that
+// ARCHITECTURE.md does not tell of, a failure of its own.
 func (b *table) print() {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

@@ -16,7 +16,8 @@ var (
 	binary  = flag.String("exporter", "", "try this static binary instead of building one")
 )
 
-// TestGuest runs the scenarios of package guest in the guest and prints them as a table.
+// TestGuest runs the scenarios of package guest in the guest and prints them as
+// a table.
 func TestGuest(t *testing.T) {
 	b := newBed(t)
 	if *prepare {
@@ -40,7 +41,8 @@ func TestGuest(t *testing.T) {
 	}
 }
 
-// environment of the scenarios, as shell. The exporter and stap get it from them.
+// environment of the scenarios, as shell. The exporter and stap get it from
+// them.
 const environment = `
 export SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-mended SYSTEMTAP_TAPSET=/usr/share/systemtap/tapset-small
 `

@@ -9,7 +9,10 @@ import (
 // maxLinks is how many symlinks the kernel follows on one path.
 const maxLinks = 40
 
-// follow walks path, which is absolute, as the kernel does, one name at a time. Before it looks at a name it tells enter the folder, without symlinks, and the name in it: what is at that name decides where path leads. It ends where there is nothing, at the latest at the path's end.
+// follow walks path, which is absolute, as the kernel does, one name at a time.
+// Before it looks at a name it tells enter the folder, without symlinks, and
+// the name in it: what is at that name decides where path leads. It ends where
+// there is nothing, at the latest at the path's end.
 // The result is where path leads; with false it leads nowhere yet.
 func follow(path string, enter func(dir, name string)) (leads string, ok bool) {
 	at, links := "/", 0

@@ -16,18 +16,27 @@ import (
 
 // Config says what is watched. Durations left zero get their defaults.
 type Config struct {
-	Folder  string            // an absolute path; may be, or lead over, a symlink, and need not be there
-	Wanted  func(string) bool // which names in the folder count
-	Changed func()            // called after something may have changed, by the Watcher's goroutine, and once at the beginning: what changed before is not seen
-	Quiet   time.Duration     // Changed is called when nothing has happened for this long; default 200 ms
-	Longest time.Duration     // and after this long in any case; default 2 s
-	Poll    time.Duration     // how often Changed is called where the kernel does not tell; default 5 s
-	Logger  *zap.Logger
+	// an absolute path; may be, or lead over, a symlink, and need not be there
+	Folder string
+	Wanted func(string) bool // which names in the folder count
+	// called after something may have changed, by the Watcher's goroutine, and
+	// once at the beginning: what changed before is not seen
+	Changed func()
+	// Changed is called when nothing has happened for this long; default 200 ms
+	Quiet   time.Duration
+	Longest time.Duration // and after this long in any case; default 2 s
+	// how often Changed is called where the kernel does not tell; default 5 s
+	Poll   time.Duration
+	Logger *zap.Logger
 }
 
 // Watcher watches until Close.
 //
-// It sees changes of the folder's files, and of the files that symlinks in it lead to, in content and in mode; and the folder or anything on the way to it being moved, removed, made again or, by a symlink, replaced. It does not see what another host does on a network file system, nor writes through a memory mapping.
+// It sees changes of the folder's files, and of the files that symlinks in it
+// lead to, in content and in mode; and the folder or anything on the way to it
+// being moved, removed, made again or, by a symlink, replaced. It does not see
+// what another host does on a network file system, nor writes through a memory
+// mapping.
 // Where the kernel's limits for inotify are used up it warns once and polls.
 type Watcher struct {
 	cfg       Config
@@ -70,7 +79,12 @@ func newWatcher(cfg Config) *Watcher {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
-	return &Watcher{cfg: cfg, stop: make(chan struct{}), done: make(chan struct{}), watched: map[string]identity{}}
+	return &Watcher{
+		cfg:     cfg,
+		stop:    make(chan struct{}),
+		done:    make(chan struct{}),
+		watched: map[string]identity{},
+	}
 }
 
 // Close ends the watching; it waits for a Changed that is under way.
@@ -81,7 +95,12 @@ func (w *Watcher) Close() {
 
 // poll gives inotify up.
 func (w *Watcher) poll(err error) {
-	w.cfg.Logger.Warn("folder is not watched but looked at from time to time: raise fs.inotify.max_user_instances or max_user_watches (sysctl) and start again", zap.String("folder", w.cfg.Folder), zap.Duration("every", w.cfg.Poll), zap.Error(err))
+	w.cfg.Logger.Warn(
+		"folder is not watched but looked at from time to time: raise fs.inotify.max_user_instances or max_user_watches (sysctl) and start again",
+		zap.String("folder", w.cfg.Folder),
+		zap.Duration("every", w.cfg.Poll),
+		zap.Error(err),
+	)
 	if w.notify != nil {
 		_ = w.notify.Close()
 		w.notify = nil
@@ -123,7 +142,8 @@ func (w *Watcher) run() {
 	}
 }
 
-// settle waits until nothing has happened for a while, but not for ever. False: closed.
+// settle waits until nothing has happened for a while, but not for ever. False:
+// closed.
 func (w *Watcher) settle() bool {
 	quiet, longest := time.NewTimer(w.cfg.Quiet), time.NewTimer(w.cfg.Longest)
 	defer quiet.Stop()
@@ -148,7 +168,8 @@ func (w *Watcher) settle() bool {
 	}
 }
 
-// look sets the watches first, so that nothing that happens after is lost, and then tells.
+// look sets the watches first, so that nothing that happens after is lost, and
+// then tells.
 func (w *Watcher) look() {
 	if w.notify != nil {
 		if err := w.watch(); err != nil {
@@ -158,10 +179,12 @@ func (w *Watcher) look() {
 	w.cfg.Changed()
 }
 
-// counts tells whether an event may concern the folder's files, and forgets the watches that it ended.
+// counts tells whether an event may concern the folder's files, and forgets the
+// watches that it ended.
 func (w *Watcher) counts(e fsnotify.Event) bool {
 	path := filepath.Clean(e.Name)
-	if _, known := w.watched[path]; known { // the folder itself: moved, removed, made, its mode changed
+	if _, known := w.watched[path]; known {
+		// the folder itself: moved, removed, made, its mode changed
 		if !e.Has(fsnotify.Chmod) {
 			w.forget(path) // a new one may have the inode of the old one
 		}
@@ -172,7 +195,8 @@ func (w *Watcher) counts(e fsnotify.Event) bool {
 	return dir == w.real && w.cfg.Wanted(name) || w.names[dir][name]
 }
 
-// watch watches all folders that decide what the folder and its files are. Only an error of the kernel's limits is returned.
+// watch watches all folders that decide what the folder and its files are. Only
+// an error of the kernel's limits is returned.
 func (w *Watcher) watch() (full error) {
 	w.names, w.real = map[string]map[string]bool{}, ""
 	enter := func(dir, name string) {
@@ -185,7 +209,8 @@ func (w *Watcher) watch() (full error) {
 	if folder, there := follow(w.cfg.Folder, enter); there {
 		w.real = folder
 		enter(folder, "")
-		entries, _ := os.ReadDir(folder) // when it cannot be read, whoever looks for scripts says so
+		// when it cannot be read, whoever looks for scripts says so
+		entries, _ := os.ReadDir(folder)
 		for _, e := range entries {
 			if e.Type()&fs.ModeSymlink != 0 && w.cfg.Wanted(e.Name()) {
 				follow(filepath.Join(folder, e.Name()), enter)
@@ -200,7 +225,9 @@ func (w *Watcher) watch() (full error) {
 	return full
 }
 
-// add watches dir, unless it does so already. An error is one of the kernel's limits: what cannot be watched for another reason is not watched, or not there.
+// add watches dir, unless it does so already. An error is one of the kernel's
+// limits: what cannot be watched for another reason is not watched, or not
+// there.
 func (w *Watcher) add(dir string) error {
 	id, err := identify(dir)
 	if err != nil {
@@ -237,7 +264,8 @@ func (w *Watcher) forgetAll() {
 	}
 }
 
-// moved tells whether a folder is another one than the one that is watched: mounts make no events.
+// moved tells whether a folder is another one than the one that is watched:
+// mounts make no events.
 func (w *Watcher) moved() bool {
 	for dir := range w.names {
 		if id, err := identify(dir); err != nil || id != w.watched[dir] {

@@ -23,7 +23,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds every wait: reached only when something is broken.
 const patience = 30 * time.Second
 
-// seen is what the one who is told sees: the folder's wanted files with mode and text, or "none" without a folder.
+// seen is what the one who is told sees: the folder's wanted files with mode
+// and text, or "none" without a folder.
 type seen struct {
 	t      *testing.T
 	folder string
@@ -38,7 +39,13 @@ func wanted(name string) bool { return strings.HasSuffix(name, ".stp") }
 func start(t *testing.T, folder string, change func(*Config)) (*seen, *Watcher) {
 	t.Helper()
 	s := &seen{t: t, folder: folder, news: make(chan struct{}, 1)}
-	cfg := Config{Folder: folder, Wanted: wanted, Changed: s.look, Quiet: 20 * time.Millisecond, Poll: time.Hour}
+	cfg := Config{
+		Folder:  folder,
+		Wanted:  wanted,
+		Changed: s.look,
+		Quiet:   20 * time.Millisecond,
+		Poll:    time.Hour,
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -209,7 +216,8 @@ func TestSwappedBelowAllFiles(t *testing.T) {
 	s.told("a write behind it")
 }
 
-// What belongs together is one change: an editor's way of writing, and a copy that takes many writes.
+// What belongs together is one change: an editor's way of writing, and a copy
+// that takes many writes.
 func TestOneChange(t *testing.T) {
 	dir := t.TempDir()
 	a := filepath.Join(dir, "a.stp")
@@ -256,7 +264,13 @@ func TestPolls(t *testing.T) {
 			dir := t.TempDir()
 			core, logs := observer.New(zap.WarnLevel)
 			s := &seen{t: t, folder: dir, news: make(chan struct{}, 1)}
-			w := newWatcher(Config{Folder: dir, Wanted: wanted, Changed: s.look, Poll: time.Millisecond, Logger: zap.New(core)})
+			w := newWatcher(Config{
+				Folder:  dir,
+				Wanted:  wanted,
+				Changed: s.look,
+				Poll:    time.Millisecond,
+				Logger:  zap.New(core),
+			})
 			refuse(w)
 			go w.run()
 			defer w.Close()

@@ -1,6 +1,11 @@
-// Command misbehave is the child of a script in the chaos run (cmd/stap-exporter, TestChaos): a script's first line is "#!/path/misbehave ROLE". It makes the FIFO that a bpf script would make serves it as stapbpf does, and in most roles does what no script should.
+// Command misbehave is the child of a script in the chaos run
+// (cmd/stap-exporter, TestChaos): a script's first line is "#!/path/misbehave
+// ROLE". It makes the FIFO that a bpf script would make serves it as stapbpf
+// does, and in most roles does what no script should.
 //
-// It is a program of its own, and not the test binary again as other stand-ins are, because 200 of them run at once: it has 2 MB of memory where the test binary with the race detector has 22.
+// It is a program of its own, and not the test binary again as other stand-ins
+// are, because 200 of them run at once: it has 2 MB of memory where the test
+// binary with the race detector has 22.
 package main
 
 import (
@@ -22,7 +27,8 @@ func main() {
 	os.Exit(live(os.Args[1:]))
 }
 
-// roles say what happens before the FIFO is there, and what the texts are. All but these two fields behave alike.
+// roles say what happens before the FIFO is there, and what the texts are. All
+// but these two fields behave alike.
 var roles = map[string]struct {
 	before func(*child)
 	text   func(*child) []byte
@@ -109,8 +115,14 @@ func root() string {
 	return "/var/tmp/systemtap-" + name
 }
 
-// serve is one turn of stapbpf.cxx's procfs_read_event_loop: wait for a reader, run the probe, write, close, then open without blocking until no reader is left. It is false when the reader left early.
-// stapbpf does the last without rest: where processors are short, 150 of them keep the exporter from closing what they wait for, for as long as it is asked again. That is known, and not what this run is about, so here the rest grows, to 1 ms: longer ones would make the reads long, since a reader that comes meanwhile is taken for the last one.
+// serve is one turn of stapbpf.cxx's procfs_read_event_loop: wait for a reader,
+// run the probe, write, close, then open without blocking until no reader is
+// left. It is false when the reader left early.
+// stapbpf does the last without rest: where processors are short, 150 of them
+// keep the exporter from closing what they wait for, for as long as it is asked
+// again. That is known, and not what this run is about, so here the rest grows,
+// to 1 ms: longer ones would make the reads long, since a reader that comes
+// meanwhile is taken for the last one.
 func (c *child) serve(text func(*child) []byte) bool {
 	fd := open(c.path, 0)
 	c.texts++
@@ -148,7 +160,8 @@ func write(fd int, b []byte) bool {
 	return true
 }
 
-// good is a text in which every line has the same number, so that a reader sees what is torn, mixed or older than it should be. TestChaos reads it.
+// good is a text in which every line has the same number, so that a reader sees
+// what is torn, mixed or older than it should be. TestChaos reads it.
 func (c *child) good() []byte {
 	b := fmt.Appendf(nil, "# TYPE chaos_reads_total counter\nchaos_reads_total{life=\"%d\"} %d\n", c.born, c.texts)
 	for i := range 20 {
@@ -178,9 +191,14 @@ func (c *child) hang() []byte {
 	return nil
 }
 
-// torn ends in the middle of a line, and has lines in it that no reader would take.
+// torn ends in the middle of a line, and has lines in it that no reader would
+// take.
 func (c *child) torn() []byte {
-	text := bytes.ReplaceAll(c.good(), []byte("chaos_line{number=\"7\"}"), []byte("}{\n\x00\x01\nchaos_line{number=\"\xff\n# TYPE chaos_line summary\nchaos_line{number=\"7\"}"))
+	text := bytes.ReplaceAll(
+		c.good(),
+		[]byte("chaos_line{number=\"7\"}"),
+		[]byte("}{\n\x00\x01\nchaos_line{number=\"\xff\n# TYPE chaos_line summary\nchaos_line{number=\"7\"}"),
+	)
 	return text[:len(text)-rand.N(40)]
 }
 
@@ -204,7 +222,8 @@ func (c *child) compile() {
 	}
 }
 
-// crashLater ends this life at any time, in one of the ways in which processes end.
+// crashLater ends this life at any time, in one of the ways in which processes
+// end.
 func (c *child) crashLater() {
 	after := time.Duration(rand.N(8000)) * time.Millisecond
 	go func() {
@@ -229,9 +248,18 @@ func (c *child) exitLater(code int) {
 	}()
 }
 
-// flood writes 1 MB a second to its output, in lines long and short and of no text at all.
+// flood writes 1 MB a second to its output, in lines long and short and of no
+// text at all.
 func (c *child) flood() {
-	lines := []byte(strings.Repeat("flood ", 100) + "\n\n\n\x00\xff\xfe\x1b[31m\n" + strings.Repeat("y", 100_000) + "\nERROR: not one\nWARNING: nor one\n")
+	lines := []byte(
+		strings.Repeat(
+			"flood ",
+			100,
+		) + "\n\n\n\x00\xff\xfe\x1b[31m\n" + strings.Repeat(
+			"y",
+			100_000,
+		) + "\nERROR: not one\nWARNING: nor one\n",
+	)
 	go func() {
 		for i := 0; ; i++ {
 			_, _ = []*os.File{os.Stdout, os.Stderr}[i%2].Write(lines)
@@ -240,7 +268,8 @@ func (c *child) flood() {
 	}()
 }
 
-// leave ends after a while and leaves grandchildren: one in its group, one in a session of its own that ignores all it can.
+// leave ends after a while and leaves grandchildren: one in its group, one in a
+// session of its own that ignores all it can.
 func (c *child) leave() {
 	c.stay()
 	c.exitLater(1)
@@ -257,7 +286,11 @@ func spawn(role string, session bool) {
 	if err != nil {
 		panic(err)
 	}
-	_, err = syscall.ForkExec(self, []string{self, role}, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: session}})
+	_, err = syscall.ForkExec(
+		self,
+		[]string{self, role},
+		&syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: session}},
+	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "misbehave:", err)
 	}

@@ -21,7 +21,9 @@ import (
 	"stap-exporter/internal/exposition"
 )
 
-// series reads all samples of a text as Prometheus 3 does: labels, value and timestamp of each. The parser panics at some texts, such as "{T}0"; that is a refusal, too.
+// series reads all samples of a text as Prometheus 3 does: labels, value and
+// timestamp of each. The parser panics at some texts, such as "{T}0"; that is a
+// refusal, too.
 func series(p textparse.Parser) (all []string, err error) {
 	defer func() {
 		if bug := recover(); bug != nil {
@@ -53,7 +55,8 @@ func series(p textparse.Parser) (all []string, err error) {
 	}
 }
 
-// one spells a sample. Which le and quantile Prometheus spells anew depends on the TYPE line before, so all are spelt anew here.
+// one spells a sample. Which le and quantile Prometheus spells anew depends on
+// the TYPE line before, so all are spelt anew here.
 func one(ls labels.Labels, ts *int64, v float64) string {
 	b := labels.NewBuilder(ls)
 	for _, name := range []string{model.BucketLabel, model.QuantileLabel} {
@@ -82,13 +85,21 @@ func expfmtTakes(text []byte) bool {
 	return err == nil
 }
 
-// What is mended although both parsers take it, see the package comment of exposition: CR LF, blanks before a name (which PromParser makes part of the name), quoted names, a value that touches the name before it, NUL in comments, and HELP and TYPE that only expfmt sees.
-var mendedAnyway = regexp.MustCompile(`\r|(?m:^[a-zA-Z_:][a-zA-Z0-9_:]*[^a-zA-Z0-9_:{ \t\n])|\x00|(?m:^[ \t]+[^# \t\n])|(?m:^[ \t]*\{)|[{,][ \t]*"|(?m:^[ \t]*#(HELP|TYPE))|(?m:^[ \t]*#[ \t]*(HELP|TYPE)[ \t]+")|[^\n]$`)
+// What is mended although both parsers take it, see the package comment of
+// exposition: CR LF, blanks before a name (which PromParser makes part of the
+// name), quoted names, a value that touches the name before it, NUL in
+// comments, and HELP and TYPE that only expfmt sees.
+var mendedAnyway = regexp.MustCompile(
+	`\r|(?m:^[a-zA-Z_:][a-zA-Z0-9_:]*[^a-zA-Z0-9_:{ \t\n])|\x00|(?m:^[ \t]+[^# \t\n])|(?m:^[ \t]*\{)|[{,][ \t]*"|(?m:^[ \t]*#(HELP|TYPE))|(?m:^[ \t]*#[ \t]*(HELP|TYPE)[ \t]+")|[^\n]$`,
+)
 
-// beyond is a timestamp for which seconds in a float cannot be promised to come back as the same milliseconds.
+// beyond is a timestamp for which seconds in a float cannot be promised to come
+// back as the same milliseconds.
 var beyond = regexp.MustCompile(`[0-9]{14,}`)
 
-// kept calls add with each line of a file in testdata: what the fuzzers found worth keeping, as Go-quoted strings with a blank between. The files are the gate's own.
+// kept calls add with each line of a file in testdata: what the fuzzers found
+// worth keeping, as Go-quoted strings with a blank between. The files are the
+// gate's own.
 func kept(f *testing.F, file string, add func(fields []string)) {
 	f.Helper()
 	text, err := os.ReadFile(file)
@@ -146,7 +157,8 @@ func check(t *testing.T, in []byte, p *exposition.Page) {
 	}
 }
 
-// Whatever goes in, Prometheus takes what comes out, in both formats, and sees the same series in both; valid text comes out as it went in.
+// Whatever goes in, Prometheus takes what comes out, in both formats, and sees
+// the same series in both; valid text comes out as it went in.
 func FuzzCheck(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -167,7 +179,12 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		if after, _ := textSeries(p.Text()); !slices.Equal(before, after) {
-			t.Fatalf("valid text\n%q\nmeant\n%s\nand now\n%s", in, strings.Join(before, "\n"), strings.Join(after, "\n"))
+			t.Fatalf(
+				"valid text\n%q\nmeant\n%s\nand now\n%s",
+				in,
+				strings.Join(before, "\n"),
+				strings.Join(after, "\n"),
+			)
 		}
 		if p.Mended[exposition.MendScattered] == 0 && !bytes.Equal(in, p.Text()) {
 			t.Fatalf("valid text\n%q\nbecame\n%q", in, p.Text())
@@ -175,17 +192,44 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// lines makes a text out of a choice of lines, two bytes each, so that the fuzzer comes to what lines do to each other.
+// lines makes a text out of a choice of lines, two bytes each, so that the
+// fuzzer comes to what lines do to each other.
 func lines(choice []byte) []byte {
 	names := [...]string{"h", "h_sum", "h_count", "h_bucket", "h_sum_sum", "h_sum_count", "a", "a_total"}
 	forms := [...]string{
-		"N 1", "N -1", "N{le=\"1\"} 1", "N{le=\"1.0\"} -2", "N{le=\"x\"} 1", "N{quantile=\"0.5\"} NaN", "N{quantile=\"\"} 1", "N{x=\"\\t\"} 1", "N 1 5", "N x",
-		"# TYPE N histogram", "# TYPE N summary", "# TYPE N gauge", "# TYPE N counter", "# TYPE N untyped", "# TYPE N Histogram", "# TYPE N", "#TYPE N summary",
-		"# HELP N x", "# HELP N \\x", "# HELP N", "# HELP N ", "#HELP N x", "# N", "", " N 1", "{\"N\"} 1",
+		"N 1",
+		"N -1",
+		"N{le=\"1\"} 1",
+		"N{le=\"1.0\"} -2",
+		"N{le=\"x\"} 1",
+		"N{quantile=\"0.5\"} NaN",
+		"N{quantile=\"\"} 1",
+		"N{x=\"\\t\"} 1",
+		"N 1 5",
+		"N x",
+		"# TYPE N histogram",
+		"# TYPE N summary",
+		"# TYPE N gauge",
+		"# TYPE N counter",
+		"# TYPE N untyped",
+		"# TYPE N Histogram",
+		"# TYPE N",
+		"#TYPE N summary",
+		"# HELP N x",
+		"# HELP N \\x",
+		"# HELP N",
+		"# HELP N ",
+		"#HELP N x",
+		"# N",
+		"",
+		" N 1",
+		"{\"N\"} 1",
 	}
 	var text []byte
 	for i := 0; i+1 < len(choice); i += 2 {
-		text = append(text, strings.ReplaceAll(forms[int(choice[i])%len(forms)], "N", names[int(choice[i+1])%len(names)])...)
+		text = append(
+			text,
+			strings.ReplaceAll(forms[int(choice[i])%len(forms)], "N", names[int(choice[i+1])%len(names)])...)
 		text = append(text, '\n')
 	}
 	return text
@@ -207,7 +251,10 @@ func FuzzLines(f *testing.F) {
 // The merged page is as valid as each of its parts.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte("# TYPE h histogram\nh_sum 1\nh_bucket{le=\"1\"} 1\n"), []byte("h_sum{script=\"x\"} -1\n"))
-	f.Add([]byte("# TYPE s summary\ns_sum 1\n"), []byte("s_sum{exported_script=\"\",script=\"\"} -1\n# TYPE s gauge\ns 1\n"))
+	f.Add(
+		[]byte("# TYPE s summary\ns_sum 1\n"),
+		[]byte("s_sum{exported_script=\"\",script=\"\"} -1\n# TYPE s gauge\ns 1\n"),
+	)
 	kept(f, "../testdata/merges.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		one, two := exposition.Check(a, exposition.Options{}), exposition.Check(b, exposition.Options{})

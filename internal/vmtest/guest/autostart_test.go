@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// again waits for the metrics of a run after the one that gave seq: its probe counts from 1 again.
+// again waits for the metrics of a run after the one that gave seq: its probe
+// counts from 1 again.
 func again(e *exporter, path string, seq int64) {
 	e.t.Helper()
 	begun := time.Now()
@@ -20,7 +21,8 @@ func again(e *exporter, path string, seq int64) {
 	note(e.t, "back after %s", seconds(time.Since(begun)))
 }
 
-// fewReads reads until the probe has run often enough to tell this run from the next.
+// fewReads reads until the probe has run often enough to tell this run from the
+// next.
 func fewReads(e *exporter, path string) (seq int64) {
 	e.t.Helper()
 	for seq < 5 {
@@ -54,7 +56,9 @@ func autostartErrs(t *testing.T) {
 	e.endsClean()
 }
 
-// autostartKilled KILLs a process of the script: staprun while it loads (it becomes stapio then), the others while the script runs. Only a wrapper's stap is there then.
+// autostartKilled KILLs a process of the script: staprun while it loads (it
+// becomes stapio then), the others while the script runs. Only a wrapper's stap
+// is there then.
 func autostartKilled(t *testing.T, comm string) {
 	name, script := "counting-autostart.stp", text(t, "counting")
 	if comm == "stap" {

@@ -22,10 +22,12 @@ func note(t *testing.T, format string, args ...any) {
 // seconds is how times are shown.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// pollEvery is short enough to catch staprun, and long enough to leave the emulated processor to others.
+// pollEvery is short enough to catch staprun, and long enough to leave the
+// emulated processor to others.
 const pollEvery = 20 * time.Millisecond
 
-// eventually waits for ok, for three minutes if it must: nothing here depends on how fast the guest is. more says what was seen when it never came.
+// eventually waits for ok, for three minutes if it must: nothing here depends
+// on how fast the guest is. more says what was seen when it never came.
 func eventually(t *testing.T, what string, ok func() bool, more ...func() string) {
 	t.Helper()
 	eventuallyIn(t, 3*time.Minute, what, ok, more...)
@@ -56,12 +58,14 @@ func text(t *testing.T, base string) string {
 	return string(s)
 }
 
-// wrapper is an executable script that runs stap with options of its own on the bed's script BASE.stp.
+// wrapper is an executable script that runs stap with options of its own on the
+// bed's script BASE.stp.
 func wrapper(base, options string) string {
 	return fmt.Sprintf("#!/bin/sh\nexec stap -v %s \"$@\" /in/scripts/%s.stp\n", options, base)
 }
 
-// tempDir is one with a short, plain name, which everybody may read: stap takes no other characters than letters, digits and "-/._" in TMPDIR.
+// tempDir is one with a short, plain name, which everybody may read: stap takes
+// no other characters than letters, digits and "-/._" in TMPDIR.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/run", "vm") //nolint:usetesting // see above
@@ -115,7 +119,8 @@ type process struct {
 	line string // the command line
 }
 
-// processes lists all that have a command line: neither zombies nor the kernel's own.
+// processes lists all that have a command line: neither zombies nor the
+// kernel's own.
 func processes() (list []process) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -125,7 +130,10 @@ func processes() (list []process) {
 		}
 		comm, _ := os.ReadFile(dir + "/comm")
 		pid, _ := strconv.Atoi(filepath.Base(dir))
-		list = append(list, process{pid, strings.TrimSpace(string(comm)), string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))})
+		list = append(
+			list,
+			process{pid, strings.TrimSpace(string(comm)), string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))},
+		)
 	}
 	return list
 }

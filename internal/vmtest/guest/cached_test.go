@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// compiles counts how often a module of this name was built, by the handover or for real.
+// compiles counts how often a module of this name was built, by the handover or
+// for real.
 func compilesOf(t *testing.T, module string) (n int) {
 	t.Helper()
 	log, err := os.ReadFile("/run/handover.log")
@@ -33,7 +34,8 @@ func (e *exporter) rests() {
 	})
 }
 
-// A module is compiled once, and loaded from the cache from then on, also by the next exporter; when its script has changed it is compiled again.
+// A module is compiled once, and loaded from the cache from then on, also by
+// the next exporter; when its script has changed it is compiled again.
 func onDemandTwoStage(t *testing.T) {
 	name := "counting.stp"
 	dir, cache := folder(t, map[string]string{name: text(t, "counting")}), tempDir(t)+"/cache"
@@ -66,10 +68,17 @@ func onDemandTwoStage(t *testing.T) {
 	e.endsClean()
 }
 
-// An executable whose first line is stap's own starts in two stages as well, with the options it names.
+// An executable whose first line is stap's own starts in two stages as well,
+// with the options it names.
 func shebangTwoStage(t *testing.T) {
 	name := "quiet.stp"
-	e := start(t, setup{scripts: map[string]string{name: "#!/usr/bin/stap --suppress-handler-errors\n" + text(t, "quiet")}, flags: []string{"-k", "1"}})
+	e := start(
+		t,
+		setup{
+			scripts: map[string]string{name: "#!/usr/bin/stap --suppress-handler-errors\n" + text(t, "quiet")},
+			flags:   []string{"-k", "1"},
+		},
+	)
 	e.metrics("/" + name)
 	e.rests()
 	p := e.metrics("/" + name)
@@ -80,7 +89,8 @@ func shebangTwoStage(t *testing.T) {
 	e.endsClean()
 }
 
-// precompiled: with --precompile the first request finds its module in the cache. It compiles with the lowest priority, beside the other scenarios.
+// precompiled: with --precompile the first request finds its module in the
+// cache. It compiles with the lowest priority, beside the other scenarios.
 func precompiled(t *testing.T) {
 	names := []string{"counting-1.stp", "counting-2.stp", "counting-3.stp"}
 	files := map[string]string{}

@@ -27,7 +27,8 @@ func raise(n *atomic.Int64, v int64) {
 	}
 }
 
-// Sixteen clients read one script back to back: every reply is whole and of a probe run that began after its request, and they share the runs.
+// Sixteen clients read one script back to back: every reply is whole and of a
+// probe run that began after its request, and they share the runs.
 func manyClients(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"counting.stp": text(t, "counting")}})
 	e.metrics("/counting.stp")
@@ -56,15 +57,23 @@ func manyClients(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	note(t, "%d replies from %d probe runs, slowest %s", replies.Load(), newest.Load(), seconds(time.Duration(slowest.Load())))
-	// Under emulation a reply costs far more than a probe run, so that there are few replies to share one.
+	note(
+		t,
+		"%d replies from %d probe runs, slowest %s",
+		replies.Load(),
+		newest.Load(),
+		seconds(time.Duration(slowest.Load())),
+	)
+	// Under emulation a reply costs far more than a probe run, so that there
+	// are few replies to share one.
 	if newest.Load()*5 > replies.Load()*4 {
 		t.Errorf("%d probe runs for %d replies", newest.Load(), replies.Load())
 	}
 	e.endsClean()
 }
 
-// A reader of somebody else sits on the file: requests get their 504 in time, the script can be stopped, and goes on when the reader leaves.
+// A reader of somebody else sits on the file: requests get their 504 in time,
+// the script can be stopped, and goes on when the reader leaves.
 func foreignReader(t *testing.T) {
 	name := "counting.stp"
 	e := start(t, setup{
@@ -114,13 +123,26 @@ func foreignReader(t *testing.T) {
 	}
 }
 
-// The exporter's own reads are over before the script gets its TERM, under load: strace sees every open, close and kill.
+// The exporter's own reads are over before the script gets its TERM, under
+// load: strace sees every open, close and kill.
 func closedBeforeStop(t *testing.T) {
 	name := "counting.stp"
 	trace := filepath.Join(tempDir(t), "trace")
 	e := start(t, setup{
 		scripts: map[string]string{name: text(t, "counting")},
-		before:  []string{"strace", "-D", "-f", "--seccomp-bpf", "-q", "-e", "trace=openat,close,kill", "-e", "signal=none", "-o", trace},
+		before: []string{
+			"strace",
+			"-D",
+			"-f",
+			"--seccomp-bpf",
+			"-q",
+			"-e",
+			"trace=openat,close,kill",
+			"-e",
+			"signal=none",
+			"-o",
+			trace,
+		},
 	})
 	e.metrics("/" + name)
 	var clients sync.WaitGroup
@@ -156,7 +178,8 @@ var (
 	terms  = regexp.MustCompile(`kill\(-\d+, SIGTERM`)
 )
 
-// readTrace counts opens of procfs files, and how many were held when the first TERM was sent to a group.
+// readTrace counts opens of procfs files, and how many were held when the first
+// TERM was sent to a group.
 func readTrace(t *testing.T, file string) (opens, atTERM int, seen bool) {
 	t.Helper()
 	f, err := os.Open(file)

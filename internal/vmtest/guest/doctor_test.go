@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// doctor runs "stap-exporter doctor" and returns its exit code and what it wrote.
+// doctor runs "stap-exporter doctor" and returns its exit code and what it
+// wrote.
 func doctor(t *testing.T, as string, env []string, before ...string) (code int, out string) {
 	t.Helper()
 	cache := tempDir(t) + "/cache"
@@ -41,7 +42,8 @@ func doctorSays(t *testing.T, code int, out string, wantCode int, words ...strin
 	}
 }
 
-// The module that doctor tries is compiled for real. The packaged runtime fails, named with the mend; bpf works, so the exit code is 0.
+// The module that doctor tries is compiled for real. The packaged runtime
+// fails, named with the mend; bpf works, so the exit code is 0.
 func doctorPackaged(t *testing.T) {
 	code, out := doctor(t, "", realMake(t, "runtime"))
 	doctorSays(t, code, out, 0, "newer SystemTap", "--stap-runtime", "bpf")

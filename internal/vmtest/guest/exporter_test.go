@@ -50,7 +50,8 @@ type exporter struct {
 	log      bytes.Buffer
 }
 
-// start starts the real binary and returns when it listens. Its end, and that nothing is left then, is checked when the scenario ends.
+// start starts the real binary and returns when it listens. Its end, and that
+// nothing is left then, is checked when the scenario ends.
 func start(t *testing.T, s setup) *exporter {
 	t.Helper()
 	e := &exporter{t: t, exited: make(chan struct{}), dir: s.dir, cache: s.cache}
@@ -70,8 +71,18 @@ func start(t *testing.T, s setup) *exporter {
 		uid = int(as.credential.Uid)
 		e.cache = filepath.Join(as.home, "cache-"+filepath.Base(e.dir))
 	}
-	args := append(append([]string{}, s.before...), "/in/stap-exporter", "-s", e.dir, "--web.listen-address="+listen, "--cache.dir="+e.cache,
-		"--log.format=json", "--log.level=debug", "--runtime="+s.runtime, "--start-timeout=12m")
+	args := append(
+		append([]string{}, s.before...),
+		"/in/stap-exporter",
+		"-s",
+		e.dir,
+		"--web.listen-address="+listen,
+		"--cache.dir="+e.cache,
+		"--log.format=json",
+		"--log.level=debug",
+		"--runtime="+s.runtime,
+		"--start-timeout=12m",
+	)
 	args = append(args, s.flags...)
 	e.cmd = exec.Command(args[0], args[1:]...)
 	e.cmd.Env = append(os.Environ(), s.env...)
@@ -200,7 +211,8 @@ func (e *exporter) endsClean() {
 	e.nothingLeft()
 }
 
-// nothingLeft checks that there is neither a module, a procfs entry, a process nor a file of this exporter's scripts.
+// nothingLeft checks that there is neither a module, a procfs entry, a process
+// nor a file of this exporter's scripts.
 func (e *exporter) nothingLeft() {
 	e.t.Helper()
 	if left := e.leftovers(); len(left) > 0 {
@@ -240,7 +252,8 @@ type page struct {
 
 var client = &http.Client{Timeout: fullCompile + time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 
-// get asks for path; timeout is the X-Prometheus-Scrape-Timeout-Seconds to send, if any.
+// get asks for path; timeout is the X-Prometheus-Scrape-Timeout-Seconds to
+// send, if any.
 func (e *exporter) get(path, timeout string) page {
 	e.t.Helper()
 	p, err := e.ask(path, timeout)
@@ -268,7 +281,8 @@ func (e *exporter) ask(path, timeout string) (page, error) {
 	return page{reply.StatusCode, reply.Header, string(body), time.Since(begun)}, err
 }
 
-// Scrape timeouts of requests that wait for a start, and for one with a full compile.
+// Scrape timeouts of requests that wait for a start, and for one with a full
+// compile.
 const (
 	patience     = "120"
 	morePatience = "720"

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// exporterKilled KILLs the exporter at moments of a start: the guardian leaves nothing, and the next exporter starts clean.
+// exporterKilled KILLs the exporter at moments of a start: the guardian leaves
+// nothing, and the next exporter starts clean.
 func exporterKilled(t *testing.T) {
 	answers := func(e *exporter, _ string) bool { return e.get("/"+termScript, "").code == 200 }
 	var slowest time.Duration
@@ -45,7 +46,12 @@ func exporterKilled(t *testing.T) {
 		begun := time.Now()
 		e.end(syscall.SIGKILL)
 		readers.Wait()
-		eventually(t, "nothing is left after "+what, func() bool { return len(e.leftovers()) == 0 }, func() string { return fmt.Sprintf("left: %q", e.leftovers()) })
+		eventually(
+			t,
+			"nothing is left after "+what,
+			func() bool { return len(e.leftovers()) == 0 },
+			func() string { return fmt.Sprintf("left: %q", e.leftovers()) },
+		)
 		slowest = max(slowest, time.Since(begun))
 		t.Logf("KILL at %s: nothing left after %s", what, seconds(time.Since(begun)))
 
@@ -57,7 +63,9 @@ func exporterKilled(t *testing.T) {
 	note(t, "5 moments, nothing left after at most %s", seconds(slowest))
 }
 
-// A dead instance whose guardian was killed, too, left a running module and one without a process: the next start of the same identity removes both before anybody asks.
+// A dead instance whose guardian was killed, too, left a running module and one
+// without a process: the next start of the same identity removes both before
+// anybody asks.
 func sweepAtStart(t *testing.T) {
 	names := []string{"counting-1.stp", "counting-2.stp"}
 	dir := folder(t, map[string]string{names[0]: text(t, "counting"), names[1]: text(t, "counting")})

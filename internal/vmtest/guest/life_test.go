@@ -15,9 +15,12 @@ import (
 	"time"
 )
 
-var countingText = regexp.MustCompile(`^seq\{name="0"\} (\d+)\n(ticks\{number="\d+",text="[a-z ]+"\} \d+\n){40,41}last\{name="0"\} 1\n$`)
+var countingText = regexp.MustCompile(
+	`^seq\{name="0"\} (\d+)\n(ticks\{number="\d+",text="[a-z ]+"\} \d+\n){40,41}last\{name="0"\} 1\n$`,
+)
 
-// seqOf returns the number of the probe run that a text of counting.stp, or of a script that has just "seq", comes from.
+// seqOf returns the number of the probe run that a text of counting.stp, or of
+// a script that has just "seq", comes from.
 func seqOf(t *testing.T, body string) int64 {
 	t.Helper()
 	m := regexp.MustCompile(`(?m)^seq\{name="0"\} (\d+)$`).FindStringSubmatch(body)
@@ -40,7 +43,10 @@ func onDemandOneStage(t *testing.T) {
 	}
 	begun := time.Now()
 	p := e.get(path, "")
-	if n, err := strconv.Atoi(p.header.Get("Retry-After")); p.code != 503 || !strings.HasPrefix(p.body, "Refresh page to access metrics.") || err != nil || n < 1 {
+	if n, err := strconv.Atoi(
+		p.header.Get("Retry-After"),
+	); p.code != 503 || !strings.HasPrefix(p.body, "Refresh page to access metrics.") || err != nil ||
+		n < 1 {
 		t.Errorf("first request: %d, Retry-After %q, %q", p.code, p.header.Get("Retry-After"), p.body)
 	}
 	eventually(t, "it answers 200", func() bool {
@@ -68,7 +74,9 @@ func onDemandOneStage(t *testing.T) {
 	note(t, "TERM to end %s", seconds(time.Since(stop)))
 }
 
-// The scripts that ship, as modules compiled on the host from the whole tapset, on the whole machine's system calls: a process that reads 5,000 times is seen with at least that many.
+// The scripts that ship, as modules compiled on the host from the whole tapset,
+// on the whole machine's system calls: a process that reads 5,000 times is seen
+// with at least that many.
 func shippedScripts(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{
 		"example.stp": "#!/usr/bin/load example\n", "reads-by-process-autostart.stp": "#!/usr/bin/load reads\n",
@@ -85,10 +93,14 @@ func shippedScripts(t *testing.T) {
 		sum += n
 	}
 	note(t, "dd read 5000 times, counted %d", sum)
-	if sum < 4900 || sum > 5100 { // up to 100 are skipped where the text is being made, see example.stp
+	if sum < 4900 || sum > 5100 {
+		// up to 100 are skipped where the text is being made, see example.stp
 		t.Errorf("dd read 5000 times, counted %d", sum)
 	}
-	if !strings.Contains(e.metrics("/reads-by-process-autostart.stp").body, `count_reads_total{execname="dd",uid="0"} `) {
+	if !strings.Contains(
+		e.metrics("/reads-by-process-autostart.stp").body,
+		`count_reads_total{execname="dd",uid="0"} `,
+	) {
 		t.Error("dd is not counted by name")
 	}
 	e.endsClean()
@@ -97,9 +109,14 @@ func shippedScripts(t *testing.T) {
 // warming keeps two scenarios from warming the same cache.
 var warming sync.Mutex
 
-// realMake is the environment for stap to compile with the real make, and with this folder of SystemTap's runtime.
+// realMake is the environment for stap to compile with the real make, and with
+// this folder of SystemTap's runtime.
 //
-// Before its first compile for a kernel stap makes a hundred little trials of the headers, for minutes under emulation, and keeps what they found (~/.systemtap/cache). The host's compile has found the same: it is put where stap looks, under the name that stap gives it in a log when it is asked to compile with the handover.
+// Before its first compile for a kernel stap makes a hundred little trials of
+// the headers, for minutes under emulation, and keeps what they found
+// (~/.systemtap/cache). The host's compile has found the same: it is put where
+// stap looks, under the name that stap gives it in a log when it is asked to
+// compile with the handover.
 func realMake(t *testing.T, runtime string) []string {
 	t.Helper()
 	warming.Lock()
@@ -124,7 +141,10 @@ func realMake(t *testing.T, runtime string) []string {
 	return []string{"STAP_REAL_MAKE=1", folder}
 }
 
-// With everything there, auto tries a module in the background and goes over to kernel modules; the verdict is kept. The trial is compiled with the real make, and with the mended runtime by --stap-runtime: the packaged one does not compile here.
+// With everything there, auto tries a module in the background and goes over to
+// kernel modules; the verdict is kept. The trial is compiled with the real
+// make, and with the mended runtime by --stap-runtime: the packaged one does
+// not compile here.
 func autoWithGCC(t *testing.T) {
 	cache := filepath.Join(tempDir(t), "cache")
 	dir := folder(t, map[string]string{"counting.stp": text(t, "counting")})
@@ -149,13 +169,17 @@ func autoWithGCC(t *testing.T) {
 	e.endsClean()
 
 	e = start(t, setup{dir: dir, cache: cache, runtime: "auto", flags: flags})
-	if e.metrics("/counting.stp"); !loaded(e.module("counting.stp")) || strings.Contains(e.logged(), "trying kernel modules") {
+	if e.metrics(
+		"/counting.stp",
+	); !loaded(e.module("counting.stp")) ||
+		strings.Contains(e.logged(), "trying kernel modules") {
 		t.Error("the verdict was not kept")
 	}
 	e.endsClean()
 }
 
-// The packaged 4.8 does not compile on the guest's kernel: said in words that help.
+// The packaged 4.8 does not compile on the guest's kernel: said in words that
+// help.
 func packagedRuntime(t *testing.T) {
 	e := start(t, setup{
 		scripts: map[string]string{"counting.stp": text(t, "counting")},
@@ -182,7 +206,8 @@ func pathWithout(t *testing.T, missing ...string) string {
 			t.Fatal(err)
 		}
 		for _, f := range files {
-			_ = os.Symlink(filepath.Join(bin, f.Name()), filepath.Join(dir, f.Name())) // a name that is in both stays the first
+			// a name that is in both stays the first
+			_ = os.Symlink(filepath.Join(bin, f.Name()), filepath.Join(dir, f.Name()))
 		}
 	}
 	for _, name := range missing {
@@ -208,14 +233,22 @@ func noGCC(t *testing.T) {
 	e.endsClean()
 }
 
-// hideHeaders is what to put before a command line so that it sees no build tree of the kernel.
+// hideHeaders is what to put before a command line so that it sees no build
+// tree of the kernel.
 func hideHeaders(t *testing.T) []string {
 	t.Helper()
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none "$0" && exec "$@"`, "/lib/modules/" + strings.TrimSpace(string(release))}
+	return []string{
+		"unshare",
+		"--mount",
+		"sh",
+		"-c",
+		`mount -t tmpfs none "$0" && exec "$@"`,
+		"/lib/modules/" + strings.TrimSpace(string(release)),
+	}
 }
 
 func noHeaders(t *testing.T) {

@@ -36,7 +36,8 @@ func tooMuchOutput(t *testing.T) {
 	e.endsClean()
 }
 
-// With errors suppressed the script lives on, and only its whole lines are served.
+// With errors suppressed the script lives on, and only its whole lines are
+// served.
 func tornOutput(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"quiet.stp": wrapper("quiet", "--suppress-handler-errors")}})
 	for range 3 {
@@ -64,7 +65,8 @@ func memoryOf(t *testing.T, pid int) (kB int) {
 	return 0
 }
 
-// A script that prints without end neither stalls, nor fills memory or the log, nor hangs when it is stopped.
+// A script that prints without end neither stalls, nor fills memory or the log,
+// nor hangs when it is stopped.
 func flood(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"flood.stp": text(t, "flood")}})
 	e.metrics("/flood.stp")
@@ -83,7 +85,8 @@ func flood(t *testing.T) {
 	}
 }
 
-// A script whose standard output is closed by its reader ends, in peace; the exporter says that it ended and starts it again.
+// A script whose standard output is closed by its reader ends, in peace; the
+// exporter says that it ended and starts it again.
 func closedStdout(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{
 		"prints.stp": "#!/bin/bash\nexec stap -v \"$@\" /in/scripts/prints.stp > >(head -1)\n",

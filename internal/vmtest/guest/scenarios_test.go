@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scenarios in the order in which they begin; those that take long come first. Their names are the rows of the table, and what -scenario is matched against.
+// scenarios in the order in which they begin; those that take long come first.
+// Their names are the rows of the table, and what -scenario is matched against.
 var scenarios = []struct {
 	name string
 	run  func(*testing.T)
@@ -61,7 +62,8 @@ var scenarios = []struct {
 // lanes is how many scenarios run at once: most of their time they wait.
 const lanes = 3
 
-// TestScenarios runs the scenarios. They begin in the order of the list; parallel tests by themselves would begin in any.
+// TestScenarios runs the scenarios. They begin in the order of the list;
+// parallel tests by themselves would begin in any.
 func TestScenarios(t *testing.T) {
 	before := kernelLog(t)
 	t.Run("all", func(t *testing.T) {
@@ -98,7 +100,8 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
-// done tells the host how a scenario ended, at once: the testing package tells it of parallel tests only when all have ended.
+// done tells the host how a scenario ended, at once: the testing package tells
+// it of parallel tests only when all have ended.
 func done(t *testing.T, begun time.Time) {
 	outcome := "passed"
 	switch {
@@ -111,7 +114,9 @@ func done(t *testing.T, begun time.Time) {
 }
 
 // complaint is how the kernel begins to tell of a bug.
-var complaint = regexp.MustCompile(`WARNING: |BUG: |Oops|general protection|refcount_t|remove_proc_entry|leaking|blocked for more than|soft lockup|rcu.*stall|Call Trace|unregister_.*busy`)
+var complaint = regexp.MustCompile(
+	`WARNING: |BUG: |Oops|general protection|refcount_t|remove_proc_entry|leaking|blocked for more than|soft lockup|rcu.*stall|Call Trace|unregister_.*busy`,
+)
 
 // harmless is what it always says of modules that are built outside of it.
 var harmless = regexp.MustCompile(`taints kernel|module verification failed`)

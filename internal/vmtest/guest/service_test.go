@@ -52,7 +52,11 @@ func (s *service) has(property, value string) {
 // options writes /etc/default/stap-exporter as an operator does.
 func (s *service) options(options string) {
 	s.t.Helper()
-	if err := os.WriteFile("/etc/default/stap-exporter", []byte("PORT=\"-p 9900\"\nKEEPALIVE=\"-k 300\"\nSCRIPTS=\nOPTIONS=\""+options+"\"\n"), 0o644); err != nil {
+	if err := os.WriteFile(
+		"/etc/default/stap-exporter",
+		[]byte("PORT=\"-p 9900\"\nKEEPALIVE=\"-k 300\"\nSCRIPTS=\nOPTIONS=\""+options+"\"\n"),
+		0o644,
+	); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -68,7 +72,8 @@ func (s *service) moduleOf(name string) string {
 	return m[1]
 }
 
-// installed installs the units by what "make install" calls, with settings for this guest.
+// installed installs the units by what "make install" calls, with settings for
+// this guest.
 func installed(t *testing.T, env ...string) *service {
 	t.Helper()
 	install := exec.Command("/in/project/packaging/install", "to")
@@ -78,13 +83,22 @@ func installed(t *testing.T, env ...string) *service {
 	}
 	s := &service{&exporter{t: t, url: "http://localhost:9900"}, t}
 	dropIn := "/run/systemd/system/" + unit + ".d"
-	env = append([]string{"SYSTEMTAP_RUNTIME=" + os.Getenv("SYSTEMTAP_RUNTIME"), "SYSTEMTAP_TAPSET=" + os.Getenv("SYSTEMTAP_TAPSET")}, env...)
+	env = append(
+		[]string{
+			"SYSTEMTAP_RUNTIME=" + os.Getenv("SYSTEMTAP_RUNTIME"),
+			"SYSTEMTAP_TAPSET=" + os.Getenv("SYSTEMTAP_TAPSET"),
+		},
+		env...)
 	text := "[Service]\n"
 	for _, e := range env {
 		text += "Environment=" + e + "\n"
 	}
 	bpf := "// stap-exporter: runtime=bpf\nglobal n, ticks\nprobe timer.ms(50) { ticks[0]++ }\nprobe prometheus { n[0]++; @prometheus_dump_array1(n, \"seq\", \"name\"); @prometheus_dump_array1(ticks, \"ticks\", \"name\") }\n"
-	if err := errors.Join(os.MkdirAll(dropIn, 0o755), os.WriteFile(dropIn+"/vm.conf", []byte(text), 0o644), os.WriteFile("/etc/stap-exporter/bpf.stp", []byte(bpf), 0o644)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(dropIn, 0o755),
+		os.WriteFile(dropIn+"/vm.conf", []byte(text), 0o644),
+		os.WriteFile("/etc/stap-exporter/bpf.stp", []byte(bpf), 0o644),
+	); err != nil {
 		t.Fatal(err)
 	}
 	s.systemctl("daemon-reload")
@@ -99,7 +113,8 @@ func installed(t *testing.T, env ...string) *service {
 	return s
 }
 
-// systemdService lives the life of the service under the real systemd, hardening and all, with a kernel module and a bpf program.
+// systemdService lives the life of the service under the real systemd,
+// hardening and all, with a kernel module and a bpf program.
 func systemdService(t *testing.T) {
 	s := installed(t)
 	s.options("--runtime=kernel --log.level=debug")
@@ -149,7 +164,8 @@ func systemdService(t *testing.T) {
 	note(t, "stop %s", seconds(time.Since(begun)))
 	s.ended(module)
 
-	// By the socket: the first request starts it, and one that comes while it restarts waits.
+	// By the socket: the first request starts it, and one that comes while it
+	// restarts waits.
 	s.options("--runtime=kernel --web.systemd-socket")
 	s.systemctl("start", "stap-exporter.socket")
 	if state := s.show("ActiveState"); state != "inactive" {
@@ -172,7 +188,8 @@ func systemdService(t *testing.T) {
 		default:
 		}
 		reply, err := http.Get(s.url + "/-/healthy")
-		if err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset by peer") { // one that was in flight
+		if err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset by peer") {
+			// one that was in flight
 			t.Fatalf("during a restart: %v", err)
 		}
 		if err == nil {

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// foreign starts stap as somebody else would, and returns when its module answers.
+// foreign starts stap as somebody else would, and returns when its module
+// answers.
 func foreign(t *testing.T, module string) {
 	t.Helper()
 	cmd := exec.Command("stap", "-m", module, "/in/scripts/counting.stp")
@@ -25,7 +26,8 @@ func foreign(t *testing.T, module string) {
 	eventually(t, module+" is up", func() bool { return exists("/proc/systemtap/" + module + "/__prometheus") })
 }
 
-// A live other exporter's module, one that looks like another exporter's, and one that is plainly foreign outlive starts, kills and stops of ours.
+// A live other exporter's module, one that looks like another exporter's, and
+// one that is plainly foreign outlive starts, kills and stops of ours.
 func othersModules(t *testing.T) {
 	like, plain := "stap_exporter_deadbeef_counting_0123456789ab", "somebody_elses"
 	foreign(t, like)

@@ -37,10 +37,12 @@ func compiles(e *exporter, _ string) bool {
 
 func now(*exporter, string) bool { return true }
 
-// term starts an exporter and a script for each moment, TERMs the exporter then, and checks that it ends with exit code 0 and leaves nothing.
+// term starts an exporter and a script for each moment, TERMs the exporter
+// then, and checks that it ends with exit code 0 and leaves nothing.
 func term(t *testing.T, base setup, clients int, moments ...moment) {
 	t.Helper()
-	// One folder and cache for all: what compiles in the first is loaded in the others.
+	// One folder and cache for all: what compiles in the first is loaded in the
+	// others.
 	base.dir, base.cache = folder(t, map[string]string{termScript: text(t, "counting")}), tempDir(t)+"/cache"
 	for i, m := range moments {
 		what := fmt.Sprintf("%d: %s + %v", i+1, m.after, m.wait)
@@ -108,7 +110,15 @@ func termRunning(t *testing.T) {
 		moment{"answer", answers, 0},
 		moment{"answer", answers, ms(500)},
 	)
-	term(t, setup{flags: []string{"-k", "1"}}, 0,
-		moment{"stopped by keepalive", func(e *exporter, _ string) bool { return strings.Contains(e.logged(), `"stopping"`) }, ms(20)})
+	term(
+		t,
+		setup{flags: []string{"-k", "1"}},
+		0,
+		moment{
+			"stopped by keepalive",
+			func(e *exporter, _ string) bool { return strings.Contains(e.logged(), `"stopping"`) },
+			ms(20),
+		},
+	)
 	term(t, setup{}, 8, moment{"answer, 8 clients", answers, ms(200)}, moment{"file, 8 clients", hasFile, 0})
 }

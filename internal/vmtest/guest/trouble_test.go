@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// SystemTap ends a script whose probes take too much of the processor: said so, with what may be done.
+// SystemTap ends a script whose probes take too much of the processor: said so,
+// with what may be done.
 func overload(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"overload.stp": text(t, "overload")}})
 	p := e.says("/overload.stp", 503, "probe overhead", "exceeded threshold")

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// as runs one script as a user and returns the reply in the end: 200, or a 503 that says why not.
+// as runs one script as a user and returns the reply in the end: 200, or a 503
+// that says why not.
 func as(t *testing.T, user string, flags ...string) (*exporter, page) {
 	t.Helper()
 	e := start(t, setup{scripts: map[string]string{"counting.stp": text(t, "counting")}, as: user, flags: flags})
@@ -34,7 +35,9 @@ func userStapdev(t *testing.T) {
 	e.endsClean()
 }
 
-// Members of stapsys and stapusr may load modules that root has put into /lib/modules/RELEASE/systemtap, or signed; none of them is what the exporter compiles.
+// Members of stapsys and stapusr may load modules that root has put into
+// /lib/modules/RELEASE/systemtap, or signed; none of them is what the exporter
+// compiles.
 func userStapsys(t *testing.T) { refused(t, "instapsys") }
 
 func userStapusr(t *testing.T) { refused(t, "instapusr") }

@@ -1,8 +1,15 @@
-// Command handover is the guest's make. Asked by stap to build a module whose script has a finished one in /in/ko, it hands that over under the name that stap wants; any other call, and every call when STAP_REAL_MAKE is set, goes to the real make.
+// Command handover is the guest's make. Asked by stap to build a module whose
+// script has a finished one in /in/ko, it hands that over under the name that
+// stap wants; any other call, and every call when STAP_REAL_MAKE is set, goes
+// to the real make.
 //
-// Called as load it is the interpreter of a script that needs neither stap nor a minute of its passes: "#!/in/load BASE" loads BASE's module as whatever "-m" says.
+// Called as load it is the interpreter of a script that needs neither stap nor
+// a minute of its passes: "#!/in/load BASE" loads BASE's module as whatever
+// "-m" says.
 //
-// A script BASE.stp, BASE-anything.stp or "BASE anything.stp" has the module /in/ko/BASE.ko. Each hand-over and each real build of a script's module is a line of /run/handover.log, so that scenarios can count compiles.
+// A script BASE.stp, BASE-anything.stp or "BASE anything.stp" has the module
+// /in/ko/BASE.ko. Each hand-over and each real build of a script's module is a
+// line of /run/handover.log, so that scenarios can count compiles.
 package main
 
 import (
@@ -38,7 +45,8 @@ func main() {
 	}
 }
 
-// load returns only when it fails. args are BASE, the script's path, "-m" and the module's name.
+// load returns only when it fails. args are BASE, the script's path, "-m" and
+// the module's name.
 func load(args []string) error {
 	if len(args) != 4 || args[2] != "-m" {
 		return fmt.Errorf("load %q: want BASE SCRIPT -m MODULE", args)
@@ -93,10 +101,12 @@ func handOver(args []string) error {
 	return os.WriteFile(filepath.Join(folder, name+".ko"), image, 0o644)
 }
 
-// scriptName finds the script's file name in what stap's translator writes (translate.cxx, emit_module_init).
+// scriptName finds the script's file name in what stap's translator writes
+// (translate.cxx, emit_module_init).
 var scriptName = regexp.MustCompile(`_stp_print_kernel_info\("([^"]*)"`)
 
-// baseOf returns the part of the script's name that its module is called by; "input" for a script from the command line ("<input>").
+// baseOf returns the part of the script's name that its module is called by;
+// "input" for a script from the command line ("<input>").
 func baseOf(source []byte) string {
 	m := scriptName.FindSubmatch(source)
 	if m == nil {
@@ -109,13 +119,15 @@ func baseOf(source []byte) string {
 	return name
 }
 
-// Where struct module of 64-bit kernels has its name: after the state and the list.
+// Where struct module of 64-bit kernels has its name: after the state and the
+// list.
 const (
 	nameOffset = 24
 	nameSize   = 56
 )
 
-// rename writes the name into the image of a module, where the kernel reads it: .gnu.linkonce.this_module holds its struct module.
+// rename writes the name into the image of a module, where the kernel reads it:
+// .gnu.linkonce.this_module holds its struct module.
 func rename(image []byte, name string) error {
 	file, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {
