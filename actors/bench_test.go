@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -57,7 +58,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if a := h.Ask(
-					script.Query{Wait: true, Deadline: time.Now().Add(time.Minute)},
+					scrape.Query{Wait: true, Deadline: time.Now().Add(time.Minute)},
 				); !errors.Is(
 					a.Err,
 					bench.want,
@@ -73,20 +74,20 @@ func BenchmarkRoundTrip(b *testing.B) {
 type instant struct{}
 
 func (instant) Start(_ script.Script, run uint64, report func(any)) Process {
-	page := exposition.Check([]byte("count 9\n"), exposition.Options{})
+	page := exposition.Sanitize([]byte("count 9\n"), exposition.Options{})
 	report(ProcessReady{Run: run, OSPID: 1, Source: samePage{page}})
 	return instantProcess{run, report}
 }
 
-func (instant) Try(script.Script, uint64, func(any)) Process { return nil }
+func (instant) Validate(script.Script, uint64, func(any)) Process { return nil }
 
 type samePage struct{ page *exposition.Page }
 
 func (s samePage) Read(context.Context, <-chan struct{}) (*exposition.Page, error) {
 	return s.page, nil
 }
-func (samePage) Patient() bool { return false }
-func (samePage) Pace() int     { return 0 }
+func (samePage) MustDrain() bool { return false }
+func (samePage) Pace() int       { return 0 }
 
 type instantProcess struct {
 	run    uint64
@@ -101,5 +102,5 @@ func (p instantProcess) Stop(after <-chan struct{}) {
 		p.report(ProcessExited{Run: p.run, Exit: stap.Exit{Stopped: true}})
 	}()
 }
-func (p instantProcess) Kill()  { p.Stop(nil) }
-func (p instantProcess) Hurry() {}
+func (p instantProcess) Kill()       { p.Stop(nil) }
+func (p instantProcess) Prioritize() {}

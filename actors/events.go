@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/stap"
 )
 
@@ -16,8 +16,8 @@ type Event interface{ event() }
 type StateChanged struct {
 	Time      time.Time
 	Script    string
-	From      script.State
-	To        script.State
+	From      scrape.State
+	To        scrape.State
 	Autostart bool // the script is one
 	Cause     Cause
 	Run       uint64        // the run that it is about
@@ -31,14 +31,14 @@ type StateChanged struct {
 // ChildEnded is published when a run is over: its processes are reaped and what
 // they left is removed.
 type ChildEnded struct {
-	Time      time.Time
-	Script    string
-	Run       uint64
-	Asked     bool          // the exporter had stopped it
-	Lasted    time.Duration // from its start
-	Exit      stap.Exit
-	Reason    string   // Exit's
-	Leftovers []string // Exit's: what could not be removed
+	Time     time.Time
+	Script   string
+	Run      uint64
+	Stopped  bool          // the exporter had stopped it
+	Duration time.Duration // from its start
+	Exit     stap.Exit
+	Reason   string   // Exit's
+	Residue  []string // Exit's: what could not be removed
 }
 
 // ActorFailed is published when a script actor panicked for another reason than
@@ -85,17 +85,17 @@ type VersionRefused struct {
 
 // CrashLoopChanged is published when a crash loop begins or ends.
 type CrashLoopChanged struct {
-	Time      time.Time
-	Script    string
-	Looping   bool          // it begins
-	QuickEnds int           // in a row
-	Cause     string        // "quick ends"; of its end: "healthy", "script changed", "operator"
-	HoldOff   time.Duration // while it lasts
-	Reason    string        // of the last end, several lines
+	Time     time.Time
+	Script   string
+	Looping  bool          // it begins
+	Failures int           // in a row
+	Cause    string        // "quick ends"; of its end: "healthy", "script changed", "operator"
+	Backoff  time.Duration // while it lasts
+	Reason   string        // of the last end, several lines
 }
 
 // countReads counts a script's reads for its status, and hands all events on.
-func countReads(reads *script.Reads, next func(Event)) func(Event) {
+func countReads(reads *scrape.Reads, next func(Event)) func(Event) {
 	return func(e Event) {
 		if r, ok := e.(ReadEnded); ok {
 			r.count(reads)
@@ -110,12 +110,12 @@ var lateRead = "not done in time"
 // noteLate says in the status that the read under way had its time: it may go
 // on for as long as its script hangs.
 func (a *scriptActor) noteLate() {
-	if r := a.her.read; r != nil && r.expired {
-		a.her.counted.Problem.Store(&lateRead)
+	if r := a.durable.read; r != nil && r.expired {
+		a.durable.counted.Problem.Store(&lateRead)
 	}
 }
 
-func (e *ReadEnded) count(reads *script.Reads) {
+func (e *ReadEnded) count(reads *scrape.Reads) {
 	reads.Done.Add(1)
 	reads.Nanos.Store(int64(e.Duration))
 	if e.Replies > 1 {
@@ -131,8 +131,8 @@ func (e *ReadEnded) count(reads *script.Reads) {
 		return
 	}
 	var problem *string
-	if e.Page.Ruined() {
-		problem = new(ruined(e.Page).Error())
+	if e.Page.Invalid() {
+		problem = new(noValidSamples(e.Page).Error())
 	}
 	reads.Problem.Store(problem)
 	if first := e.Page.First; first != nil {

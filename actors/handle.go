@@ -7,7 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // Handle is what the outside holds of a script actor. Its methods may be called
@@ -15,7 +15,7 @@ import (
 type Handle struct {
 	root     *actor.RootContext
 	actorPID *actor.PID
-	board    *atomic.Pointer[script.Status]
+	board    *atomic.Pointer[scrape.Status]
 	ending   *ending
 	gone     atomic.Bool // Remove was called
 }
@@ -27,7 +27,7 @@ type ending struct {
 }
 
 // Status returns the script's latest published status.
-func (h *Handle) Status() *script.Status { return h.board.Load() }
+func (h *Handle) Status() *scrape.Status { return h.board.Load() }
 
 // Tell sends a message that has no reply, or one that names its own.
 func (h *Handle) Tell(message any) { h.root.Send(h.actorPID, message) }
@@ -44,14 +44,14 @@ func (h *Handle) Ended() <-chan struct{} { return h.ending.done }
 
 // Leftovers names what could not be removed. It may be called once Ended is
 // closed.
-func (h *Handle) Leftovers() []string { return h.ending.left }
+func (h *Handle) Residue() []string { return h.ending.left }
 
 // ActorPID returns the actor's address.
 func (h *Handle) ActorPID() *actor.PID { return h.actorPID }
 
 type reply struct {
 	number uint64
-	answer script.Answer
+	answer scrape.Answer
 }
 
 // repliesAtMost is what can be in a request's channel at a time: its answer, a
@@ -74,7 +74,7 @@ const (
 
 // Ask sends a ReadMetrics and waits for its answer, at the longest until the
 // query's deadline or until its client has left. It does not allocate.
-func (h *Handle) Ask(q script.Query) script.Answer {
+func (h *Handle) Ask(q scrape.Query) scrape.Answer {
 	m := requests.Get().(*ReadMetrics)
 	for len(m.reply) > 0 {
 		<-m.reply // of an earlier use
@@ -88,7 +88,7 @@ func (h *Handle) Ask(q script.Query) script.Answer {
 		// The actor may have stopped before it saw m. Who finds gone unset is
 		// in its mailbox before Remove's message, and is answered.
 		m.timer.Stop()
-		return script.Answer{Err: script.ErrUnknown}
+		return scrape.Answer{Err: scrape.ErrUnknown}
 	}
 	for {
 		switch r := <-m.reply; r.number {
@@ -98,17 +98,17 @@ func (h *Handle) Ask(q script.Query) script.Answer {
 			return r.answer
 		case 0:
 			late := !time.Now().Before(q.Deadline)
-			if !late && (q.Client == nil || !q.Client.Left()) {
+			if !late && (q.Client == nil || !q.Client.Gone()) {
 				m.timer.Reset(lookAfter(q, nextLook))
 				continue
 			}
 			// The actor still holds the message: it must not go back to the
 			// pool.
-			h.Tell(AskerLeft{m, number})
+			h.Tell(RequesterLeft{m, number})
 			if late {
 				return h.late()
 			}
-			return script.Answer{Err: script.ErrClientLeft, Status: h.board.Load()}
+			return scrape.Answer{Err: scrape.ErrClientGone, Status: h.board.Load()}
 		}
 	}
 }
@@ -124,7 +124,7 @@ func (m *ReadMetrics) wake() {
 }
 
 // lookAfter is the time to the next look at the client, or to the deadline.
-func lookAfter(q script.Query, look time.Duration) time.Duration {
+func lookAfter(q scrape.Query, look time.Duration) time.Duration {
 	left := time.Until(q.Deadline)
 	if q.Client == nil {
 		return left
@@ -133,24 +133,24 @@ func lookAfter(q script.Query, look time.Duration) time.Duration {
 }
 
 // late is the answer when the deadline came first.
-func (h *Handle) late() script.Answer {
+func (h *Handle) late() scrape.Answer {
 	s := h.board.Load()
-	a := script.Answer{Err: script.ErrWarming, Status: s}
+	a := scrape.Answer{Err: scrape.ErrNotRunning, Status: s}
 	switch s.State {
-	case script.Running:
-		a.Err = script.ErrReadTimeout
-	case script.BackingOff:
-		a.Err = script.ErrBackingOff
-	case script.Stopped:
-		a.Err = script.ErrShuttingDown
-	case script.Idle, script.Starting, script.Stopping:
+	case scrape.Running:
+		a.Err = scrape.ErrReadTimeout
+	case scrape.BackingOff:
+		a.Err = scrape.ErrBackingOff
+	case scrape.Stopped:
+		a.Err = scrape.ErrShuttingDown
+	case scrape.Idle, scrape.Starting, scrape.Stopping:
 	}
 	return a
 }
 
 // respond answers the request. It never blocks; a second answer to the same
 // request is thrown away.
-func (m *ReadMetrics) respond(number uint64, a script.Answer) {
+func (m *ReadMetrics) respond(number uint64, a scrape.Answer) {
 	select {
 	case m.reply <- reply{number, a}:
 	default:

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 )
 
@@ -12,49 +13,49 @@ import (
 // mailbox, after the last message of the one before, so it needs no lock.
 // It comes to the reborn actor through the producer: a message would queue
 // behind the requests that are already there.
-type heritage struct {
+type durable struct {
 	script  script.Script
 	version string // of script
 	// the published status; read by anybody, written by the actor
-	board *atomic.Pointer[script.Status]
+	board *atomic.Pointer[scrape.Status]
 
-	requests *script.Requests
-	counted  *script.Reads
+	requests *scrape.Requests
+	counted  *scrape.Reads
 	listen   func(Event) // gets the script's events
 
 	// number of the latest run: never starts again at 1, or an old report would
 	// match a new run
-	run       uint64
-	process   Process       // the latest run while it is not reaped, else nil
-	startedAt time.Time     // of the latest run
-	readyAt   time.Time     // of the latest run that became ready
-	served    bool          // the latest run answered a read
-	lastStart time.Duration // that the latest run which became ready needed
-	compiled  bool          // that run had to compile
-	lastBuild time.Duration // lastStart of the latest run that had to compile
+	run         uint64
+	process     Process       // the latest run while it is not reaped, else nil
+	startedAt   time.Time     // of the latest run
+	readyAt     time.Time     // of the latest run that became ready
+	served      bool          // the latest run answered a read
+	lastStart   time.Duration // that the latest run which became ready needed
+	compiled    bool          // that run had to compile
+	lastCompile time.Duration // lastStart of the latest run that had to compile
 
 	reads     uint64    // number of the latest read
 	restUntil time.Time // no read begins before that with fewer than quorum who wait for it
 	quorum    int       // 0: there is no pause, whatever restUntil says
 	read      *read     // the read whose file is not closed yet, else nil
 
-	backoff backoff
-	heldFor time.Duration   // the latest hold-off
-	retryAt time.Time       // nothing starts before
-	reason  string          // why the latest run ended
-	history *script.History // of the ends of runs
+	backoff      backoff
+	backoffDelay time.Duration   // the latest hold-off
+	retryAt      time.Time       // nothing starts before
+	reason       string          // why the latest run ended
+	history      *scrape.History // of the ends of runs
 
 	timers   uint64 // number of the latest timer: an older one that still goes off is ignored
 	shutdown bool   // Shutdown came
 	removed  bool   // and said so
 	killed   bool   // KillChild came: a run that is stopped from now on is killed
-	held     bool   // StopNow came, and nothing since that ends it
+	paused   bool   // StopNow came, and nothing since that ends it
 
-	pending *newVersion // the file's version where the running one is an older one, else nil
-	trials  uint64      // number of the latest trial
-	trial   Process     // the trial that is not over yet, else nil
-	tried   *newVersion // what that one tries: pending, or one that was pending
+	pending     *newVersion // the file's version where the running one is an older one, else nil
+	validations uint64      // number of the latest trial
+	validation  Process     // the trial that is not over yet, else nil
+	validated   *newVersion // what that one tries: pending, or one that was pending
 
-	leftovers []string // of the latest run: what could not be removed
-	ending    *ending
+	residue []string // of the latest run: what could not be removed
+	ending  *ending
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -20,7 +21,7 @@ import (
 // The message belongs to the asker; the actor may use it until it has
 // responded, and never after.
 type ReadMetrics struct {
-	Query script.Query
+	Query scrape.Query
 
 	// of this use of the pooled message; a reply to an earlier use is thrown
 	// away
@@ -34,7 +35,7 @@ type ReadMetrics struct {
 // does not answer it.
 // From: Handle.Ask. Handled in every state; the message may be answered
 // already.
-type AskerLeft struct {
+type RequesterLeft struct {
 	request *ReadMetrics // never used again by the asker
 	number  uint64
 }
@@ -60,9 +61,9 @@ type ReplaceScript struct {
 
 // TrialEnded says that a new version of the script was tried: with exit code 0
 // it is good. From: the trial's goroutine. Handled in Running, Stopping.
-type TrialEnded struct {
-	Trial uint64
-	Exit  stap.Exit
+type ValidationEnded struct {
+	Validation uint64
+	Exit       stap.Exit
 }
 
 // StartNow starts the script, whatever held it off or stopped it. From: the
@@ -89,8 +90,8 @@ type ProcessProgressed struct {
 	Run       uint64
 	OSPID     int
 	Activity  string
-	Place     int // while it waits for its turn to start: where it stands, from 1; else 0
-	Of        int // and how many wait
+	Position  int // while it waits for its turn to start: where it stands, from 1; else 0
+	Length    int // and how many wait
 	Compiling bool
 	Output    func() []string // see script.Status
 }
@@ -142,7 +143,7 @@ type RunProvedHealthy struct{ Run uint64 }
 
 // HoldOffExpired says that the back-off is over. From: its timer. Handled in
 // BackingOff.
-type HoldOffExpired struct{ Timer uint64 }
+type BackoffExpired struct{ Timer uint64 }
 
 // Source is the file that a running script offers.
 type Source interface {
@@ -152,7 +153,7 @@ type Source interface {
 	Read(ctx context.Context, enough <-chan struct{}) (*exposition.Page, error)
 	// Patient tells that the script would die of a reader that leaves before
 	// the end: the context of Read is then not ended when its time is up.
-	Patient() bool
+	MustDrain() bool
 	// Pace is how many times as long as a read the pause after it is to be at
 	// least: the probe that makes the text costs the kernel time that SystemTap
 	// ends the script for when it is too much. 0: there is no such limit.
@@ -167,7 +168,7 @@ type Process interface {
 	Stop(after <-chan struct{})
 	// Hurry says that somebody waits for the run: its turn to start comes
 	// before that of those that nobody waits for.
-	Hurry()
+	Prioritize()
 	// Kill ends the run at once.
 	Kill()
 }
@@ -178,5 +179,5 @@ type Starter interface {
 	Start(s script.Script, run uint64, report func(message any)) Process
 	// Try compiles s, as far as that can be done without running it; its one
 	// report is a TrialEnded. nil: it cannot be done.
-	Try(s script.Script, trial uint64, report func(message any)) Process
+	Validate(s script.Script, trial uint64, report func(message any)) Process
 }

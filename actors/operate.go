@@ -1,17 +1,19 @@
 package actors
 
-import "stap-exporter/internal/script"
+import (
+	"stap-exporter/internal/scrape"
+)
 
 // barred says why nothing may start the script: it is refused, or an operator
 // stopped it. nil: it may start.
 func (a *scriptActor) barred() error {
 	switch {
-	case a.state == script.Running || a.her.shutdown:
+	case a.state == scrape.Running || a.durable.shutdown:
 		return nil
-	case a.her.script.Refused != nil:
-		return a.her.script.Refused
-	case a.her.held:
-		return script.ErrHeld
+	case a.durable.script.Refused != nil:
+		return a.durable.script.Refused
+	case a.durable.paused:
+		return scrape.ErrPaused
 	default:
 		return nil
 	}
@@ -21,25 +23,25 @@ func (a *scriptActor) barred() error {
 // on waiting for that.
 func (a *scriptActor) startOver(cause Cause) {
 	switch a.state {
-	case script.Starting, script.Running:
+	case scrape.Starting, scrape.Running:
 		a.becomeStopping(cause)
-		a.wanted = cause
+		a.nextCause = cause
 		a.waitForRun()
-	case script.Stopping:
-		a.wanted = cause
+	case scrape.Stopping:
+		a.nextCause = cause
 		a.publish()
-	case script.Idle, script.BackingOff:
+	case scrape.Idle, scrape.BackingOff:
 		a.disarm()
 		a.becomeStarting(cause)
-	case script.Stopped:
+	case scrape.Stopped:
 	}
 }
 
 func (a *scriptActor) startNow() {
 	switch {
-	case !a.release() || a.state == script.Running:
-	case a.state == script.Starting:
-		a.her.process.Hurry()
+	case !a.release() || a.state == scrape.Running:
+	case a.state == scrape.Starting:
+		a.durable.process.Prioritize()
 	default:
 		a.startOver(CauseStartAsked)
 	}
@@ -54,26 +56,26 @@ func (a *scriptActor) restartNow() {
 // release ends what keeps the script from starting, and tells whether it may
 // start.
 func (a *scriptActor) release() bool {
-	a.her.held = false
-	a.forgive("operator")
-	return !a.her.shutdown && a.barred() == nil
+	a.durable.paused = false
+	a.resetFailures("operator")
+	return !a.durable.shutdown && a.barred() == nil
 }
 
 func (a *scriptActor) stopNow() {
-	if a.her.shutdown {
+	if a.durable.shutdown {
 		return
 	}
-	a.her.held = true
+	a.durable.paused = true
 	switch a.state {
-	case script.Starting, script.Running:
+	case scrape.Starting, scrape.Running:
 		a.becomeStopping(CauseStopAsked)
-	case script.BackingOff:
+	case scrape.BackingOff:
 		a.disarm()
 		a.becomeIdle(CauseStopAsked)
-	case script.Idle, script.Stopping:
-		a.wanted = ""
+	case scrape.Idle, scrape.Stopping:
+		a.nextCause = ""
 		a.publish()
-	case script.Stopped:
+	case scrape.Stopped:
 	}
-	a.answerAll(script.ErrHeld)
+	a.answerAll(scrape.ErrPaused)
 }

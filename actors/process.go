@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -26,8 +26,8 @@ func (s hostStarter) Start(sc script.Script, run uint64, report func(message any
 				Run:       e.Run,
 				OSPID:     e.OSPID,
 				Activity:  e.Activity,
-				Place:     e.Place,
-				Of:        e.Of,
+				Position:  e.Position,
+				Length:    e.Length,
 				Compiling: e.Compiling,
 				Output:    e.Output,
 			})
@@ -52,10 +52,10 @@ func (s hostStarter) Start(sc script.Script, run uint64, report func(message any
 }
 
 // Try compiles the script on the host.
-func (s hostStarter) Try(sc script.Script, trial uint64, report func(message any)) Process {
-	run := s.host.Try(sc, trial, func(e stap.Event) {
+func (s hostStarter) Validate(sc script.Script, trial uint64, report func(message any)) Process {
+	run := s.host.Validate(sc, trial, func(e stap.Event) {
 		if e, ok := e.(stap.Exited); ok {
-			report(TrialEnded{e.Run, e.Exit})
+			report(ValidationEnded{e.Run, e.Exit})
 		}
 	})
 	if run == nil {
@@ -79,7 +79,7 @@ func metadata(sc script.Script) *exposition.Directives {
 // tornPause is how long a text without a newline at its end waits for the news
 // that its script was dying: SystemTap ends a script after an error in its
 // probe, with what the probe had written until then.
-const tornPause = 100 * time.Millisecond
+const truncatedPause = 100 * time.Millisecond
 
 // errDied tells that the script ended while it was read. The actor hears of
 // that from the process, with the reason, and answers with it.
@@ -89,7 +89,7 @@ var errDied = errors.New("script ended while it was read")
 // needs no lock.
 type fileSource struct {
 	name       string
-	file       procfs.File
+	file       procfile.File
 	alive      func() bool
 	directives *exposition.Directives
 	cut        bool // the last read was cut off
@@ -106,14 +106,14 @@ type fileSource struct {
 // Prometheus forget every series of the script.
 func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposition.Page, error) {
 	if f.cut && f.file.FIFO {
-		if _, err := f.file.Read(ctx, enough); err != nil && !errors.Is(err, procfs.ErrEmpty) {
+		if _, err := f.file.Read(ctx, enough); err != nil && !errors.Is(err, procfile.ErrEmpty) {
 			return nil, err
 		}
 	}
 	text, err := f.file.Read(ctx, enough)
 	// and it was not cut off
-	f.file.WasEmpty = errors.Is(err, procfs.ErrEmpty) && ctx.Err() == nil && !isClosed(enough)
-	f.cut = err != nil && (ctx.Err() != nil || !errors.Is(err, procfs.ErrEmpty))
+	f.file.WasEmpty = errors.Is(err, procfile.ErrEmpty) && ctx.Err() == nil && !isClosed(enough)
+	f.cut = err != nil && (ctx.Err() != nil || !errors.Is(err, procfile.ErrEmpty))
 	switch {
 	case ctx.Err() != nil || f.cut:
 		return nil, err
@@ -129,7 +129,7 @@ func (f *fileSource) Read(ctx context.Context, enough <-chan struct{}) (*exposit
 	if text[len(text)-1] != '\n' && len(text) < exposition.MaxText {
 		// past that the gate knows that it was cut
 		select {
-		case <-time.After(tornPause):
+		case <-time.After(truncatedPause):
 		case <-ctx.Done():
 		}
 		ended = !f.alive()
@@ -152,7 +152,7 @@ func (f *fileSource) check(text []byte, ended bool) *exposition.Page {
 	if f.page != nil && f.ended == ended && bytes.Equal(f.text, text) {
 		return f.page
 	}
-	f.page = exposition.Check(text, exposition.Options{ChildEnded: ended, Directives: f.directives})
+	f.page = exposition.Sanitize(text, exposition.Options{ChildEnded: ended, Directives: f.directives})
 	if f.page.Empty() {
 		f.page = exposition.NoSamples(f.name + " has no samples yet")
 	}
@@ -161,7 +161,7 @@ func (f *fileSource) check(text []byte, ended bool) *exposition.Page {
 }
 
 // Patient is true for a FIFO whose writer would die of SIGPIPE.
-func (f *fileSource) Patient() bool { return !f.file.Abandonable }
+func (f *fileSource) MustDrain() bool { return !f.file.Abandonable }
 
 // Pace leaves a kernel module three quarters of the time without its prometheus
 // probe: SystemTap ends a script whose probes take half of a processor, and

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/procfs"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/scrape"
 )
 
 // A text that has not changed is not checked again; any change of it, or the
@@ -45,14 +45,14 @@ func TestEmptyReads(t *testing.T) {
 	f := &fileSource{
 		name:  "s.stp",
 		alive: func() bool { return true },
-		file:  procfs.File{Path: filepath.Join(t.TempDir(), "f"), Abandonable: true},
+		file:  procfile.File{Path: filepath.Join(t.TempDir(), "f"), Abandonable: true},
 	}
 	cutOff, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := os.WriteFile(f.file.Path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Read(cutOff, nil); !errors.Is(err, procfs.ErrEmpty) || f.file.WasEmpty {
+	if _, err := f.Read(cutOff, nil); !errors.Is(err, procfile.ErrEmpty) || f.file.WasEmpty {
 		t.Errorf("cut off: error %v, was empty: %v", err, f.file.WasEmpty)
 	}
 	for _, c := range []struct {
@@ -75,8 +75,8 @@ func TestEmptyReads(t *testing.T) {
 // A read makes the forms that those want who wait for it, and no other.
 func TestReadMakesWhatIsWanted(t *testing.T) {
 	zipped := exposition.Form{Format: exposition.FormatOpenMetrics, Gzip: true}
-	var early, next waiters
-	early.add(&ReadMetrics{Query: script.Query{Form: zipped}})
+	var early, next waitList
+	early.add(&ReadMetrics{Query: scrape.Query{Form: zipped}})
 	early.moveTo(&next)
 	next.add(&ReadMetrics{})
 	if want := exposition.Forms(0).With(zipped).With(exposition.Form{}); next.forms != want || early.forms != 0 {

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // patientStop is how long a stop waits for a read that its script would not
 // survive being left; see Source.Patient.
-const patientStop = 500 * time.Millisecond
+const drainTimeout = 500 * time.Millisecond
 
 // Bounds of the pause after a read, see rest.
 const (
@@ -31,18 +31,18 @@ type waiter struct {
 }
 
 // waiters are requests that wait for the same thing.
-type waiters struct {
+type waitList struct {
 	list  []waiter
 	forms exposition.Forms // that they want the page in
 }
 
-func (w *waiters) add(m *ReadMetrics) {
+func (w *waitList) add(m *ReadMetrics) {
 	w.list = append(w.list, waiter{m, m.number})
 	w.forms = w.forms.With(m.Query.Form)
 }
 
 // drop forgets one, if it is there.
-func (w *waiters) drop(one waiter) {
+func (w *waitList) drop(one waiter) {
 	if i := slices.Index(w.list, one); i >= 0 {
 		w.list = slices.Delete(w.list, i, i+1)
 	}
@@ -50,7 +50,7 @@ func (w *waiters) drop(one waiter) {
 
 // dropExpired forgets those whose asker is gone: it was answered by its own
 // deadline.
-func (w *waiters) dropExpired(now time.Time) {
+func (w *waitList) dropExpired(now time.Time) {
 	kept := w.list[:0]
 	for _, each := range w.list {
 		if each.request.Query.Deadline.After(now) {
@@ -62,20 +62,20 @@ func (w *waiters) dropExpired(now time.Time) {
 }
 
 // answer gives all of them the same answer and empties the list.
-func (w *waiters) answer(answer script.Answer) {
+func (w *waitList) answer(answer scrape.Answer) {
 	for _, each := range w.list {
 		each.request.respond(each.number, answer)
 	}
 	w.empty()
 }
 
-func (w *waiters) empty() {
+func (w *waitList) empty() {
 	clear(w.list)
 	w.list, w.forms = w.list[:0], 0
 }
 
 // moveTo lets those of w wait for what other's wait for.
-func (w *waiters) moveTo(other *waiters) {
+func (w *waitList) moveTo(other *waitList) {
 	other.list = append(other.list, w.list...)
 	other.forms |= w.forms
 	w.empty()
@@ -98,23 +98,23 @@ type read struct {
 // readNext begins a read for those who wait for one. One at a time: the one
 // under way was opened before they came, so they wait for its end.
 func (a *scriptActor) readNext() {
-	waiting := len(a.next.list)
-	if a.her.read != nil || a.source == nil || waiting == 0 || a.resting && waiting < a.her.quorum {
+	waiting := len(a.nextRead.list)
+	if a.durable.read != nil || a.source == nil || waiting == 0 || a.resting && waiting < a.durable.quorum {
 		return
 	}
-	if rest := a.her.restUntil.Sub(a.cfg.Clock.Now()); rest > 0 && waiting < a.her.quorum {
+	if rest := a.durable.restUntil.Sub(a.cfg.Clock.Now()); rest > 0 && waiting < a.durable.quorum {
 		a.resting = true
-		due, tell := ReadDue{a.her.reads}, a.tell
+		due, tell := ReadDue{a.durable.reads}, a.tell
 		a.cfg.Clock.AfterFunc(rest, func() { tell(due) })
 		return
 	}
 	a.resting = false
-	a.current, a.next = a.next, a.current
-	a.her.reads++
+	a.currentRead, a.nextRead = a.nextRead, a.currentRead
+	a.durable.reads++
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &read{
-		number: a.her.reads,
-		run:    a.her.run,
+		number: a.durable.reads,
+		run:    a.durable.run,
 		begun:  a.cfg.Clock.Now(),
 		source: a.source,
 		cancel: cancel,
@@ -122,8 +122,8 @@ func (a *scriptActor) readNext() {
 		done:   make(chan struct{}),
 	}
 	a.armRead(r)
-	a.her.read = r
-	tell, forms := a.tell, a.current.forms
+	a.durable.read = r
+	tell, forms := a.tell, a.currentRead.forms
 	a.cfg.Go(func() {
 		page, err := readSource(ctx, r, forms)
 		close(r.done)
@@ -140,17 +140,17 @@ func (a *scriptActor) readNext() {
 func (a *scriptActor) rest(r *read, now time.Time) {
 	took := now.Sub(r.begun)
 	if pace := r.source.Pace(); pace > 0 {
-		a.her.restUntil, a.her.quorum = now.Add(min(took*time.Duration(pace), longestRest)), math.MaxInt
+		a.durable.restUntil, a.durable.quorum = now.Add(min(took*time.Duration(pace), longestRest)), math.MaxInt
 		return
 	}
-	a.her.quorum = 0
+	a.durable.quorum = 0
 	if took >= costly {
-		a.her.restUntil, a.her.quorum = now.Add(min(took, longestGathering)), (len(a.current.list)+len(a.next.list))*3/4
+		a.durable.restUntil, a.durable.quorum = now.Add(min(took, longestGathering)), (len(a.currentRead.list)+len(a.nextRead.list))*3/4
 	}
 }
 
 func (a *scriptActor) readDue(m ReadDue) {
-	if m.Read != a.her.reads || a.state != script.Running {
+	if m.Read != a.durable.reads || a.state != scrape.Running {
 		return
 	}
 	a.resting = false
@@ -187,47 +187,47 @@ func (r *read) expire() {
 }
 
 func (a *scriptActor) readFinished(m ReadFinished) {
-	r := a.her.read
+	r := a.durable.read
 	if r == nil || r.number != m.Read {
 		return
 	}
-	a.her.read = nil
+	a.durable.read = nil
 	r.stop()
 	r.cancel()
 	now := a.cfg.Clock.Now()
 	a.rest(r, now)
 	ended := ReadEnded{
-		Script:   a.her.script.Name,
+		Script:   a.durable.script.Name,
 		Duration: now.Sub(r.begun),
 		Page:     m.Page,
 		Err:      m.Err,
 		Expired:  r.expired,
 	}
 	if !r.expired {
-		ended.Replies = len(a.current.list)
+		ended.Replies = len(a.currentRead.list)
 	}
-	a.her.listen(ended)
+	a.durable.listen(ended)
 	switch {
-	case r.expired || r.run != a.her.run || a.state != script.Running:
+	case r.expired || r.run != a.durable.run || a.state != scrape.Running:
 		// Those who waited for it were answered; what it brought may be older
 		// than those who wait now.
 	case errors.Is(m.Err, errDied):
-		a.current.moveTo(&a.next) // the process tells why in a moment
-	case m.Err == nil && m.Page.Ruined():
-		a.answer(&a.current, script.Answer{Err: ruined(m.Page)})
+		a.currentRead.moveTo(&a.nextRead) // the process tells why in a moment
+	case m.Err == nil && m.Page.Invalid():
+		a.answer(&a.currentRead, scrape.Answer{Err: noValidSamples(m.Page)})
 	case m.Err == nil:
-		a.her.served = true
-		a.answer(&a.current, script.Answer{Page: m.Page})
+		a.durable.served = true
+		a.answer(&a.currentRead, scrape.Answer{Page: m.Page})
 	default:
-		a.answer(&a.current, script.Answer{Err: fmt.Errorf("%w: %w", script.ErrReadFailed, m.Err)})
+		a.answer(&a.currentRead, scrape.Answer{Err: fmt.Errorf("%w: %w", scrape.ErrReadFailed, m.Err)})
 	}
-	a.next.dropExpired(now)
-	if r.run == a.her.run && a.state == script.Running && errors.Is(m.Err, fs.ErrNotExist) {
+	a.nextRead.dropExpired(now)
+	if r.run == a.durable.run && a.state == scrape.Running && errors.Is(m.Err, fs.ErrNotExist) {
 		// Somebody removed the file under a living script: it never comes back.
-		a.next.moveTo(&a.warming)
+		a.nextRead.moveTo(&a.startWaiters)
 		a.becomeStopping(CauseFileGone)
-		if len(a.warming.list) > 0 {
-			a.wanted = CauseRequest
+		if len(a.startWaiters.list) > 0 {
+			a.nextCause = CauseRequest
 		}
 		return
 	}
@@ -235,26 +235,28 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 }
 
 // ruined says why a text of which nothing is left gives no metrics.
-func ruined(page *exposition.Page) error { return fmt.Errorf("%w: %s", script.ErrRuined, page.First) }
+func noValidSamples(page *exposition.Page) error {
+	return fmt.Errorf("%w: %s", scrape.ErrNoValidSamples, page.First)
+}
 
 // readExpired answers those who wait for a read that takes too long. The read
 // itself goes on where its script would die of being left; those who come
 // meanwhile wait for no longer than a read may take, either.
 func (a *scriptActor) readExpired(m ReadExpired) {
-	r := a.her.read
+	r := a.durable.read
 	if r == nil || r.number != m.Read {
 		return
 	}
-	timeout := script.Answer{Err: script.ErrReadTimeout}
-	a.answer(&a.current, timeout)
+	timeout := scrape.Answer{Err: scrape.ErrReadTimeout}
+	a.answer(&a.currentRead, timeout)
 	if r.expired {
-		a.answer(&a.next, timeout)
+		a.answer(&a.nextRead, timeout)
 	}
 	r.expire()
-	if !r.source.Patient() {
+	if !r.source.MustDrain() {
 		r.cancel()
 	}
-	if a.state == script.Running {
+	if a.state == scrape.Running {
 		a.armRead(r)
 	}
 }
@@ -263,14 +265,14 @@ func (a *scriptActor) readExpired(m ReadExpired) {
 // is closed. A living script that would die of it gets a moment to come to the
 // end of its text.
 func (a *scriptActor) endRead() (closed <-chan struct{}) {
-	r := a.her.read
+	r := a.durable.read
 	if r == nil {
 		return nil
 	}
 	r.expire()
 	r.stop()
-	if r.source.Patient() && a.her.process != nil {
-		r.stop = a.cfg.Clock.AfterFunc(patientStop, r.cancel)
+	if r.source.MustDrain() && a.durable.process != nil {
+		r.stop = a.cfg.Clock.AfterFunc(drainTimeout, r.cancel)
 	} else {
 		r.cancel()
 	}
@@ -278,17 +280,17 @@ func (a *scriptActor) endRead() (closed <-chan struct{}) {
 }
 
 // answer adds the status to an answer and gives it to all of w.
-func (a *scriptActor) answer(w *waiters, answer script.Answer) {
+func (a *scriptActor) answer(w *waitList, answer scrape.Answer) {
 	if len(w.list) == 0 {
 		return
 	}
-	answer.Status = a.her.board.Load()
+	answer.Status = a.durable.board.Load()
 	w.answer(answer)
 }
 
 // answerAll answers everybody who waits.
 func (a *scriptActor) answerAll(err error) {
-	for _, w := range []*waiters{&a.current, &a.next, &a.warming} {
-		a.answer(w, script.Answer{Err: err})
+	for _, w := range []*waitList{&a.currentRead, &a.nextRead, &a.startWaiters} {
+		a.answer(w, scrape.Answer{Err: err})
 	}
 }

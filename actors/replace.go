@@ -1,6 +1,9 @@
 package actors
 
-import "stap-exporter/internal/script"
+import (
+	"stap-exporter/internal/scrape"
+	"stap-exporter/internal/script"
+)
 
 // newVersion is what the script's file holds while an older version of it runs.
 type newVersion struct {
@@ -24,20 +27,20 @@ func (v *newVersion) String() string {
 // replaceScript takes a new version, or the old one written again: that ends a
 // back-off, too. An operator's stop it ends only when something in it is new.
 func (a *scriptActor) replaceScript(m ReplaceScript) {
-	if a.her.shutdown {
+	if a.durable.shutdown {
 		return
 	}
-	a.forgive("script changed")
-	a.killTrial() // of a version before
-	a.her.pending = nil
-	if m.Version != a.her.version {
-		a.her.held = false
+	a.resetFailures("script changed")
+	a.killValidation() // of a version before
+	a.durable.pending = nil
+	if m.Version != a.durable.version {
+		a.durable.paused = false
 	}
-	same := m.Version == a.her.version && m.Script.Refused == nil && a.her.script.Refused == nil
+	same := m.Version == a.durable.version && m.Script.Refused == nil && a.durable.script.Refused == nil
 	switch a.state {
-	case script.Running:
+	case scrape.Running:
 		a.replaceRunning(m, same)
-	case script.Starting:
+	case scrape.Starting:
 		a.adopt(m.Script, m.Version)
 		if same {
 			a.publish()
@@ -45,29 +48,29 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 		}
 		a.startOver(CauseScriptChanged)
 		if err := a.barred(); err != nil {
-			a.wanted = ""
+			a.nextCause = ""
 			a.answerAll(err)
 		}
-	case script.Stopping:
+	case scrape.Stopping:
 		a.adopt(m.Script, m.Version)
 		if err := a.barred(); err != nil {
-			a.wanted = ""
+			a.nextCause = ""
 			a.answerAll(err)
 		}
 		a.publish()
-	case script.Idle, script.BackingOff:
+	case scrape.Idle, scrape.BackingOff:
 		a.adopt(m.Script, m.Version)
 		a.disarm()
-		starts := a.her.script.Autostart && a.barred() == nil
+		starts := a.durable.script.Autostart && a.barred() == nil
 		switch {
 		case starts:
 			a.becomeStarting(CauseScriptChanged)
-		case a.state == script.BackingOff:
+		case a.state == scrape.BackingOff:
 			a.becomeIdle(CauseScriptChanged)
 		default:
 			a.publish()
 		}
-	case script.Stopped:
+	case scrape.Stopped:
 	}
 }
 
@@ -79,10 +82,10 @@ func (a *scriptActor) replaceRunning(m ReplaceScript, same bool) {
 		a.adopt(m.Script, m.Version)
 		a.publish()
 	case m.Script.Refused != nil:
-		a.her.pending = &newVersion{script: m.Script, version: m.Version}
+		a.durable.pending = &newVersion{script: m.Script, version: m.Version}
 		a.refusePending(m.Script.Refused.Error())
 	default:
-		a.her.pending = &newVersion{script: m.Script, version: m.Version}
+		a.durable.pending = &newVersion{script: m.Script, version: m.Version}
 		a.tryPending()
 	}
 }
@@ -90,34 +93,34 @@ func (a *scriptActor) replaceRunning(m ReplaceScript, same bool) {
 // tryPending begins a trial, once the one before is over. What cannot be tried
 // takes over at once.
 func (a *scriptActor) tryPending() {
-	if a.her.trial != nil {
+	if a.durable.validation != nil {
 		return
 	}
-	p := a.her.pending
-	a.her.trials++
-	a.her.tried = p
-	a.her.trial = a.cfg.Starter.Try(p.script, a.her.trials, a.tell)
-	if a.her.trial == nil {
+	p := a.durable.pending
+	a.durable.validations++
+	a.durable.validated = p
+	a.durable.validation = a.cfg.Starter.Validate(p.script, a.durable.validations, a.tell)
+	if a.durable.validation == nil {
 		a.takeOver()
 		return
 	}
 	a.publish()
 }
 
-func (a *scriptActor) trialEnded(m TrialEnded) {
-	if a.her.trial == nil || m.Trial != a.her.trials {
+func (a *scriptActor) validationEnded(m ValidationEnded) {
+	if a.durable.validation == nil || m.Validation != a.durable.validations {
 		return
 	}
-	tried := a.her.tried
-	a.her.trial, a.her.tried = nil, nil
-	if a.her.shutdown {
-		if a.state == script.Stopping && a.her.process == nil {
+	tried := a.durable.validated
+	a.durable.validation, a.durable.validated = nil, nil
+	if a.durable.shutdown {
+		if a.state == scrape.Stopping && a.durable.process == nil {
 			a.becomeStopped()
 		}
 		return
 	}
-	switch p := a.her.pending; {
-	case p == nil || p.refused != "" || a.state != script.Running:
+	switch p := a.durable.pending; {
+	case p == nil || p.refused != "" || a.state != scrape.Running:
 		// There is nothing to try, or the run's end takes it, tried or not.
 	case p != tried:
 		a.tryPending()
@@ -130,9 +133,9 @@ func (a *scriptActor) trialEnded(m TrialEnded) {
 
 // refusePending lets the old version run on, and says so.
 func (a *scriptActor) refusePending(reason string) {
-	a.her.pending.refused = reason
+	a.durable.pending.refused = reason
 	a.publish()
-	a.her.listen(VersionRefused{a.cfg.Clock.Now(), a.her.script.Name, reason})
+	a.durable.listen(VersionRefused{a.cfg.Clock.Now(), a.durable.script.Name, reason})
 }
 
 // takeOver ends the old version's run and starts one of the new.
@@ -143,31 +146,31 @@ func (a *scriptActor) takeOver() {
 
 // takePending makes the file's version the script's, if that is another.
 func (a *scriptActor) takePending() {
-	if p := a.her.pending; p != nil {
-		a.her.pending = nil
+	if p := a.durable.pending; p != nil {
+		a.durable.pending = nil
 		a.adopt(p.script, p.version)
 	}
 }
 
 // adopt makes s the script.
 func (a *scriptActor) adopt(s script.Script, version string) {
-	changed := version != a.her.version
-	a.her.script, a.her.version = s, version
+	changed := version != a.durable.version
+	a.durable.script, a.durable.version = s, version
 	if changed || s.Refused != nil {
-		a.her.reason = "" // of another version
+		a.durable.reason = "" // of another version
 	}
 	if s.Refused != nil {
-		a.her.reason = s.Refused.Error()
-		a.her.listen(ScriptRefused{a.cfg.Clock.Now(), s.Name, a.her.reason})
+		a.durable.reason = s.Refused.Error()
+		a.durable.listen(ScriptRefused{a.cfg.Clock.Now(), s.Name, a.durable.reason})
 		return
 	}
 	if changed {
-		a.her.listen(ScriptReplaced{a.cfg.Clock.Now(), s.Name})
+		a.durable.listen(ScriptReplaced{a.cfg.Clock.Now(), s.Name})
 	}
 }
 
-func (a *scriptActor) killTrial() {
-	if a.her.trial != nil {
-		a.her.trial.Kill()
+func (a *scriptActor) killValidation() {
+	if a.durable.validation != nil {
+		a.durable.validation.Kill()
 	}
 }

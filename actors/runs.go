@@ -7,20 +7,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/trust"
 )
 
 func (a *scriptActor) processProgressed(m ProcessProgressed) {
-	if m.Run != a.her.run || a.state != script.Starting {
+	if m.Run != a.durable.run || a.state != scrape.Starting {
 		return
 	}
-	a.osPID, a.activity, a.place, a.of, a.compiling, a.output = m.OSPID, m.Activity, m.Place, m.Of, m.Compiling, m.Output
+	a.osPID, a.activity, a.place, a.of, a.compiling, a.output = m.OSPID, m.Activity, m.Position, m.Length, m.Compiling, m.Output
 	a.publish()
 }
 
 func (a *scriptActor) processReady(m ProcessReady) {
-	if m.Run != a.her.run || a.state != script.Starting {
+	if m.Run != a.durable.run || a.state != scrape.Starting {
 		return
 	}
 	a.osPID, a.output = m.OSPID, m.Output
@@ -28,51 +29,51 @@ func (a *scriptActor) processReady(m ProcessReady) {
 }
 
 func (a *scriptActor) processExited(m ProcessExited) {
-	if m.Run != a.her.run || a.her.process == nil {
+	if m.Run != a.durable.run || a.durable.process == nil {
 		return
 	}
 	now := a.cfg.Clock.Now()
-	lasted := now.Sub(a.her.startedAt)
-	a.her.process, a.osPID, a.output, a.her.leftovers = nil, 0, nil, m.Exit.Leftovers
+	lasted := now.Sub(a.durable.startedAt)
+	a.durable.process, a.osPID, a.output, a.durable.residue = nil, 0, nil, m.Exit.Residue
 	a.endRead()
 	a.disarm()
 	reason := m.Exit.Reason()
-	a.her.history = a.her.history.With(endOf(m, now, lasted, reason))
-	a.her.listen(ChildEnded{
-		Time:      now,
-		Script:    a.her.script.Name,
-		Run:       m.Run,
-		Asked:     m.Exit.Stopped,
-		Lasted:    lasted,
-		Exit:      m.Exit,
-		Reason:    reason,
-		Leftovers: m.Exit.Leftovers,
+	a.durable.history = a.durable.history.With(endOf(m, now, lasted, reason))
+	a.durable.listen(ChildEnded{
+		Time:     now,
+		Script:   a.durable.script.Name,
+		Run:      m.Run,
+		Stopped:  m.Exit.Stopped,
+		Duration: lasted,
+		Exit:     m.Exit,
+		Reason:   reason,
+		Residue:  m.Exit.Residue,
 	})
 
 	if a.health() >= healthAfter {
-		a.forgive("healthy")
+		a.resetFailures("healthy")
 	}
 	a.takePending()
-	if a.state == script.Stopping {
+	if a.state == scrape.Stopping {
 		a.stopped()
 		return
 	}
-	if a.her.script.Refused == nil {
-		a.her.reason = reason
+	if a.durable.script.Refused == nil {
+		a.durable.reason = reason
 	}
-	if !a.her.script.Autostart && a.her.served && clean(m.Exit) {
-		a.forgive("healthy")
+	if !a.durable.script.Autostart && a.durable.served && clean(m.Exit) {
+		a.resetFailures("healthy")
 		a.becomeIdle(CauseChildEnded)
 		a.startAgain()
 		return
 	}
-	a.holdOff()
+	a.backOff()
 	a.becomeBackingOff(CauseChildEnded)
-	if errors.Is(m.Exit.Err, script.ErrUntrusted) {
+	if errors.Is(m.Exit.Err, trust.ErrUntrusted) {
 		a.answerAll(m.Exit.Err)
 	}
-	a.answerAll(script.ErrBackingOff)
-	if a.her.script.Autostart {
+	a.answerAll(scrape.ErrBackingOff)
+	if a.durable.script.Autostart {
 		a.failing = true
 		panic(childEnded{reason})
 	}
@@ -88,7 +89,7 @@ func (a *scriptActor) startAgain() {
 		a.answerAll(err)
 		return
 	}
-	if len(a.current.list)+len(a.next.list)+len(a.warming.list) > 0 {
+	if len(a.currentRead.list)+len(a.nextRead.list)+len(a.startWaiters.list) > 0 {
 		a.becomeStarting(CauseRequest)
 		a.waitForRun()
 	}
@@ -97,108 +98,108 @@ func (a *scriptActor) startAgain() {
 // waitForRun lets all who wait, wait for the next run, but for those who do not
 // want to.
 func (a *scriptActor) waitForRun() {
-	a.current.moveTo(&a.warming)
-	a.next.moveTo(&a.warming)
-	patient := a.warming.list[:0]
-	for _, w := range a.warming.list {
+	a.currentRead.moveTo(&a.startWaiters)
+	a.nextRead.moveTo(&a.startWaiters)
+	patient := a.startWaiters.list[:0]
+	for _, w := range a.startWaiters.list {
 		if w.request.Query.Wait {
 			patient = append(patient, w)
 		} else {
-			w.request.respond(w.number, script.Answer{Err: script.ErrWarming, Status: a.her.board.Load()})
+			w.request.respond(w.number, scrape.Answer{Err: scrape.ErrNotRunning, Status: a.durable.board.Load()})
 		}
 	}
-	clear(a.warming.list[len(patient):])
-	a.warming.list = patient
+	clear(a.startWaiters.list[len(patient):])
+	a.startWaiters.list = patient
 }
 
 // stopped goes on after a run that was told to end.
 func (a *scriptActor) stopped() {
 	switch {
-	case a.her.shutdown:
-		if a.her.trial == nil {
+	case a.durable.shutdown:
+		if a.durable.validation == nil {
 			a.becomeStopped()
 		}
 	case a.barred() != nil:
 		a.becomeIdle(CauseChildEnded)
 		a.answerAll(a.barred())
-	case a.her.retryAt.After(a.cfg.Clock.Now()):
+	case a.durable.retryAt.After(a.cfg.Clock.Now()):
 		a.becomeBackingOff(CauseChildEnded)
-		a.answerAll(script.ErrBackingOff)
-	case a.wanted != "" || a.her.script.Autostart:
-		a.becomeStarting(cmp.Or(a.wanted, CauseAutostart))
+		a.answerAll(scrape.ErrBackingOff)
+	case a.nextCause != "" || a.durable.script.Autostart:
+		a.becomeStarting(cmp.Or(a.nextCause, CauseAutostart))
 	default:
 		a.becomeIdle(CauseChildEnded)
 	}
 }
 
 // holdOff counts a quick end, and sets the moment before which nothing starts.
-func (a *scriptActor) holdOff() {
-	a.her.heldFor = a.her.backoff.next()
-	a.her.retryAt = a.cfg.Clock.Now().Add(a.her.heldFor)
-	if a.her.backoff.failures == crashLoopAfter {
-		a.her.listen(CrashLoopChanged{
-			Time:      a.cfg.Clock.Now(),
-			Script:    a.her.script.Name,
-			Looping:   true,
-			QuickEnds: crashLoopAfter,
-			Cause:     "quick ends",
-			HoldOff:   a.her.heldFor,
-			Reason:    a.her.reason,
+func (a *scriptActor) backOff() {
+	a.durable.backoffDelay = a.durable.backoff.next()
+	a.durable.retryAt = a.cfg.Clock.Now().Add(a.durable.backoffDelay)
+	if a.durable.backoff.failures == crashLoopAfter {
+		a.durable.listen(CrashLoopChanged{
+			Time:     a.cfg.Clock.Now(),
+			Script:   a.durable.script.Name,
+			Looping:  true,
+			Failures: crashLoopAfter,
+			Cause:    "quick ends",
+			Backoff:  a.durable.backoffDelay,
+			Reason:   a.durable.reason,
 		})
 	}
 }
 
 // forgive forgets the quick ends so far. cause says why, in fixed words.
-func (a *scriptActor) forgive(cause string) {
-	b := a.her.backoff
-	a.her.backoff, a.her.retryAt = backoff{}, time.Time{}
+func (a *scriptActor) resetFailures(cause string) {
+	b := a.durable.backoff
+	a.durable.backoff, a.durable.retryAt = backoff{}, time.Time{}
 	if b.looping() {
-		a.her.listen(CrashLoopChanged{
-			Time:      a.cfg.Clock.Now(),
-			Script:    a.her.script.Name,
-			QuickEnds: b.failures,
-			Cause:     cause,
+		a.durable.listen(CrashLoopChanged{
+			Time:     a.cfg.Clock.Now(),
+			Script:   a.durable.script.Name,
+			Failures: b.failures,
+			Cause:    cause,
 		})
 	}
 }
 
 // runProvedHealthy ends a crash loop while the run goes on.
 func (a *scriptActor) runProvedHealthy(m RunProvedHealthy) {
-	if m.Run != a.her.run || a.state != script.Running {
+	if m.Run != a.durable.run || a.state != scrape.Running {
 		return
 	}
-	a.forgive("healthy")
+	a.resetFailures("healthy")
 	a.publish()
 }
 
 // awaitHealth looks at the run again when it has been ready for long.
 func (a *scriptActor) awaitHealth() {
-	if a.her.backoff.failures > 0 {
-		healthy, tell := RunProvedHealthy{a.her.run}, a.tell
+	if a.durable.backoff.failures > 0 {
+		healthy, tell := RunProvedHealthy{a.durable.run}, a.tell
 		a.cfg.Clock.AfterFunc(healthAfter, func() { tell(healthy) })
 	}
 }
 
 // health is how long the latest run was ready.
 func (a *scriptActor) health() time.Duration {
-	if a.her.readyAt.Before(a.her.startedAt) {
+	if a.durable.readyAt.Before(a.durable.startedAt) {
 		return 0
 	}
-	return a.cfg.Clock.Now().Sub(a.her.readyAt)
+	return a.cfg.Clock.Now().Sub(a.durable.readyAt)
 }
 
 // endOf is a run's end for the history.
-func endOf(m ProcessExited, now time.Time, lasted time.Duration, reason string) script.End {
+func endOf(m ProcessExited, now time.Time, lasted time.Duration, reason string) scrape.End {
 	e := m.Exit
-	end := script.End{
-		Time:   now,
-		Run:    m.Run,
-		Cause:  e.EndCause(),
-		Code:   e.Code,
-		Lasted: lasted,
-		Ready:  e.Ready,
-		Output: e.Tail,
-		Reason: reason,
+	end := scrape.End{
+		Time:     now,
+		Run:      m.Run,
+		Cause:    e.EndCause(),
+		Code:     e.Code,
+		Duration: lasted,
+		Ready:    e.Ready,
+		Output:   e.Tail,
+		Reason:   reason,
 	}
 	if e.Signal != 0 {
 		end.Signal = unix.SignalName(e.Signal)

@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -53,7 +54,7 @@ type world struct {
 	timers  []*fakeTimer
 	mailbox []any
 	cfg     *Config
-	her     *heritage
+	her     *durable
 	actor   *scriptActor
 	asked   map[string]*ReadMetrics
 	bug     bool
@@ -76,7 +77,7 @@ type fakeSource struct {
 func (s fakeSource) Read(context.Context, <-chan struct{}) (*exposition.Page, error) {
 	panic("the world finishes reads")
 }
-func (s fakeSource) Patient() bool { return s.patient }
+func (s fakeSource) MustDrain() bool { return s.patient }
 
 func (s fakeSource) Pace() int { return s.pace }
 
@@ -106,7 +107,7 @@ func (w *world) Start(_ script.Script, run uint64, _ func(any)) Process {
 	return &fakeProcess{w: w, run: run, what: "run"}
 }
 
-func (w *world) Try(s script.Script, trial uint64, _ func(any)) Process {
+func (w *world) Validate(s script.Script, trial uint64, _ func(any)) Process {
 	w.strike()
 	if s.Executable {
 		return nil
@@ -129,7 +130,7 @@ func (p *fakeProcess) Stop(after <-chan struct{}) {
 	p.w.printf("stop run %d once its read is closed", p.run)
 }
 
-func (p *fakeProcess) Hurry() { p.w.printf("hurry %s %d", p.what, p.run) }
+func (p *fakeProcess) Prioritize() { p.w.printf("hurry %s %d", p.what, p.run) }
 
 func (p *fakeProcess) Kill() { p.w.printf("kill %s %d", p.what, p.run) }
 
@@ -137,13 +138,13 @@ func (w *world) listen(e Event) {
 	switch e := e.(type) {
 	case StateChanged:
 		line := fmt.Sprintf("%s -> %s (%s)", e.From, e.To, e.Cause)
-		if e.To == script.BackingOff {
+		if e.To == scrape.BackingOff {
 			// without the jitter
 			line += fmt.Sprintf(" for at least %d s", 1<<int(math.Log2(e.RetryAt.Sub(e.Time).Seconds())))
 		}
 		w.printf("%s", line)
 	case ChildEnded:
-		w.printf("child of run %d ended: asked=%v %s", e.Run, e.Asked, e.Reason)
+		w.printf("child of run %d ended: asked=%v %s", e.Run, e.Stopped, e.Reason)
 	case ScriptReplaced:
 		w.printf("script replaced")
 	case ScriptRefused:
@@ -151,7 +152,7 @@ func (w *world) listen(e Event) {
 	case VersionRefused:
 		w.printf("new version refused: %s", e.Reason)
 	case CrashLoopChanged:
-		w.printf("crash loop: %v (%s) after %d quick ends", e.Looping, e.Cause, e.QuickEnds)
+		w.printf("crash loop: %v (%s) after %d quick ends", e.Looping, e.Cause, e.Failures)
 	case ActorFailed:
 		w.printf("bug: %s", e.Reason)
 	}
@@ -267,9 +268,9 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 			if a.Key == "wait" || a.Key == "passive" {
 				continue
 			}
-			m := &ReadMetrics{reply: make(chan reply, 1), Query: script.Query{Deadline: w.now.Add(20 * time.Second)}}
+			m := &ReadMetrics{reply: make(chan reply, 1), Query: scrape.Query{Deadline: w.now.Add(20 * time.Second)}}
 			if d.HasArg("wait") {
-				m.Query = script.Query{Wait: true, Deadline: w.now.Add(span(t, d, "wait"))}
+				m.Query = scrape.Query{Wait: true, Deadline: w.now.Add(span(t, d, "wait"))}
 			}
 			m.Query.Passive = d.HasArg("passive")
 			w.asked[a.Key] = m
@@ -279,7 +280,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		for _, a := range d.CmdArgs {
 			m := w.asked[a.Key]
 			delete(w.asked, a.Key)
-			w.deliver(AskerLeft{request: m})
+			w.deliver(RequesterLeft{request: m})
 		}
 	case "progress":
 		w.deliver(ProcessProgressed{Run: run(), OSPID: 7, Activity: strings.TrimSpace(d.Input)})
@@ -295,13 +296,13 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "exit":
 		exit := stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageRun, Stopped: d.HasArg("asked")}
 		if d.HasArg("left") {
-			exit.Leftovers = []string{arg(t, d, "left", "")}
+			exit.Residue = []string{arg(t, d, "left", "")}
 		}
 		w.deliver(ProcessExited{Run: run(), Exit: exit})
 	case "read":
 		m := ReadFinished{
 			Read: number(t, d, "number", w.her.reads),
-			Page: exposition.Check([]byte(arg(t, d, "body", "")+" 1\n"), exposition.Options{}),
+			Page: exposition.Sanitize([]byte(arg(t, d, "body", "")+" 1\n"), exposition.Options{}),
 		}
 		if d.HasArg("err") {
 			m = ReadFinished{Read: m.Read, Err: errors.New(arg(t, d, "err", ""))}
@@ -326,14 +327,14 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.deliver(ReplaceScript{Script: s, Version: version})
 	case "trial":
 		w.deliver(
-			TrialEnded{
-				Trial: number(t, d, "number", w.her.trials),
-				Exit:  stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile},
+			ValidationEnded{
+				Validation: number(t, d, "number", w.her.validations),
+				Exit:       stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile},
 			},
 		)
 	case "status":
 		s := w.her.board.Load()
-		w.printf("%s held=%v new version=%q reason=%q", s.State, s.Held, s.NewVersion, s.Reason)
+		w.printf("%s held=%v new version=%q reason=%q", s.State, s.Paused, s.NewVersion, s.Reason)
 	case "history":
 		s := w.her.board.Load()
 		// without the jitter
@@ -341,10 +342,10 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 			"%s crash loop=%v quick ends=%d held off=%v",
 			s.State,
 			s.CrashLoop,
-			s.QuickEnds,
-			s.HoldOff.Truncate(time.Minute),
+			s.ConsecutiveFailures,
+			s.Backoff.Truncate(time.Minute),
 		)
-		for c := range script.EndCauses {
+		for c := range scrape.EndCauses {
 			w.printf("%s %d", c, s.History.Counts[c])
 		}
 		for _, e := range s.History.Last {
@@ -352,7 +353,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 				"run %d at %d s lasted %v: %s, code %d",
 				e.Run,
 				e.Time.Unix()-1_000_000,
-				e.Lasted.Truncate(time.Minute),
+				e.Duration.Truncate(time.Minute),
 				e.Cause,
 				e.Code,
 			)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 )
 
@@ -47,16 +48,16 @@ func Spawn(
 	generation uint64,
 ) (*Handle, error) {
 	root := parent.ActorSystem().Root
-	board := new(atomic.Pointer[script.Status])
-	requests, reads := new(script.Requests), new(script.Reads)
-	board.Store(&script.Status{
+	board := new(atomic.Pointer[scrape.Status])
+	requests, reads := new(scrape.Requests), new(scrape.Reads)
+	board.Store(&scrape.Status{
 		Script:   s,
-		State:    script.Idle,
+		State:    scrape.Idle,
 		Since:    cfg.Clock.Now(),
 		Requests: requests,
 		Reads:    reads,
 	})
-	her := &heritage{
+	her := &durable{
 		script:   s,
 		version:  version,
 		ending:   &ending{done: make(chan struct{})},
@@ -98,13 +99,13 @@ func (d dispatcher) Throughput() int { return 300 }
 
 // scriptActor is one incarnation. What outlives it is in her.
 type scriptActor struct {
-	cfg *Config
-	her *heritage
+	cfg     *Config
+	durable *durable
 
 	tell   func(message any) // sends to the actor itself, from any goroutine
 	retire func()            // stops the actor
 
-	state     script.State // assigned by become alone
+	state     scrape.State // assigned by become alone
 	born      bool         // the first become has happened
 	since     time.Time
 	activity  string
@@ -114,24 +115,24 @@ type scriptActor struct {
 	compiling bool
 	output    func() []string // of the child, nil without
 
-	source  Source  // of the running script, else nil
-	warming waiters // wait for the script to run
-	next    waiters // wait for a read that has not begun
-	current waiters // wait for the read under way
+	source       Source   // of the running script, else nil
+	startWaiters waitList // wait for the script to run
+	nextRead     waitList // wait for a read that has not begun
+	currentRead  waitList // wait for the read under way
 
 	resting     bool // the next read waits for a ReadDue, or for her.quorum
 	lastRequest time.Time
 	// why another run follows the one that is being stopped; empty: none does
 	// unless it is an autostart script
-	wanted Cause
+	nextCause Cause
 
 	timer     uint64 // the timer that counts, see heritage.timers
 	stopTimer func()
 	failing   bool // the panic under way is a childEnded
 }
 
-func newScriptActor(cfg *Config, her *heritage) *scriptActor {
-	return &scriptActor{cfg: cfg, her: her}
+func newScriptActor(cfg *Config, her *durable) *scriptActor {
+	return &scriptActor{cfg: cfg, durable: her}
 }
 
 // childEnded is what an autostart script's actor fails with, so that the
@@ -159,10 +160,10 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 		a.guarded(a.end)
 	case *actor.Stopping:
 		a.guarded(func() {
-			if a.her.process != nil { // only when nobody sent Shutdown first
-				a.her.process.Kill()
+			if a.durable.process != nil { // only when nobody sent Shutdown first
+				a.durable.process.Kill()
 			}
-			a.killTrial()
+			a.killValidation()
 			a.answerAll(a.endError())
 			a.disarm()
 		})
@@ -177,9 +178,9 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 func (a *scriptActor) guarded(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.her.listen(ActorFailed{
+			a.durable.listen(ActorFailed{
 				Time:   a.cfg.Clock.Now(),
-				Script: a.her.script.Name,
+				Script: a.durable.script.Name,
 				Reason: fmt.Sprint(p),
 				Stack:  string(debug.Stack()),
 			})
@@ -196,8 +197,8 @@ func (a *scriptActor) handle(message any) {
 		a.begin()
 	case *ReadMetrics:
 		a.readMetrics(m)
-	case AskerLeft:
-		a.askerLeft(m)
+	case RequesterLeft:
+		a.requesterLeft(m)
 	case ReadFinished:
 		a.readFinished(m)
 	case ReadExpired:
@@ -215,14 +216,14 @@ func (a *scriptActor) handle(message any) {
 		a.keepaliveExpired(m)
 	case RunProvedHealthy:
 		a.runProvedHealthy(m)
-	case HoldOffExpired:
-		a.holdOffExpired(m)
+	case BackoffExpired:
+		a.backoffExpired(m)
 	case Shutdown:
 		a.beginShutdown(m)
 	case ReplaceScript:
 		a.replaceScript(m)
-	case TrialEnded:
-		a.trialEnded(m)
+	case ValidationEnded:
+		a.validationEnded(m)
 	case StartNow:
 		a.startNow()
 	case StopNow:
@@ -230,10 +231,10 @@ func (a *scriptActor) handle(message any) {
 	case RestartNow:
 		a.restartNow()
 	case KillChild:
-		a.her.killed = true
-		a.killTrial()
-		if a.her.process != nil {
-			a.her.process.Kill()
+		a.durable.killed = true
+		a.killValidation()
+		if a.durable.process != nil {
+			a.durable.process.Kill()
 		}
 	}
 }
@@ -245,9 +246,9 @@ func (a *scriptActor) reportBug() {
 		return
 	}
 	if p := recover(); p != nil {
-		a.her.listen(ActorFailed{
+		a.durable.listen(ActorFailed{
 			Time:   a.cfg.Clock.Now(),
-			Script: a.her.script.Name,
+			Script: a.durable.script.Name,
 			Reason: fmt.Sprint(p),
 			Stack:  string(debug.Stack()),
 		})
@@ -257,20 +258,20 @@ func (a *scriptActor) reportBug() {
 
 // begin is the first thing an incarnation does.
 func (a *scriptActor) begin() {
-	if a.her.process == nil {
+	if a.durable.process == nil {
 		a.takePending()
 	}
 	switch now := a.cfg.Clock.Now(); {
-	case a.her.process != nil, a.her.shutdown && a.her.trial != nil:
+	case a.durable.process != nil, a.durable.shutdown && a.durable.validation != nil:
 		// the incarnation before had a bug
 		a.becomeStopping(CauseRestarted)
-	case a.her.shutdown:
+	case a.durable.shutdown:
 		a.becomeStopped()
-	case a.her.retryAt.After(now):
+	case a.durable.retryAt.After(now):
 		a.becomeBackingOff(CauseRestarted)
 	default:
 		a.becomeIdle(CauseSpawned)
-		if a.her.script.Autostart && !a.her.held {
+		if a.durable.script.Autostart && !a.durable.paused {
 			a.becomeStarting(CauseAutostart)
 		}
 	}
@@ -281,11 +282,11 @@ func (a *scriptActor) begin() {
 func (a *scriptActor) end() {
 	a.disarm()
 	if !a.failing {
-		a.her.reason = "the script's actor failed, which is a bug in the exporter: the log tells where"
-		a.holdOff()
+		a.durable.reason = "the script's actor failed, which is a bug in the exporter: the log tells where"
+		a.backOff()
 		a.endRead()
 	}
-	a.answerAll(script.ErrInternal) // those of a child that ended have their answer
+	a.answerAll(scrape.ErrInternal) // those of a child that ended have their answer
 }
 
 // readMetrics: the request is registered before anything is done for it, so
@@ -300,33 +301,33 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		return
 	}
 	a.lastRequest = a.cfg.Clock.Now()
-	a.her.requests.Came(a.lastRequest)
+	a.durable.requests.Came(a.lastRequest)
 	switch a.state {
-	case script.Running:
+	case scrape.Running:
 		a.readAlong(m)
-	case script.BackingOff:
-		a.refuse(m, script.ErrBackingOff)
-	case script.Stopped:
+	case scrape.BackingOff:
+		a.refuse(m, scrape.ErrBackingOff)
+	case scrape.Stopped:
 		a.refuse(m, a.endError())
-	case script.Idle:
-		a.warming.add(m)
+	case scrape.Idle:
+		a.startWaiters.add(m)
 		a.becomeStarting(CauseRequest)
-		a.answerImpatient(m)
-	case script.Starting, script.Stopping:
-		if a.her.shutdown {
+		a.answerWithoutWaiting(m)
+	case scrape.Starting, scrape.Stopping:
+		if a.durable.shutdown {
 			a.refuse(m, a.endError())
 			return
 		}
-		if a.state == script.Stopping {
-			a.wanted = cmp.Or(a.wanted, CauseRequest)
+		if a.state == scrape.Stopping {
+			a.nextCause = cmp.Or(a.nextCause, CauseRequest)
 		}
 		if !m.Query.Wait {
-			a.refuse(m, script.ErrWarming)
+			a.refuse(m, scrape.ErrNotRunning)
 		} else if a.hasPlace(m) {
-			a.warming.add(m)
+			a.startWaiters.add(m)
 		}
-		if a.state == script.Starting {
-			a.her.process.Hurry()
+		if a.state == scrape.Starting {
+			a.durable.process.Prioritize()
 		}
 	}
 }
@@ -334,80 +335,80 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 // readAlong lets m wait for the next read of the running script.
 func (a *scriptActor) readAlong(m *ReadMetrics) {
 	if a.hasPlace(m) {
-		a.next.add(m)
+		a.nextRead.add(m)
 		a.readNext()
 	}
 }
 
 // hasPlace refuses m when too many requests wait for the script already.
 func (a *scriptActor) hasPlace(m *ReadMetrics) bool {
-	if len(a.current.list)+len(a.next.list)+len(a.warming.list) < a.cfg.MaxWaiting {
+	if len(a.currentRead.list)+len(a.nextRead.list)+len(a.startWaiters.list) < a.cfg.MaxWaiting {
 		return true
 	}
-	a.refuse(m, script.ErrCrowded)
+	a.refuse(m, scrape.ErrOverLimit)
 	return false
 }
 
 // askerLeft frees the place of a request that nobody waits for any more.
-func (a *scriptActor) askerLeft(m AskerLeft) {
-	for _, w := range []*waiters{&a.current, &a.next, &a.warming} {
+func (a *scriptActor) requesterLeft(m RequesterLeft) {
+	for _, w := range []*waitList{&a.currentRead, &a.nextRead, &a.startWaiters} {
 		w.drop(waiter(m))
 	}
 }
 
 // readPassively lets m read along if the script runs.
 func (a *scriptActor) readPassively(m *ReadMetrics) {
-	if a.state != script.Running {
-		a.refuse(m, script.ErrWarming)
+	if a.state != scrape.Running {
+		a.refuse(m, scrape.ErrNotRunning)
 		return
 	}
 	a.readAlong(m)
 }
 
 func (a *scriptActor) refuse(m *ReadMetrics, err error) {
-	m.respond(m.number, script.Answer{Err: err, Status: a.her.board.Load()})
+	m.respond(m.number, scrape.Answer{Err: err, Status: a.durable.board.Load()})
 }
 
 // answerImpatient answers m, the latest in warming, if it does not want to
 // wait.
-func (a *scriptActor) answerImpatient(m *ReadMetrics) {
+func (a *scriptActor) answerWithoutWaiting(m *ReadMetrics) {
 	if m.Query.Wait {
 		return
 	}
-	last := len(a.warming.list) - 1
-	a.warming.list[last] = waiter{}
-	a.warming.list = a.warming.list[:last]
-	a.refuse(m, script.ErrWarming)
+	last := len(a.startWaiters.list) - 1
+	a.startWaiters.list[last] = waiter{}
+	a.startWaiters.list = a.startWaiters.list[:last]
+	a.refuse(m, scrape.ErrNotRunning)
 }
 
 func (a *scriptActor) beginShutdown(m Shutdown) {
-	a.her.shutdown = true
-	a.her.removed = a.her.removed || m.Removed
-	a.killTrial()
+	a.durable.shutdown = true
+	a.durable.removed = a.durable.removed || m.Removed
+	a.killValidation()
 	switch a.state {
-	case script.Idle, script.BackingOff:
-		if a.her.trial != nil {
+	case scrape.Idle, scrape.BackingOff:
+		if a.durable.validation != nil {
 			a.becomeStopping(a.endCause())
 			break
 		}
 		a.becomeStopped()
-	case script.Starting, script.Running:
+	case scrape.Starting, scrape.Running:
 		a.becomeStopping(a.endCause())
-	case script.Stopping, script.Stopped: // it is at it, or done
+	case scrape.Stopping, scrape.Stopped: // it is at it, or done
 	}
 	a.answerAll(a.endError())
 }
 
 // endError is what requests get after Shutdown.
 func (a *scriptActor) endError() error {
-	if a.her.removed {
-		return script.ErrUnknown
+	if a.durable.removed {
+		return scrape.ErrUnknown
 	}
-	return script.ErrShuttingDown
+	return scrape.ErrShuttingDown
 }
 
 func (a *scriptActor) endCause() Cause {
-	if a.her.removed {
+	if a.durable.removed {
 		return CauseRemoved
 	}
 	return CauseShutdown
@@ -416,12 +417,12 @@ func (a *scriptActor) endCause() Cause {
 // reportEnd says that nothing is left of the child.
 func (a *scriptActor) reportEnd() {
 	select {
-	case <-a.her.ending.done: // an incarnation before said so
+	case <-a.durable.ending.done: // an incarnation before said so
 	default:
-		a.her.ending.left = a.her.leftovers
-		close(a.her.ending.done)
+		a.durable.ending.left = a.durable.residue
+		close(a.durable.ending.done)
 	}
-	if a.her.removed {
+	if a.durable.removed {
 		a.retire()
 	}
 }

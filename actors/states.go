@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // The states of a script and what each message does there; what is not listed
@@ -70,102 +70,102 @@ import (
 // answers with why.
 // After a panic that is a bug, the reborn actor begins in stopping while there
 // is a child, else in backing-off. KillChild reaches the child in any state.
-var transitions = map[script.State][]script.State{
-	script.Idle:       {script.Starting, script.Stopping, script.Stopped},
-	script.Starting:   {script.Running, script.Stopping, script.BackingOff},
-	script.Running:    {script.Stopping, script.BackingOff, script.Idle},
-	script.Stopping:   {script.Idle, script.Starting, script.BackingOff, script.Stopped},
-	script.BackingOff: {script.Starting, script.Idle, script.Stopping, script.Stopped},
-	script.Stopped:    {},
+var transitions = map[scrape.State][]scrape.State{
+	scrape.Idle:       {scrape.Starting, scrape.Stopping, scrape.Stopped},
+	scrape.Starting:   {scrape.Running, scrape.Stopping, scrape.BackingOff},
+	scrape.Running:    {scrape.Stopping, scrape.BackingOff, scrape.Idle},
+	scrape.Stopping:   {scrape.Idle, scrape.Starting, scrape.BackingOff, scrape.Stopped},
+	scrape.BackingOff: {scrape.Starting, scrape.Idle, scrape.Stopping, scrape.Stopped},
+	scrape.Stopped:    {},
 }
 
 // become is the only place that assigns the state. cause says why, in a few
 // fixed words.
-func (a *scriptActor) become(to script.State, cause Cause) {
-	from := a.her.board.Load().State
+func (a *scriptActor) become(to scrape.State, cause Cause) {
+	from := a.durable.board.Load().State
 	if a.born && !slices.Contains(transitions[from], to) {
 		panic(fmt.Sprintf("no way from %s to %s (%s)", from, to, cause))
 	}
 	a.state, a.since, a.born = to, a.cfg.Clock.Now(), true
 	a.activity, a.place, a.of, a.compiling = "", 0, 0, false
-	if to != script.Running {
+	if to != scrape.Running {
 		a.source = nil
 	}
 	a.publish()
 	e := StateChanged{
 		Time:      a.since,
-		Script:    a.her.script.Name,
-		Autostart: a.her.script.Autostart,
+		Script:    a.durable.script.Name,
+		Autostart: a.durable.script.Autostart,
 		From:      from,
 		To:        to,
 		Cause:     cause,
-		Run:       a.her.run,
+		Run:       a.durable.run,
 		OSPID:     a.osPID,
 		RetryAt:   a.retryAt(),
-		Reason:    a.her.reason,
+		Reason:    a.durable.reason,
 	}
-	if to == script.Running {
-		e.Took, e.Compiled = a.her.lastStart, a.her.compiled
+	if to == scrape.Running {
+		e.Took, e.Compiled = a.durable.lastStart, a.durable.compiled
 	}
-	a.her.listen(e)
+	a.durable.listen(e)
 }
 
 // publish makes the actor's status visible to the outside.
 func (a *scriptActor) publish() {
 	holdOff := time.Duration(0)
-	if a.state == script.BackingOff {
-		holdOff = a.her.heldFor
+	if a.state == scrape.BackingOff {
+		holdOff = a.durable.backoffDelay
 	}
-	a.her.board.Store(&script.Status{
-		Script:     a.her.script,
-		State:      a.state,
-		Since:      a.since,
-		Activity:   a.activity,
-		RetryAt:    a.retryAt(),
-		Reason:     a.her.reason,
-		Run:        a.her.run,
-		OSPID:      a.osPID,
-		LastStart:  a.her.lastStart,
-		Requests:   a.her.requests,
-		Held:       a.her.held,
-		NewVersion: a.her.pending.String(),
-		Reads:      a.her.counted,
-		Output:     a.output,
-		Compiling:  a.compiling,
-		LastBuild:  a.her.lastBuild,
-		Place:      a.place,
-		Of:         a.of,
-		HoldOff:    holdOff,
-		QuickEnds:  a.her.backoff.failures,
-		CrashLoop:  a.her.backoff.looping(),
-		History:    a.her.history,
+	a.durable.board.Store(&scrape.Status{
+		Script:              a.durable.script,
+		State:               a.state,
+		Since:               a.since,
+		Activity:            a.activity,
+		RetryAt:             a.retryAt(),
+		Reason:              a.durable.reason,
+		Run:                 a.durable.run,
+		OSPID:               a.osPID,
+		LastStart:           a.durable.lastStart,
+		Requests:            a.durable.requests,
+		Paused:              a.durable.paused,
+		NewVersion:          a.durable.pending.String(),
+		Reads:               a.durable.counted,
+		Output:              a.output,
+		Compiling:           a.compiling,
+		LastCompile:         a.durable.lastCompile,
+		QueuePosition:       a.place,
+		QueueLength:         a.of,
+		Backoff:             holdOff,
+		ConsecutiveFailures: a.durable.backoff.failures,
+		CrashLoop:           a.durable.backoff.looping(),
+		History:             a.durable.history,
 	})
 }
 
 func (a *scriptActor) retryAt() time.Time {
-	if a.state == script.BackingOff {
-		return a.her.retryAt
+	if a.state == scrape.BackingOff {
+		return a.durable.retryAt
 	}
 	return time.Time{}
 }
 
 // becomeIdle: no child, nothing held off.
 func (a *scriptActor) becomeIdle(cause Cause) {
-	a.become(script.Idle, cause)
+	a.become(scrape.Idle, cause)
 }
 
 // becomeStarting starts a run. There must be none.
 func (a *scriptActor) becomeStarting(cause Cause) {
-	if a.her.process != nil {
+	if a.durable.process != nil {
 		panic("start beside a running child")
 	}
-	a.her.run++
-	a.her.startedAt = a.cfg.Clock.Now()
-	a.her.served, a.wanted = false, ""
-	a.become(script.Starting, cause)
-	a.her.process = a.cfg.Starter.Start(a.her.script, a.her.run, a.tell)
-	if cause != CauseAutostart && cause != CauseScriptChanged || len(a.warming.list) > 0 {
-		a.her.process.Hurry() // somebody waits, or has asked
+	a.durable.run++
+	a.durable.startedAt = a.cfg.Clock.Now()
+	a.durable.served, a.nextCause = false, ""
+	a.become(scrape.Starting, cause)
+	a.durable.process = a.cfg.Starter.Start(a.durable.script, a.durable.run, a.tell)
+	if cause != CauseAutostart && cause != CauseScriptChanged || len(a.startWaiters.list) > 0 {
+		a.durable.process.Prioritize() // somebody waits, or has asked
 	}
 }
 
@@ -173,15 +173,15 @@ func (a *scriptActor) becomeStarting(cause Cause) {
 // read.
 func (a *scriptActor) becomeRunning(m ProcessReady) {
 	a.source = m.Source
-	a.her.lastStart, a.her.compiled = a.cfg.Clock.Now().Sub(a.her.startedAt)-m.Queued, m.Compiled
+	a.durable.lastStart, a.durable.compiled = a.cfg.Clock.Now().Sub(a.durable.startedAt)-m.Queued, m.Compiled
 	if m.Compiled {
-		a.her.lastBuild = a.her.lastStart
+		a.durable.lastCompile = a.durable.lastStart
 	}
-	a.become(script.Running, CauseReady)
-	a.her.readyAt, a.resting = a.since, false
+	a.become(scrape.Running, CauseReady)
+	a.durable.readyAt, a.resting = a.since, false
 	a.armKeepalive(a.keepalive())
 	a.awaitHealth()
-	a.warming.moveTo(&a.next)
+	a.startWaiters.moveTo(&a.nextRead)
 	a.readNext()
 }
 
@@ -189,27 +189,27 @@ func (a *scriptActor) becomeRunning(m ProcessReady) {
 // end while its file is held.
 func (a *scriptActor) becomeStopping(cause Cause) {
 	a.disarm()
-	a.wanted = ""
+	a.nextCause = ""
 	after := a.endRead()
-	a.become(script.Stopping, cause)
-	if a.her.process == nil { // only a trial is under way
+	a.become(scrape.Stopping, cause)
+	if a.durable.process == nil { // only a trial is under way
 		return
 	}
-	a.her.process.Stop(after)
-	if a.her.killed {
-		a.her.process.Kill()
+	a.durable.process.Stop(after)
+	if a.durable.killed {
+		a.durable.process.Kill()
 	}
 }
 
 // becomeBackingOff waits for her.retryAt.
 func (a *scriptActor) becomeBackingOff(cause Cause) {
-	a.become(script.BackingOff, cause)
-	a.armHoldOff(a.her.retryAt.Sub(a.cfg.Clock.Now()))
+	a.become(scrape.BackingOff, cause)
+	a.armBackoff(a.durable.retryAt.Sub(a.cfg.Clock.Now()))
 }
 
 // becomeStopped is the end: there is no child, and none is started again.
 func (a *scriptActor) becomeStopped() {
 	a.disarm()
-	a.become(script.Stopped, a.endCause())
+	a.become(scrape.Stopped, a.endCause())
 	a.reportEnd()
 }

@@ -13,17 +13,18 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
 
-var states = []script.State{
-	script.Idle,
-	script.Starting,
-	script.Running,
-	script.Stopping,
-	script.BackingOff,
-	script.Stopped,
+var states = []scrape.State{
+	scrape.Idle,
+	scrape.Starting,
+	scrape.Running,
+	scrape.Stopping,
+	scrape.BackingOff,
+	scrape.Stopped,
 }
 
 // The comment that opens states.go names every state, and every way out of it
@@ -80,18 +81,18 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"AskerLeft": func(w *world) any {
 			m := w.asked["first"]
 			delete(w.asked, "first")
-			return AskerLeft{request: m}
+			return RequesterLeft{request: m}
 		},
-		"old AskerLeft": func(w *world) any { return AskerLeft{request: w.asked["first"], number: 99} },
+		"old AskerLeft": func(w *world) any { return RequesterLeft{request: w.asked["first"], number: 99} },
 		"ReadFinished": func(w *world) any {
-			return ReadFinished{Read: w.her.reads, Page: exposition.Check([]byte("x 1\n"), exposition.Options{})}
+			return ReadFinished{Read: w.her.reads, Page: exposition.Sanitize([]byte("x 1\n"), exposition.Options{})}
 		},
 		"ReadExpired":      func(w *world) any { return ReadExpired{w.her.reads} },
 		"ReadDue":          func(w *world) any { return ReadDue{w.her.reads} },
 		"KeepaliveExpired": func(w *world) any { return KeepaliveExpired{w.actor.timer} },
 		"RunProvedHealthy": func(w *world) any { return RunProvedHealthy{w.her.run} },
-		"HoldOffExpired":   func(w *world) any { return HoldOffExpired{w.actor.timer} },
-		"old timers":       func(w *world) any { return HoldOffExpired{w.actor.timer - 1} },
+		"HoldOffExpired":   func(w *world) any { return BackoffExpired{w.actor.timer} },
+		"old timers":       func(w *world) any { return BackoffExpired{w.actor.timer - 1} },
 		"Shutdown":         func(*world) any { return Shutdown{} },
 		"Removed":          func(*world) any { return Shutdown{Removed: true} },
 		"ReplaceScript": func(w *world) any {
@@ -103,7 +104,7 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"ReplaceScript wrong": func(*world) any {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrDirective}, Version: "2"}
 		},
-		"TrialEnded": func(w *world) any { return TrialEnded{Trial: w.her.trials} },
+		"TrialEnded": func(w *world) any { return ValidationEnded{Validation: w.her.validations} },
 		"StartNow":   func(*world) any { return StartNow{} },
 		"StopNow":    func(*world) any { return StopNow{} },
 		"RestartNow": func(*world) any { return RestartNow{} },
@@ -131,11 +132,11 @@ func TestEveryMessageInEveryState(t *testing.T) {
 					if w.her.process != nil {
 						w.deliver(ProcessExited{Run: w.her.run, Exit: stap.Exit{Stopped: true}})
 					}
-					if w.her.trial != nil {
-						w.deliver(TrialEnded{Trial: w.her.trials, Exit: stap.Exit{Stopped: true, Code: -1}})
+					if w.her.validation != nil {
+						w.deliver(ValidationEnded{Validation: w.her.validations, Exit: stap.Exit{Stopped: true, Code: -1}})
 					}
 					w.settle()
-					if w.actor.state != script.Stopped || !w.hasEnded() {
+					if w.actor.state != scrape.Stopped || !w.hasEnded() {
 						t.Errorf("after shutdown: %s, reported: %v", w.actor.state, w.hasEnded())
 					}
 					if len(w.asked) != 0 {
@@ -148,20 +149,20 @@ func TestEveryMessageInEveryState(t *testing.T) {
 }
 
 func (w *world) request(name string, wait bool) *ReadMetrics {
-	m := &ReadMetrics{reply: make(chan reply, 1), Query: script.Query{Wait: wait, Deadline: w.now.Add(24 * time.Hour)}}
+	m := &ReadMetrics{reply: make(chan reply, 1), Query: scrape.Query{Wait: wait, Deadline: w.now.Add(24 * time.Hour)}}
 	w.asked[name] = m
 	return m
 }
 
 // worldIn makes a script that has come to the state in the shortest way.
-func worldIn(state script.State, autostart bool) *world {
+func worldIn(state scrape.State, autostart bool) *world {
 	w := newWorld(script.Script{Name: "s.stp"}, 0)
 	w.her.script.Autostart = autostart
-	if autostart && state == script.Idle {
+	if autostart && state == scrape.Idle {
 		w.her.script.Autostart = false // an autostart script is idle only while it is being born
 	}
 	w.spawn()
-	if state == script.Idle {
+	if state == scrape.Idle {
 		w.her.script.Autostart = autostart
 		return w
 	}
@@ -169,16 +170,16 @@ func worldIn(state script.State, autostart bool) *world {
 		w.deliver(w.request("first", true))
 	}
 	switch state {
-	case script.Running:
+	case scrape.Running:
 		w.deliver(ProcessReady{Run: 1, Source: fakeSource{}})
-	case script.Stopping:
+	case scrape.Stopping:
 		w.actor.becomeStopping(CauseStopAsked)
-	case script.BackingOff:
+	case scrape.BackingOff:
 		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Code: 1}})
-	case script.Stopped:
+	case scrape.Stopped:
 		w.deliver(Shutdown{})
 		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Stopped: true}})
-	case script.Idle, script.Starting:
+	case scrape.Idle, scrape.Starting:
 	}
 	w.collect()
 	return w
@@ -190,14 +191,14 @@ func newWorld(s script.Script, keepalive time.Duration) *world {
 		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, MaxWaiting: 1000, Clock: w,
 		Go: func(func()) { w.printf("read %d begins", w.her.reads) },
 	}
-	w.her = &heritage{
+	w.her = &durable{
 		script:   s,
 		ending:   &ending{done: make(chan struct{})},
-		board:    new(atomic.Pointer[script.Status]),
+		board:    new(atomic.Pointer[scrape.Status]),
 		listen:   w.listen,
-		requests: new(script.Requests),
-		counted:  new(script.Reads),
+		requests: new(scrape.Requests),
+		counted:  new(scrape.Reads),
 	}
-	w.her.board.Store(&script.Status{Script: s})
+	w.her.board.Store(&scrape.Status{Script: s})
 	return w
 }

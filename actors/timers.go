@@ -3,7 +3,7 @@ package actors
 import (
 	"time"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // slowRead is how soon keepalive looks again at a script whose read outlasts
@@ -12,8 +12,8 @@ const slowRead = 100 * time.Millisecond
 
 // keepalive is how long the script may go unused; 0: for ever.
 func (a *scriptActor) keepalive() time.Duration {
-	switch own := a.her.script.Directives.Keepalive; {
-	case a.her.script.Autostart:
+	switch own := a.durable.script.Directives.Keepalive; {
+	case a.durable.script.Autostart:
 		return 0
 	case own != nil:
 		return *own
@@ -29,16 +29,16 @@ func (a *scriptActor) armKeepalive(d time.Duration) {
 	a.arm(d, func(timer uint64) any { return KeepaliveExpired{timer} })
 }
 
-func (a *scriptActor) armHoldOff(d time.Duration) {
-	a.arm(d, func(timer uint64) any { return HoldOffExpired{timer} })
+func (a *scriptActor) armBackoff(d time.Duration) {
+	a.arm(d, func(timer uint64) any { return BackoffExpired{timer} })
 }
 
 // arm sets the actor's one timer: no state needs two.
 func (a *scriptActor) arm(d time.Duration, message func(timer uint64) any) {
 	a.disarm()
-	a.her.timers++
-	m, tell := message(a.her.timers), a.tell
-	a.timer = a.her.timers
+	a.durable.timers++
+	m, tell := message(a.durable.timers), a.tell
+	a.timer = a.durable.timers
 	a.stopTimer = a.cfg.Clock.AfterFunc(d, func() { tell(m) })
 }
 
@@ -51,15 +51,15 @@ func (a *scriptActor) disarm() {
 }
 
 func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
-	if m.Timer != a.timer || a.state != script.Running {
+	if m.Timer != a.timer || a.state != scrape.Running {
 		return
 	}
-	used := a.her.readyAt
+	used := a.durable.readyAt
 	if a.lastRequest.After(used) {
 		used = a.lastRequest
 	}
 	left := used.Add(a.keepalive()).Sub(a.cfg.Clock.Now())
-	if r := a.her.read; left <= 0 && (r != nil && !r.expired || r == nil && len(a.next.list) > 0) {
+	if r := a.durable.read; left <= 0 && (r != nil && !r.expired || r == nil && len(a.nextRead.list) > 0) {
 		// somebody still waits for a read that is in its time, or begins in a
 		// moment
 		left = slowRead
@@ -68,19 +68,19 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 		a.armKeepalive(left)
 		return
 	}
-	if a.her.served {
-		a.forgive("healthy") // it did what was asked of it, to the end
+	if a.durable.served {
+		a.resetFailures("healthy") // it did what was asked of it, to the end
 	}
 	a.becomeStopping(CauseKeepalive)
 	// they waited behind a stuck read for all of keepalive
-	a.answer(&a.next, script.Answer{Err: script.ErrReadTimeout})
+	a.answer(&a.nextRead, scrape.Answer{Err: scrape.ErrReadTimeout})
 }
 
-func (a *scriptActor) holdOffExpired(m HoldOffExpired) {
-	if m.Timer != a.timer || a.state != script.BackingOff {
+func (a *scriptActor) backoffExpired(m BackoffExpired) {
+	if m.Timer != a.timer || a.state != scrape.BackingOff {
 		return
 	}
-	if a.her.script.Autostart && a.barred() == nil {
+	if a.durable.script.Autostart && a.barred() == nil {
 		a.becomeStarting(CauseAutostart)
 		return
 	}

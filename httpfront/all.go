@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // allPath is the page of all scripts in one.
@@ -82,7 +82,7 @@ const (
 // readAll asks all scripts, a few at a time, so that who scrapes one of them
 // meanwhile does not wait behind all the others for a processor. Each actor
 // answers by the deadline.
-func (s *Server) readAll(names []string, q script.Query) []part {
+func (s *Server) readAll(names []string, q scrape.Query) []part {
 	parts := make([]part, len(names))
 	var asked sync.WaitGroup
 	places := make(chan struct{}, allAtOnce)
@@ -99,7 +99,7 @@ func (s *Server) readAll(names []string, q script.Query) []part {
 				name: name,
 				page: answer.Page,
 				took: time.Since(begun),
-				left: errors.Is(answer.Err, script.ErrClientLeft),
+				left: errors.Is(answer.Err, scrape.ErrClientGone),
 			}
 			if !q.Passive && answer.Status != nil && !parts[i].left {
 				answer.Status.Count(codeOf(answer, s.now()))
@@ -112,17 +112,17 @@ func (s *Server) readAll(names []string, q script.Query) []part {
 
 // scrapePart asks one script. It runs in a goroutine of its own, where a panic
 // would end the process: it costs the script's samples.
-func (s *Server) scrapePart(name string, q script.Query) (answer script.Answer) {
+func (s *Server) scrapePart(name string, q scrape.Query) (answer scrape.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.logPanic(p, allPath)
-			answer = script.Answer{Err: script.ErrInternal}
+			answer = scrape.Answer{Err: scrape.ErrInternal}
 		}
 	}()
 	return s.cfg.Scripts.Scrape([]byte(name), q)
 }
 
-func codeOf(answer script.Answer, now time.Time) int {
+func codeOf(answer scrape.Answer, now time.Time) int {
 	if answer.Err == nil {
 		return fasthttp.StatusOK
 	}
@@ -162,7 +162,7 @@ func ownPage(parts []part) *exposition.Page {
 		fmt.Fprintf(&up, "stap_exporter_script_up{script=\"%s\"} %d\n", name, running)
 		fmt.Fprintf(&took, "stap_exporter_script_scrape_duration_seconds{script=\"%s\"} %g\n", name, p.took.Seconds())
 	}
-	return exposition.Check(append(up.Bytes(), took.Bytes()...), exposition.Options{})
+	return exposition.Sanitize(append(up.Bytes(), took.Bytes()...), exposition.Options{})
 }
 
 var labelEscape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

@@ -9,7 +9,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"stap-exporter/internal/processors"
+	"stap-exporter/internal/cpulimit"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 )
 
@@ -126,7 +127,7 @@ type apiMetric struct {
 func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 	reply := apiScriptsReply{Scripts: []apiScript{}}
 	osPIDs := s.osPIDs() // which waits, so before it is this one's turn
-	defer processors.Turn()()
+	defer cpulimit.Acquire()()
 	for _, st := range s.cfg.Scripts.Statuses() {
 		reply.Scripts = append(reply.Scripts, s.apiScriptOf(st, osPIDs))
 	}
@@ -164,7 +165,7 @@ func (s *Server) osPIDs() func(leader int) []int {
 	return s.cfg.OSPIDs()
 }
 
-func (s *Server) apiScriptOf(st *script.Status, osPIDs func(leader int) []int) apiScript {
+func (s *Server) apiScriptOf(st *scrape.Status, osPIDs func(leader int) []int) apiScript {
 	sc := &st.Script
 	a := apiScript{
 		Name:             sc.Name,
@@ -181,16 +182,16 @@ func (s *Server) apiScriptOf(st *script.Status, osPIDs func(leader int) []int) a
 		Starts:           st.Run,
 		OSPID:            orNull(st.OSPID),
 		RetryAt:          moment(st.RetryAt),
-		QueuePlace:       orNull(st.Place),
-		QueueLength:      orNull(st.Of),
-		HoldOffSeconds:   seconds(st.HoldOff),
-		QuickEnds:        st.QuickEnds,
+		QueuePlace:       orNull(st.QueuePosition),
+		QueueLength:      orNull(st.QueueLength),
+		HoldOffSeconds:   seconds(st.Backoff),
+		QuickEnds:        st.ConsecutiveFailures,
 		CrashLoop:        st.CrashLoop,
 		Exits:            exitsOf(st.History),
 		LastExit:         lastExit(st.History),
 		Reads:            readsOf(st.Reads),
 		Reason:           textLines(st.Reason),
-		Held:             st.Held,
+		Held:             st.Paused,
 		NewVersion:       textLines(st.NewVersion),
 		LastStartSeconds: seconds(st.LastStart),
 		Refused:          message(sc.Refused),

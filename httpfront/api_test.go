@@ -9,7 +9,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/trust"
 )
 
 // Every field of the API, as its readers find it. A change here breaks them.
@@ -203,25 +205,25 @@ const wantPlain = `{
 `
 
 func TestStatusAPI(t *testing.T) {
-	var history *script.History
-	history = history.With(script.End{
+	var history *scrape.History
+	history = history.With(scrape.End{
 		Time:   testTime.Add(-time.Minute),
 		Run:    2,
-		Cause:  script.EndSignal,
+		Cause:  scrape.EndSignal,
 		Code:   -1,
 		Signal: "SIGKILL",
 	})
-	history = history.With(script.End{
-		Time:   testTime,
-		Run:    3,
-		Cause:  script.EndFailed,
-		Code:   1,
-		Lasted: 1500 * time.Millisecond,
-		Ready:  true,
-		Output: []string{"Pass 2: analysis failed."},
-		Reason: "exit code 1\nPass 2: analysis failed.\n",
+	history = history.With(scrape.End{
+		Time:     testTime,
+		Run:      3,
+		Cause:    scrape.EndFailed,
+		Code:     1,
+		Duration: 1500 * time.Millisecond,
+		Ready:    true,
+		Output:   []string{"Pass 2: analysis failed."},
+		Reason:   "exit code 1\nPass 2: analysis failed.\n",
 	})
-	reads := new(script.Reads)
+	reads := new(scrape.Reads)
 	reads.Done.Store(9)
 	reads.Failed.Store(2)
 	reads.Empty.Store(1)
@@ -232,7 +234,7 @@ func TestStatusAPI(t *testing.T) {
 	reads.Problem.Store(new("permission denied"))
 	reads.Dropped.Store(6)
 	reads.FirstDropped.Store(pageOf("good 1\nbad x\n").First)
-	scripts := &fakeScripts{statuses: []*script.Status{{
+	scripts := &fakeScripts{statuses: []*scrape.Status{{
 		Script: script.Script{
 			Name:      "100% <ü>.stp",
 			Path:      "/etc/stap-exporter/100% <ü>.stp",
@@ -252,21 +254,21 @@ func TestStatusAPI(t *testing.T) {
 				Late:           []int{12},
 			},
 		},
-		State:     script.BackingOff,
-		Since:     testTime.Add(-65 * time.Second).In(time.FixedZone("elsewhere", 3600)),
-		RetryAt:   testTime.Add(30500 * time.Millisecond),
-		Reason:    "exit code 1\nPass 2: analysis failed.\n",
-		LastStart: 250 * time.Millisecond,
-		Run:       3,
-		OSPID:     4711,
-		Place:     3,
-		Of:        7,
-		HoldOff:   5 * time.Minute,
-		QuickEnds: 6,
-		CrashLoop: true,
-		History:   history,
-		Reads:     reads,
-		Output:    func() []string { return []string{"WARNING: x"} },
+		State:               scrape.BackingOff,
+		Since:               testTime.Add(-65 * time.Second).In(time.FixedZone("elsewhere", 3600)),
+		RetryAt:             testTime.Add(30500 * time.Millisecond),
+		Reason:              "exit code 1\nPass 2: analysis failed.\n",
+		LastStart:           250 * time.Millisecond,
+		Run:                 3,
+		OSPID:               4711,
+		QueuePosition:       3,
+		QueueLength:         7,
+		Backoff:             5 * time.Minute,
+		ConsecutiveFailures: 6,
+		CrashLoop:           true,
+		History:             history,
+		Reads:               reads,
+		Output:              func() []string { return []string{"WARNING: x"} },
 	}}}
 	s, addr := start(t, scripts, nil)
 	s.cfg.OSPIDs = func() func(int) []int {
@@ -309,7 +311,7 @@ func TestStatusAPI(t *testing.T) {
 		t.Errorf("HEAD: %d, %d of %d bytes", head.code, head.length, len(wantScript))
 	}
 
-	scripts.statuses = []*script.Status{{Script: script.Script{Name: "a.stp", Refused: script.ErrUntrusted}}}
+	scripts.statuses = []*scrape.Status{{Script: script.Script{Name: "a.stp", Refused: trust.ErrUntrusted}}}
 	check("/api/v1/scripts", 200, wantPlain)
 	scripts.statuses = nil
 	check("/api/v1/scripts", 200, "{\n  \"scripts\": []\n}\n")
@@ -335,22 +337,22 @@ func TestRouteMethods(t *testing.T) {
 }
 
 func TestReady(t *testing.T) {
-	auto := func(state script.State, run uint64) *script.Status {
-		return status(state, func(st *script.Status) { st.Script.Autostart, st.Run = true, run })
+	auto := func(state scrape.State, run uint64) *scrape.Status {
+		return status(state, func(st *scrape.Status) { st.Script.Autostart, st.Run = true, run })
 	}
 	for name, c := range map[string]struct {
-		statuses []*script.Status
+		statuses []*scrape.Status
 		code     int
 	}{
 		"no scripts":         {nil, 200},
-		"on demand":          {[]*script.Status{status(script.Idle, nil), status(script.Starting, func(st *script.Status) { st.Run = 1 })}, 200},
-		"not begun":          {[]*script.Status{auto(script.Idle, 0)}, 503},
-		"first start":        {[]*script.Status{auto(script.Running, 1), auto(script.Starting, 1)}, 503},
-		"runs":               {[]*script.Status{auto(script.Running, 1)}, 200},
-		"failed once":        {[]*script.Status{auto(script.BackingOff, 1)}, 200},
-		"starts again":       {[]*script.Status{auto(script.Starting, 2)}, 200},
-		"stopped by request": {[]*script.Status{auto(script.Stopping, 1), auto(script.Idle, 1)}, 200},
-		"shutting down":      {[]*script.Status{auto(script.Running, 1), status(script.Stopped, nil)}, 503},
+		"on demand":          {[]*scrape.Status{status(scrape.Idle, nil), status(scrape.Starting, func(st *scrape.Status) { st.Run = 1 })}, 200},
+		"not begun":          {[]*scrape.Status{auto(scrape.Idle, 0)}, 503},
+		"first start":        {[]*scrape.Status{auto(scrape.Running, 1), auto(scrape.Starting, 1)}, 503},
+		"runs":               {[]*scrape.Status{auto(scrape.Running, 1)}, 200},
+		"failed once":        {[]*scrape.Status{auto(scrape.BackingOff, 1)}, 200},
+		"starts again":       {[]*scrape.Status{auto(scrape.Starting, 2)}, 200},
+		"stopped by request": {[]*scrape.Status{auto(scrape.Stopping, 1), auto(scrape.Idle, 1)}, 200},
+		"shutting down":      {[]*scrape.Status{auto(scrape.Running, 1), status(scrape.Stopped, nil)}, 503},
 	} {
 		_, addr := start(t, &fakeScripts{statuses: c.statuses}, nil)
 		got := get(t, addr, "GET", "/-/ready")

@@ -3,7 +3,7 @@ package httpfront
 import (
 	"time"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // apiScriptDetail is what /api/v1/scripts/NAME has beside what the list has.
@@ -56,21 +56,21 @@ type apiReads struct {
 	FirstDropped *string `json:"first_dropped"`
 }
 
-func exitsOf(h *script.History) apiExits {
+func exitsOf(h *scrape.History) apiExits {
 	if h == nil {
 		return apiExits{}
 	}
 	c := &h.Counts
 	return apiExits{
-		Stopped: c[script.EndStopped],
-		Ended:   c[script.EndDone],
-		Failed:  c[script.EndFailed],
-		Signal:  c[script.EndSignal],
-		Error:   c[script.EndError],
+		Stopped: c[scrape.EndStopped],
+		Ended:   c[scrape.EndDone],
+		Failed:  c[scrape.EndFailed],
+		Signal:  c[scrape.EndSignal],
+		Error:   c[scrape.EndError],
 	}
 }
 
-func historyOf(h *script.History) []apiExit {
+func historyOf(h *scrape.History) []apiExit {
 	list := []apiExit{}
 	if h == nil {
 		return list
@@ -81,20 +81,20 @@ func historyOf(h *script.History) []apiExit {
 	return list
 }
 
-func lastExit(h *script.History) *apiExit {
+func lastExit(h *scrape.History) *apiExit {
 	if h == nil || len(h.Last) == 0 {
 		return nil
 	}
 	return new(exitOf(&h.Last[len(h.Last)-1]))
 }
 
-func exitOf(e *script.End) apiExit {
+func exitOf(e *scrape.End) apiExit {
 	a := apiExit{
 		Time:          moment(e.Time),
 		Run:           e.Run,
 		Cause:         e.Cause.String(),
 		Signal:        orNull(e.Signal),
-		LastedSeconds: e.Lasted.Seconds(),
+		LastedSeconds: e.Duration.Seconds(),
 		Ready:         e.Ready,
 		Output:        append([]string{}, e.Output...),
 		Reason:        textLines(e.Reason),
@@ -105,7 +105,7 @@ func exitOf(e *script.End) apiExit {
 	return a
 }
 
-func readsOf(r *script.Reads) apiReads {
+func readsOf(r *scrape.Reads) apiReads {
 	if r == nil {
 		return apiReads{}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 const (
@@ -34,7 +34,7 @@ type clientConn struct {
 
 // peer is what the server asks of a connection, TLS or not.
 type peer interface {
-	script.Client
+	scrape.Client
 	socket() *clientConn
 	// bytes that came since the last end of a line; for the connection's own
 	// goroutine
@@ -60,7 +60,7 @@ func peerOf(ctx *fasthttp.RequestCtx) peer {
 }
 
 // clientOf is who sent a request, nil where that is not known.
-func clientOf(ctx *fasthttp.RequestCtx) script.Client {
+func clientOf(ctx *fasthttp.RequestCtx) scrape.Client {
 	if p := peerOf(ctx); p != nil {
 		return p
 	}
@@ -120,7 +120,7 @@ func (c *clientConn) Close() error {
 // those of TLS are not ours to take.
 // A client that closes only its sending side cannot be told from one that has
 // gone (nginx and net/http hold it for gone, too).
-func (c *clientConn) Left() bool {
+func (c *clientConn) Gone() bool {
 	socket, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return false
@@ -152,7 +152,7 @@ func (c *secureConn) socket() *clientConn { return c.below }
 func (c *secureConn) openLine() int { return int(c.line) }
 
 // Left tells what the socket below knows.
-func (c *secureConn) Left() bool { return c.below.Left() }
+func (c *secureConn) Gone() bool { return c.below.Gone() }
 
 func (c *secureConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)

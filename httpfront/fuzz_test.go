@@ -18,7 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // memoryConn gives the server the bytes of one client, and keeps what the
@@ -49,10 +49,10 @@ func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/", "text/html", ".")
 	f.Add("GET", "//h/x.stp", "text/html", strings.Repeat("9", 40))
 	f.Fuzz(func(t *testing.T, method, target, accept, timeout string) {
-		scripts := &fakeScripts{statuses: []*script.Status{status(script.Starting, func(st *script.Status) {
+		scripts := &fakeScripts{statuses: []*scrape.Status{status(scrape.Starting, func(st *scrape.Status) {
 			st.Script.Name, st.Activity, st.Reason = target, accept, timeout
 		})}}
-		scripts.answer = func(name string, q script.Query) script.Answer {
+		scripts.answer = func(name string, q scrape.Query) scrape.Answer {
 			if !strings.HasSuffix(name, ".stp") || strings.Contains(name, "/") {
 				t.Errorf("asked for %q", name)
 			}
@@ -61,11 +61,11 @@ func FuzzRequest(f *testing.F) {
 			}
 			switch {
 			case strings.HasPrefix(name, "w"):
-				return script.Answer{Err: script.ErrWarming, Status: scripts.statuses[0]}
+				return scrape.Answer{Err: scrape.ErrNotRunning, Status: scripts.statuses[0]}
 			case strings.HasPrefix(name, "b"):
-				return script.Answer{Err: script.ErrBackingOff, Status: scripts.statuses[0]}
+				return scrape.Answer{Err: scrape.ErrBackingOff, Status: scripts.statuses[0]}
 			}
-			return script.Answer{Page: pageOf("count 1\n")}
+			return scrape.Answer{Page: pageOf("count 1\n")}
 		}
 		s := New(Config{Scripts: scripts})
 		s.now = func() time.Time { return testTime }
@@ -131,21 +131,21 @@ func FuzzConnection(f *testing.F) {
 		),
 	)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		scripts := &fakeScripts{statuses: []*script.Status{
-			status(script.Starting, func(st *script.Status) { st.Script.Name = "w.stp" }),
-			status(script.Running, func(st *script.Status) { st.Script.Name = "x.stp" }),
+		scripts := &fakeScripts{statuses: []*scrape.Status{
+			status(scrape.Starting, func(st *scrape.Status) { st.Script.Name = "w.stp" }),
+			status(scrape.Running, func(st *scrape.Status) { st.Script.Name = "x.stp" }),
 		}}
-		scripts.answer = func(name string, _ script.Query) script.Answer {
+		scripts.answer = func(name string, _ scrape.Query) scrape.Answer {
 			switch {
 			case strings.Contains(name, "/") && !bytes.Contains(raw, []byte("name")):
 				// those of /all are any
 				t.Errorf("asked for %q", name)
 			case name == "x.stp":
-				return script.Answer{Page: pageOf("count 1\n"), Status: scripts.statuses[1]}
+				return scrape.Answer{Page: pageOf("count 1\n"), Status: scripts.statuses[1]}
 			case name == "w.stp":
-				return script.Answer{Err: script.ErrWarming, Status: scripts.statuses[0]}
+				return scrape.Answer{Err: scrape.ErrNotRunning, Status: scripts.statuses[0]}
 			}
-			return script.Answer{Err: script.ErrUnknown}
+			return scrape.Answer{Err: scrape.ErrUnknown}
 		}
 		told := &noted{}
 		s := New(Config{

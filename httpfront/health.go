@@ -5,7 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // healthy says that the server answers requests, nothing more.
@@ -21,7 +21,7 @@ func (s *Server) healthy(ctx *fasthttp.RequestCtx) {
 func (s *Server) ready(ctx *fasthttp.RequestCtx) {
 	auto, pending := 0, 0
 	for _, st := range s.cfg.Scripts.Statuses() {
-		if st.State == script.Stopped {
+		if st.State == scrape.Stopped {
 			plainError(ctx, fasthttp.StatusServiceUnavailable, "not ready: shutting down\n")
 			return
 		}
@@ -47,6 +47,6 @@ func (s *Server) ready(ctx *fasthttp.RequestCtx) {
 
 // firstStart tells whether the script's first start is still to come or under
 // way.
-func firstStart(st *script.Status) bool {
-	return st.State == script.Idle && st.Run == 0 && !st.Held || st.State == script.Starting && st.Run <= 1
+func firstStart(st *scrape.Status) bool {
+	return st.State == scrape.Idle && st.Run == 0 && !st.Paused || st.State == scrape.Starting && st.Run <= 1
 }

@@ -13,23 +13,23 @@ import (
 
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // gone answers a request once its client has left, or release says that it has
 // waited enough. It does what Handle.Ask does, more often.
 func gone(release <-chan struct{}) (scripts *fakeScripts, waiting chan struct{}) {
 	waiting = make(chan struct{}, 100)
-	scripts = &fakeScripts{answer: func(_ string, q script.Query) script.Answer {
+	scripts = &fakeScripts{answer: func(_ string, q scrape.Query) scrape.Answer {
 		waiting <- struct{}{}
-		for !q.Client.Left() {
+		for !q.Client.Gone() {
 			select {
 			case <-release:
-				return script.Answer{Page: pageOf("count 1\n"), Status: new(script.Status)}
+				return scrape.Answer{Page: pageOf("count 1\n"), Status: new(scrape.Status)}
 			case <-time.After(time.Millisecond):
 			}
 		}
-		return script.Answer{Err: script.ErrClientLeft}
+		return scrape.Answer{Err: scrape.ErrClientGone}
 	}}
 	return scripts, waiting
 }
@@ -176,9 +176,9 @@ func everyKind(t *testing.T) map[string]func(t *testing.T, scripts Scripts) (*Se
 // that left, whatever the scripts.
 func TestWhoLeavesThePageOfAll(t *testing.T) {
 	scripts, waiting := gone(nil)
-	scripts.statuses = []*script.Status{
-		status(script.Running, nil),
-		status(script.Running, func(st *script.Status) { st.Script.Name = "b.stp" }),
+	scripts.statuses = []*scrape.Status{
+		status(scrape.Running, nil),
+		status(scrape.Running, func(st *scrape.Status) { st.Script.Name = "b.stp" }),
 	}
 	s, addr := start(t, scripts, nil)
 	conn := dial(t, addr)
@@ -195,7 +195,7 @@ func TestResets(t *testing.T) {
 	page := pageOf(lines(10000))
 	s, addr := start(
 		t,
-		&fakeScripts{answer: func(string, script.Query) script.Answer { return script.Answer{Page: page} }},
+		&fakeScripts{answer: func(string, scrape.Query) scrape.Answer { return scrape.Answer{Page: page} }},
 		nil,
 	)
 	for _, raw := range []string{"", "GET /x.s", "GET /x.stp HTTP/1.1\r\nHo", simpleGet, strings.Repeat(simpleGet, 100), "POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab", "\x00\r\n\r\n"} {
@@ -218,11 +218,11 @@ func TestResets(t *testing.T) {
 // Requests that come together are answered in their order, also around one that
 // panics.
 func TestPipelining(t *testing.T) {
-	scripts := &fakeScripts{answer: func(name string, _ script.Query) script.Answer {
+	scripts := &fakeScripts{answer: func(name string, _ scrape.Query) scrape.Answer {
 		if name == "panic.stp" {
 			panic("boom")
 		}
-		return script.Answer{Page: pageOf("name{n=\"" + name + "\"} 1\n")}
+		return scrape.Answer{Page: pageOf("name{n=\"" + name + "\"} 1\n")}
 	}}
 	_, addr := start(t, scripts, nil)
 	conn := dial(t, addr)

@@ -6,7 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // Lifecycle is what an operator may do by POST. Its methods are called from
@@ -78,9 +78,9 @@ func (s *Server) act(name, action string) (fasthttp.RequestHandler, bool) {
 				zap.Stringer("client", ctx.RemoteAddr()),
 			)
 			writeJSON(ctx, fasthttp.StatusAccepted, apiDone{name, action})
-		case errors.Is(err, script.ErrUnknown):
+		case errors.Is(err, scrape.ErrUnknown):
 			apiNotFound(ctx)
-		case errors.Is(err, script.ErrShuttingDown):
+		case errors.Is(err, scrape.ErrShuttingDown):
 			writeJSON(ctx, fasthttp.StatusServiceUnavailable, apiError{err.Error()})
 		default:
 			writeJSON(ctx, fasthttp.StatusConflict, apiError{err.Error()})

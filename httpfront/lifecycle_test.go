@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 )
 
@@ -22,9 +23,9 @@ type fakeLifecycle struct {
 func (f *fakeLifecycle) note(what, name string) error {
 	switch name {
 	case "none.stp":
-		return script.ErrUnknown
+		return scrape.ErrUnknown
 	case "late.stp":
-		return script.ErrShuttingDown
+		return scrape.ErrShuttingDown
 	case "wrong.stp":
 		return fmt.Errorf("%w: line 1", script.ErrDirective)
 	}

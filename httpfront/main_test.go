@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 )
 
@@ -57,26 +58,26 @@ func openDescriptors() int {
 // fakeScripts answers from functions. It notes the names and queries that reach
 // it.
 type fakeScripts struct {
-	answer   func(name string, q script.Query) script.Answer // nil: ErrUnknown
-	statuses []*script.Status
+	answer   func(name string, q scrape.Query) scrape.Answer // nil: ErrUnknown
+	statuses []*scrape.Status
 
 	mu      sync.Mutex
 	names   []string
-	queries []script.Query
+	queries []scrape.Query
 }
 
-func (f *fakeScripts) Scrape(name []byte, q script.Query) script.Answer {
+func (f *fakeScripts) Scrape(name []byte, q scrape.Query) scrape.Answer {
 	f.mu.Lock()
 	f.names = append(f.names, string(name))
 	f.queries = append(f.queries, q)
 	f.mu.Unlock()
 	if f.answer == nil {
-		return script.Answer{Err: script.ErrUnknown}
+		return scrape.Answer{Err: scrape.ErrUnknown}
 	}
 	return f.answer(string(name), q)
 }
 
-func (f *fakeScripts) Statuses() []*script.Status { return f.statuses }
+func (f *fakeScripts) Statuses() []*scrape.Status { return f.statuses }
 
 // asked returns the names that Scrape was called with.
 func (f *fakeScripts) asked() []string {
@@ -87,13 +88,13 @@ func (f *fakeScripts) asked() []string {
 
 // serveBody makes a fake that serves body for each of names.
 func serveBody(body string, names ...string) *fakeScripts {
-	return &fakeScripts{answer: func(name string, _ script.Query) script.Answer {
+	return &fakeScripts{answer: func(name string, _ scrape.Query) scrape.Answer {
 		if !slices.Contains(names, name) {
-			return script.Answer{Err: script.ErrUnknown}
+			return scrape.Answer{Err: scrape.ErrUnknown}
 		}
-		return script.Answer{
+		return scrape.Answer{
 			Page:   pageOf(body),
-			Status: &script.Status{Script: script.Script{Name: name}, State: script.Running},
+			Status: &scrape.Status{Script: script.Script{Name: name}, State: scrape.Running},
 		}
 	}}
 }
@@ -203,7 +204,7 @@ func get(t *testing.T, addr, method, target string, headers ...string) reply {
 
 // pageOf is a read's outcome.
 func pageOf(text string) *exposition.Page {
-	return exposition.Check([]byte(text), exposition.Options{})
+	return exposition.Sanitize([]byte(text), exposition.Options{})
 }
 
 // lines is a valid text of n samples.

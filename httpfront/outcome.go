@@ -12,7 +12,9 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/trust"
 )
 
 // usualRetry is the Retry-After where nothing better is known.
@@ -31,15 +33,15 @@ type outcome struct {
 }
 
 // explain answers a request that got no metrics.
-func (s *Server) explain(ctx *fasthttp.RequestCtx, answer script.Answer) {
-	if errors.Is(answer.Err, script.ErrClientLeft) {
+func (s *Server) explain(ctx *fasthttp.RequestCtx, answer scrape.Answer) {
+	if errors.Is(answer.Err, scrape.ErrClientGone) {
 		s.clientLeft(ctx)
 		return
 	}
 	now := s.now()
 	o := outcomeOf(answer, now)
 	answer.Status.Count(o.code)
-	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, script.ErrInternal) &&
+	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, scrape.ErrInternal) &&
 		!errors.Is(answer.Err, script.ErrDirective) {
 		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
 	}
@@ -70,10 +72,10 @@ func (s *Server) clientLeft(ctx *fasthttp.RequestCtx) {
 }
 
 // outcomeOf says what an answer without metrics is in HTTP.
-func outcomeOf(answer script.Answer, now time.Time) outcome {
+func outcomeOf(answer scrape.Answer, now time.Time) outcome {
 	st := answer.Status
 	if st == nil {
-		st = &script.Status{}
+		st = &scrape.Status{}
 	}
 	name := "the script"
 	if st.Script.Name != "" {
@@ -81,9 +83,9 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 	}
 
 	switch err := answer.Err; {
-	case errors.Is(err, script.ErrUnknown):
+	case errors.Is(err, scrape.ErrUnknown):
 		return outcome{code: fasthttp.StatusNotFound, text: notFoundText}
-	case errors.Is(err, script.ErrWarming):
+	case errors.Is(err, scrape.ErrNotRunning):
 		text := refreshHint + "\n\n" + name + " " + doing(st, now) + "\n"
 		if st.LastStart > 0 {
 			text += "Its last start took " + spell(st.LastStart) + "\n"
@@ -97,7 +99,7 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 			text:  text,
 			page:  true,
 		}
-	case errors.Is(err, script.ErrBackingOff):
+	case errors.Is(err, scrape.ErrBackingOff):
 		retry, text := usualRetry, name+" failed and is held off"
 		if !st.RetryAt.IsZero() {
 			retry = max(st.RetryAt.Sub(now), 1)
@@ -106,30 +108,30 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 		if st.CrashLoop {
 			text += fmt.Sprintf(
 				"\nIt is in a crash loop: %d ends in a row, none after ten minutes of health",
-				st.QuickEnds,
+				st.ConsecutiveFailures,
 			)
 		}
 		if st.Reason != "" {
 			text += "\n\n" + printableLines(st.Reason)
 		}
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
-	case errors.Is(err, script.ErrHeld):
+	case errors.Is(err, scrape.ErrPaused):
 		return outcome{
 			code:  fasthttp.StatusServiceUnavailable,
 			retry: usualRetry,
 			text:  name + " was stopped by an operator, and runs again when one starts it or its file changes\n",
 		}
-	case errors.Is(err, script.ErrCrowded):
+	case errors.Is(err, scrape.ErrOverLimit):
 		return outcome{
 			code:  fasthttp.StatusServiceUnavailable,
 			retry: time.Second,
 			text:  "too many requests wait for " + name + " already\n",
 		}
-	case errors.Is(err, script.ErrReadTimeout):
+	case errors.Is(err, scrape.ErrReadTimeout):
 		return outcome{code: fasthttp.StatusGatewayTimeout, text: name + " is running, but gave no metrics in time\n"}
-	case errors.Is(err, script.ErrReadFailed), errors.Is(err, script.ErrRuined):
+	case errors.Is(err, scrape.ErrReadFailed), errors.Is(err, scrape.ErrNoValidSamples):
 		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
-	case errors.Is(err, script.ErrUntrusted):
+	case errors.Is(err, trust.ErrUntrusted):
 		return outcome{
 			code: fasthttp.StatusForbidden,
 			text: name + " is not run: " + printableLines(err.Error()) + "\n",
@@ -139,7 +141,7 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 			code: fasthttp.StatusInternalServerError,
 			text: name + " is not run: " + printableLines(err.Error()) + "\n",
 		}
-	case errors.Is(err, script.ErrShuttingDown):
+	case errors.Is(err, scrape.ErrShuttingDown):
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: "exporter is shutting down\n"}
 	default:
 		return outcome{code: fasthttp.StatusInternalServerError, text: internalErrorText}
@@ -148,15 +150,15 @@ func outcomeOf(answer script.Answer, now time.Time) outcome {
 
 // startRetry says when a starting script is likely to be up: as its last start
 // took, or as usual where there was none.
-func startRetry(st *script.Status, now time.Time) time.Duration {
+func startRetry(st *scrape.Status, now time.Time) time.Duration {
 	last := st.LastStart
 	if st.Compiling {
-		last = st.LastBuild // the latest may have taken the module out of the cache
+		last = st.LastCompile // the latest may have taken the module out of the cache
 	}
 	switch {
-	case last == 0 || st.Place > 0:
+	case last == 0 || st.QueuePosition > 0:
 		return usualRetry
-	case st.State == script.Starting:
+	case st.State == scrape.Starting:
 		return max(last-now.Sub(st.Since), 1)
 	default:
 		return last
@@ -165,25 +167,25 @@ func startRetry(st *script.Status, now time.Time) time.Duration {
 
 // doing says what a script is doing and for how long, to follow its name in a
 // sentence.
-func doing(st *script.Status, now time.Time) string {
+func doing(st *scrape.Status, now time.Time) string {
 	lasting := ""
 	if !st.Since.IsZero() {
 		lasting = " for " + spell(now.Sub(st.Since))
 	}
 	switch st.State {
-	case script.Idle:
+	case scrape.Idle:
 		return "is about to start"
-	case script.Starting:
+	case scrape.Starting:
 		text := "has been starting" + lasting
 		if st.Activity != "" {
 			text += ": " + printable(st.Activity)
 		}
 		return text
-	case script.Stopping:
+	case scrape.Stopping:
 		return "has been stopping" + lasting + " and starts again after that"
-	case script.Running:
+	case scrape.Running:
 		return "is running now" // it became ready when the time was up
-	case script.BackingOff, script.Stopped:
+	case scrape.BackingOff, scrape.Stopped:
 	}
 	return "has been " + st.State.String() + lasting
 }

@@ -8,12 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/trust"
 )
 
 // status returns a status of "a.stp" that has lasted for 65 s at testTime.
-func status(state script.State, change func(*script.Status)) *script.Status {
-	st := &script.Status{Script: script.Script{Name: "a.stp"}, State: state, Since: testTime.Add(-65 * time.Second)}
+func status(state scrape.State, change func(*scrape.Status)) *scrape.Status {
+	st := &scrape.Status{Script: script.Script{Name: "a.stp"}, State: state, Since: testTime.Add(-65 * time.Second)}
 	if change != nil {
 		change(st)
 	}
@@ -21,7 +23,7 @@ func status(state script.State, change func(*script.Status)) *script.Status {
 }
 
 var outcomes = map[string]struct {
-	answer     script.Answer
+	answer     scrape.Answer
 	code       int
 	retryAfter string
 	begin      string   // of the plain body
@@ -29,23 +31,23 @@ var outcomes = map[string]struct {
 	page       bool     // a browser gets HTML
 }{
 	"metrics": {
-		answer: script.Answer{Page: pageOf("count 1\n"), Status: status(script.Running, nil)},
+		answer: scrape.Answer{Page: pageOf("count 1\n"), Status: status(scrape.Running, nil)},
 		code:   200, begin: "count 1\n",
 	},
 	"no valid sample": {
-		answer: script.Answer{
-			Err:    fmt.Errorf("%w: bad-value in line 1: \"x y\"", script.ErrRuined),
-			Status: status(script.Running, nil),
+		answer: scrape.Answer{
+			Err:    fmt.Errorf("%w: bad-value in line 1: \"x y\"", scrape.ErrNoValidSamples),
+			Status: status(scrape.Running, nil),
 		},
 		code:  502,
 		begin: "a.stp: script's text holds no valid sample: bad-value in line 1: \"x y\"\n",
 	},
 	"unknown": {
-		answer: script.Answer{Err: script.ErrUnknown},
+		answer: scrape.Answer{Err: scrape.ErrUnknown},
 		code:   404, begin: "script not found\n", hold: []string{"The list of scripts is at /\n"},
 	},
 	"idle": {
-		answer:     script.Answer{Err: script.ErrWarming, Status: status(script.Idle, nil)},
+		answer:     scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Idle, nil)},
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
@@ -53,7 +55,7 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"starting": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
+		answer: scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Starting, func(st *scrape.Status) {
 			st.Activity = "pass 4: compile the module"
 		})},
 		code:       503,
@@ -63,7 +65,7 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"starting after a failure": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
+		answer: scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Starting, func(st *scrape.Status) {
 			st.Reason = "exit code 1\nparse error <here>\n"
 		})},
 		code:       503,
@@ -73,9 +75,9 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"starting, as long as last time": {
-		answer: script.Answer{
-			Err:    script.ErrWarming,
-			Status: status(script.Starting, func(st *script.Status) { st.LastStart = 95 * time.Second }),
+		answer: scrape.Answer{
+			Err:    scrape.ErrNotRunning,
+			Status: status(scrape.Starting, func(st *scrape.Status) { st.LastStart = 95 * time.Second }),
 		},
 		code:       503,
 		retryAfter: "30",
@@ -84,9 +86,9 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"starting, longer than last time": {
-		answer: script.Answer{
-			Err:    script.ErrWarming,
-			Status: status(script.Starting, func(st *script.Status) { st.LastStart = 30 * time.Second }),
+		answer: scrape.Answer{
+			Err:    scrape.ErrNotRunning,
+			Status: status(scrape.Starting, func(st *scrape.Status) { st.LastStart = 30 * time.Second }),
 		},
 		code:       503,
 		retryAfter: "1",
@@ -94,9 +96,9 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"idle, started before": {
-		answer: script.Answer{
-			Err:    script.ErrWarming,
-			Status: status(script.Idle, func(st *script.Status) { st.LastStart = 300 * time.Millisecond }),
+		answer: scrape.Answer{
+			Err:    scrape.ErrNotRunning,
+			Status: status(scrape.Idle, func(st *scrape.Status) { st.LastStart = 300 * time.Millisecond }),
 		},
 		code:       503,
 		retryAfter: "1",
@@ -104,8 +106,8 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"in the queue, started before": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
-			st.Activity, st.Place, st.Of, st.LastStart = "place 3 of 7 in the queue", 3, 7, 300*time.Millisecond
+		answer: scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Starting, func(st *scrape.Status) {
+			st.Activity, st.QueuePosition, st.QueueLength, st.LastStart = "place 3 of 7 in the queue", 3, 7, 300*time.Millisecond
 		})},
 		code:       503,
 		retryAfter: "10",
@@ -114,8 +116,8 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"compiling, after a start from the cache": {
-		answer: script.Answer{Err: script.ErrWarming, Status: status(script.Starting, func(st *script.Status) {
-			st.Compiling, st.LastStart, st.LastBuild = true, 300*time.Millisecond, 95*time.Second
+		answer: scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Starting, func(st *scrape.Status) {
+			st.Compiling, st.LastStart, st.LastCompile = true, 300*time.Millisecond, 95*time.Second
 		})},
 		code:       503,
 		retryAfter: "30",
@@ -123,11 +125,11 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"compiling for the first time": {
-		answer: script.Answer{
-			Err: script.ErrWarming,
+		answer: scrape.Answer{
+			Err: scrape.ErrNotRunning,
 			Status: status(
-				script.Starting,
-				func(st *script.Status) { st.Compiling, st.LastStart = true, 300*time.Millisecond },
+				scrape.Starting,
+				func(st *scrape.Status) { st.Compiling, st.LastStart = true, 300*time.Millisecond },
 			),
 		},
 		code:       503,
@@ -136,7 +138,7 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"stopping": {
-		answer:     script.Answer{Err: script.ErrWarming, Status: status(script.Stopping, nil)},
+		answer:     scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Stopping, nil)},
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
@@ -144,7 +146,7 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"ready at the deadline": {
-		answer:     script.Answer{Err: script.ErrWarming, Status: status(script.Running, nil)},
+		answer:     scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Running, nil)},
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
@@ -152,11 +154,11 @@ var outcomes = map[string]struct {
 		page:       true,
 	},
 	"warming without status": {
-		answer: script.Answer{Err: script.ErrWarming},
+		answer: scrape.Answer{Err: scrape.ErrNotRunning},
 		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", page: true,
 	},
 	"backing off": {
-		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
+		answer: scrape.Answer{Err: scrape.ErrBackingOff, Status: status(scrape.BackingOff, func(st *scrape.Status) {
 			st.RetryAt = testTime.Add(39*time.Second + 1)
 			st.Reason = "exit code 1 while compiling\nsemantic error: no match\n"
 		})},
@@ -166,15 +168,15 @@ var outcomes = map[string]struct {
 		hold:       []string{"exit code 1 while compiling\nsemantic error: no match\n"},
 	},
 	"crash loop": {
-		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
-			st.RetryAt, st.CrashLoop, st.QuickEnds = testTime.Add(5*time.Minute), true, 7
+		answer: scrape.Answer{Err: scrape.ErrBackingOff, Status: status(scrape.BackingOff, func(st *scrape.Status) {
+			st.RetryAt, st.CrashLoop, st.ConsecutiveFailures = testTime.Add(5*time.Minute), true, 7
 		})},
 		code:       503,
 		retryAfter: "300",
 		begin:      "a.stp failed and is held off, it can start again in 5 min\nIt is in a crash loop: 7 ends in a row, none after ten minutes of health\n",
 	},
 	"back-off over": {
-		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, func(st *script.Status) {
+		answer: scrape.Answer{Err: scrape.ErrBackingOff, Status: status(scrape.BackingOff, func(st *scrape.Status) {
 			st.RetryAt = testTime.Add(-time.Second)
 		})},
 		code:       503,
@@ -182,51 +184,51 @@ var outcomes = map[string]struct {
 		begin:      "a.stp failed and is held off, it can start again in 1 s\n",
 	},
 	"back-off without time": {
-		answer: script.Answer{Err: script.ErrBackingOff, Status: status(script.BackingOff, nil)},
+		answer: scrape.Answer{Err: scrape.ErrBackingOff, Status: status(scrape.BackingOff, nil)},
 		code:   503, retryAfter: "10", begin: "a.stp failed and is held off\n",
 	},
 	"read timeout": {
-		answer: script.Answer{Err: script.ErrReadTimeout, Status: status(script.Running, nil)},
+		answer: scrape.Answer{Err: scrape.ErrReadTimeout, Status: status(scrape.Running, nil)},
 		code:   504, begin: "a.stp is running, but gave no metrics in time\n",
 	},
 	"read failed": {
-		answer: script.Answer{
-			Err:    fmt.Errorf("%w: permission denied", script.ErrReadFailed),
-			Status: status(script.Running, nil),
+		answer: scrape.Answer{
+			Err:    fmt.Errorf("%w: permission denied", scrape.ErrReadFailed),
+			Status: status(scrape.Running, nil),
 		},
 		code:  502,
 		begin: "a.stp: script's metrics cannot be read: permission denied\n",
 	},
 	"untrusted": {
-		answer: script.Answer{
-			Err:    fmt.Errorf("%w: others can write it: chmod o-w a.stp", script.ErrUntrusted),
-			Status: status(script.Idle, nil),
+		answer: scrape.Answer{
+			Err:    fmt.Errorf("%w: others can write it: chmod o-w a.stp", trust.ErrUntrusted),
+			Status: status(scrape.Idle, nil),
 		},
 		code:  403,
 		begin: "a.stp is not run: not safe to run: others can write it: chmod o-w a.stp\n",
 	},
 	"wrong directive": {
-		answer: script.Answer{
+		answer: scrape.Answer{
 			Err:    fmt.Errorf("a.stp:3: %w: want true or false", script.ErrDirective),
-			Status: status(script.Idle, nil),
+			Status: status(scrape.Idle, nil),
 		},
 		code:  500,
 		begin: "a.stp is not run: a.stp:3: wrong header: want true or false\n",
 	},
 	"crowded": {
-		answer: script.Answer{Err: script.ErrCrowded, Status: status(script.Running, nil)},
+		answer: scrape.Answer{Err: scrape.ErrOverLimit, Status: status(scrape.Running, nil)},
 		code:   503, retryAfter: "1", begin: "too many requests wait for a.stp already\n",
 	},
 	"shutting down": {
-		answer: script.Answer{Err: script.ErrShuttingDown, Status: status(script.Stopping, nil)},
+		answer: scrape.Answer{Err: scrape.ErrShuttingDown, Status: status(scrape.Stopping, nil)},
 		code:   503, retryAfter: "10", begin: "exporter is shutting down\n",
 	},
 	"internal": {
-		answer: script.Answer{Err: script.ErrInternal, Status: status(script.Running, nil)},
+		answer: scrape.Answer{Err: scrape.ErrInternal, Status: status(scrape.Running, nil)},
 		code:   500, begin: "internal error",
 	},
 	"error nobody declared": {
-		answer: script.Answer{Err: errors.New("secret path /root/x")},
+		answer: scrape.Answer{Err: errors.New("secret path /root/x")},
 		code:   500, begin: "internal error",
 	},
 }
@@ -238,7 +240,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	for name, want := range outcomes {
 		t.Run(name, func(t *testing.T) {
-			fake := &fakeScripts{answer: func(string, script.Query) script.Answer { return want.answer }}
+			fake := &fakeScripts{answer: func(string, scrape.Query) scrape.Answer { return want.answer }}
 			_, addr := start(t, fake, nil)
 			for client, accept := range clients {
 				html := want.page && client == "browser"
@@ -358,7 +360,7 @@ func TestPrintable(t *testing.T) {
 
 func TestRefreshGrowsWithTheWait(t *testing.T) {
 	for lasted, want := range map[time.Duration]int{0: 2, 3 * time.Second: 2, 10 * time.Second: 5, time.Hour: 10, -time.Hour: 2} {
-		st := &script.Status{Since: testTime.Add(-lasted)}
+		st := &scrape.Status{Since: testTime.Add(-lasted)}
 		if got := warmingView(outcome{}, st, testTime).Refresh; got != want {
 			t.Errorf("after %v: refresh %s, want %d", lasted, strconv.Itoa(got), want)
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // How often the page of a script that is not running yet refreshes itself: soon
@@ -44,7 +44,7 @@ type row struct {
 	Last  string // why its last run ended, several lines; empty while nothing went wrong
 }
 
-func rowOf(st *script.Status, now time.Time) row {
+func rowOf(st *scrape.Status, now time.Time) row {
 	r := row{
 		Path:  "/" + url.PathEscape(st.Script.Name),
 		Name:  printable(st.Script.Name),
@@ -58,26 +58,26 @@ func rowOf(st *script.Status, now time.Time) row {
 	if !st.Since.IsZero() {
 		r.For = spell(now.Sub(st.Since))
 	}
-	if st.Held {
+	if st.Paused {
 		r.Note = "stopped by an operator"
 	}
 	if why, _, _ := strings.Cut(st.NewVersion, "\n"); why != "" {
 		r.Note = "an older version of its file, the new one: " + printable(why)
 	}
-	if st.State == script.BackingOff && !st.RetryAt.IsZero() {
+	if st.State == scrape.BackingOff && !st.RetryAt.IsZero() {
 		if left := st.RetryAt.Sub(now); left > 0 {
 			r.Note = "can start again in " + spell(time.Duration(wholeSeconds(left))*time.Second)
 		} else {
 			r.Note = "can start again now"
 		}
 	}
-	if st.State == script.Running && st.Reads != nil {
+	if st.State == scrape.Running && st.Reads != nil {
 		if why := st.Reads.Problem.Load(); why != nil {
 			r.Note = "its last read failed: " + printable(*why)
 		}
 	}
 	if st.CrashLoop {
-		loop := fmt.Sprintf("crash loop, ended %d times in a row", st.QuickEnds)
+		loop := fmt.Sprintf("crash loop, ended %d times in a row", st.ConsecutiveFailures)
 		if r.Note != "" {
 			loop += ", "
 		}
@@ -140,7 +140,7 @@ type warming struct {
 	Refresh int    // seconds
 }
 
-func warmingView(o outcome, st *script.Status, now time.Time) warming {
+func warmingView(o outcome, st *scrape.Status, now time.Time) warming {
 	view := warming{Title: "script", Text: o.text, Refresh: wholeSeconds(firstRefresh)}
 	if st != nil {
 		view.Title = printable(st.Script.Name)

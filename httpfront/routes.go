@@ -8,7 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/processors"
+	"stap-exporter/internal/cpulimit"
 )
 
 const (
@@ -83,7 +83,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 	}
 	switch {
 	case fixed && r.large:
-		defer processors.Turn()()
+		defer cpulimit.Acquire()()
 		r.serve(ctx)
 	case fixed:
 		r.serve(ctx)

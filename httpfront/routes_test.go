@@ -14,7 +14,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
+	"stap-exporter/internal/trust"
 )
 
 func TestPaths(t *testing.T) {
@@ -165,11 +166,11 @@ func TestMalformedRequests(t *testing.T) {
 
 func TestPanicIsOneReply(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
-	scripts := &fakeScripts{answer: func(name string, _ script.Query) script.Answer {
+	scripts := &fakeScripts{answer: func(name string, _ scrape.Query) scrape.Answer {
 		if name == "panic.stp" {
 			panic("boom")
 		}
-		return script.Answer{Page: pageOf("count 1\n")}
+		return scrape.Answer{Page: pageOf("count 1\n")}
 	}}
 	_, addr := start(t, scripts, zap.New(core))
 
@@ -200,17 +201,17 @@ func TestPanicIsOneReply(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	scripts := &fakeScripts{statuses: []*script.Status{
-		status(script.Idle, func(st *script.Status) { st.Script.Name = "100% <b>&\n.stp" }),
-		status(script.Running, nil),
-		status(script.Starting, func(st *script.Status) {
+	scripts := &fakeScripts{statuses: []*scrape.Status{
+		status(scrape.Idle, func(st *scrape.Status) { st.Script.Name = "100% <b>&\n.stp" }),
+		status(scrape.Running, nil),
+		status(scrape.Starting, func(st *scrape.Status) {
 			st.Script.Name, st.Activity, st.Reason = "b c.stp", "pass 2: analyse", "exit code 1\nsecond line"
 		}),
-		status(script.BackingOff, func(st *script.Status) {
+		status(scrape.BackingOff, func(st *scrape.Status) {
 			st.Script.Name, st.RetryAt, st.Reason = "ü.stp", testTime.Add(90*time.Second), "signal 9\nlast <words>\n"
 		}),
-		status(script.Idle, func(st *script.Status) {
-			st.Script.Name, st.Script.Refused, st.Reason = "z.stp", script.ErrUntrusted, script.ErrUntrusted.Error()
+		status(scrape.Idle, func(st *scrape.Status) {
+			st.Script.Name, st.Script.Refused, st.Reason = "z.stp", trust.ErrUntrusted, trust.ErrUntrusted.Error()
 		}),
 	}}
 	_, addr := start(t, scripts, nil)
@@ -277,15 +278,15 @@ func TestEmptyList(t *testing.T) {
 func TestPanicElsewhere(t *testing.T) {
 	core, logs := observer.New(zap.ErrorLevel)
 	scripts := &fakeScripts{
-		answer: func(name string, _ script.Query) script.Answer {
+		answer: func(name string, _ scrape.Query) scrape.Answer {
 			if name == "panic.stp" {
 				panic("boom")
 			}
-			return script.Answer{Page: pageOf("count 1\n")}
+			return scrape.Answer{Page: pageOf("count 1\n")}
 		},
-		statuses: []*script.Status{
-			status(script.Running, nil),
-			status(script.Running, func(st *script.Status) { st.Script.Name = "panic.stp" }),
+		statuses: []*scrape.Status{
+			status(scrape.Running, nil),
+			status(scrape.Running, func(st *scrape.Status) { st.Script.Name = "panic.stp" }),
 		},
 	}
 	s := New(Config{

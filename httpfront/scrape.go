@@ -6,7 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 const (
@@ -59,17 +59,17 @@ func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page, form expositi
 
 // query says how long the request may take. A valid timeout header also says
 // that its sender waits for a script that is not running yet.
-func (s *Server) query(ctx *fasthttp.RequestCtx) script.Query {
+func (s *Server) query(ctx *fasthttp.RequestCtx) scrape.Query {
 	now := s.now()
 	timeout, ok := parseTimeout(ctx.Request.Header.PeekBytes(headerTimeout))
 	if !ok {
-		return script.Query{Deadline: now.Add(2*s.cfg.ReadTimeout + readSlack), Client: clientOf(ctx)}
+		return scrape.Query{Deadline: now.Add(2*s.cfg.ReadTimeout + readSlack), Client: clientOf(ctx)}
 	}
 	wait := timeout - replyMargin
 	if wait <= 0 {
 		wait = timeout / 2
 	}
-	return script.Query{Deadline: now.Add(min(wait, s.cfg.StartTimeout)), Wait: true, Client: clientOf(ctx)}
+	return scrape.Query{Deadline: now.Add(min(wait, s.cfg.StartTimeout)), Wait: true, Client: clientOf(ctx)}
 }
 
 // parseTimeout reads a decimal number of seconds, such as "10" or "9.5", to the

@@ -10,7 +10,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/trust"
 )
 
 func TestParseTimeout(t *testing.T) {
@@ -30,7 +32,7 @@ func TestParseTimeout(t *testing.T) {
 func TestQuery(t *testing.T) {
 	s := New(Config{ReadTimeout: 3 * time.Second, StartTimeout: time.Minute})
 	s.now = func() time.Time { return testTime }
-	for value, want := range map[string]script.Query{
+	for value, want := range map[string]scrape.Query{
 		"":     {Deadline: testTime.Add(6*time.Second + readSlack)},
 		"0":    {Deadline: testTime.Add(6*time.Second + readSlack)},
 		"soon": {Deadline: testTime.Add(6*time.Second + readSlack)},
@@ -63,10 +65,10 @@ func newRequest(path, timeout string) *fasthttp.RequestCtx {
 }
 
 // sameAnswer gives everyone the same answer and allocates nothing.
-type sameAnswer script.Answer
+type sameAnswer scrape.Answer
 
-func (a *sameAnswer) Scrape([]byte, script.Query) script.Answer { return script.Answer(*a) }
-func (a *sameAnswer) Statuses() []*script.Status                { return nil }
+func (a *sameAnswer) Scrape([]byte, scrape.Query) scrape.Answer { return scrape.Answer(*a) }
+func (a *sameAnswer) Statuses() []*scrape.Status                { return nil }
 
 const (
 	prometheusAccept   = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
@@ -134,29 +136,29 @@ func BenchmarkScrape(b *testing.B) {
 // The page of all scripts is of interest in those that run and nothing more; a
 // script that is picked gets a request, which counts, and one only.
 func TestAllAsksForNoMoreThanItSays(t *testing.T) {
-	requests := new(script.Requests)
+	requests := new(scrape.Requests)
 	a, down := status(
-		script.Running,
-		func(st *script.Status) { st.Requests = requests },
+		scrape.Running,
+		func(st *scrape.Status) { st.Requests = requests },
 	), status(
-		script.Idle,
-		func(st *script.Status) { st.Script.Name = "down.stp" },
+		scrape.Idle,
+		func(st *scrape.Status) { st.Script.Name = "down.stp" },
 	)
-	refused := status(script.Idle, func(st *script.Status) {
-		st.Script.Name, st.Script.Refused = "refused.stp", script.ErrUntrusted
+	refused := status(scrape.Idle, func(st *scrape.Status) {
+		st.Script.Name, st.Script.Refused = "refused.stp", trust.ErrUntrusted
 	})
 	scripts := &fakeScripts{
-		statuses: []*script.Status{a, down, refused},
-		answer: func(name string, _ script.Query) script.Answer {
+		statuses: []*scrape.Status{a, down, refused},
+		answer: func(name string, _ scrape.Query) scrape.Answer {
 			if name == "a.stp" {
-				return script.Answer{Page: pageOf("# TYPE count gauge\ncount 1\n"), Status: a}
+				return scrape.Answer{Page: pageOf("# TYPE count gauge\ncount 1\n"), Status: a}
 			}
-			return script.Answer{Err: script.ErrWarming, Status: down}
+			return scrape.Answer{Err: scrape.ErrNotRunning, Status: down}
 		},
 	}
 	_, addr := start(t, scripts, nil)
 	counted := func() uint64 {
-		return requests.Counted(slices.Index(script.RequestCodes[:], 200))
+		return requests.Counted(slices.Index(scrape.RequestCodes[:], 200))
 	}
 	for _, each := range []struct {
 		target  string
@@ -195,10 +197,10 @@ type removing struct {
 	gone atomic.Bool
 }
 
-func (l *removing) Statuses() []*script.Status {
-	all := []*script.Status{
-		{Script: script.Script{Name: "a.stp"}, State: script.Running},
-		{Script: script.Script{Name: "b.stp"}, State: script.Running},
+func (l *removing) Statuses() []*scrape.Status {
+	all := []*scrape.Status{
+		{Script: script.Script{Name: "a.stp"}, State: scrape.Running},
+		{Script: script.Script{Name: "b.stp"}, State: scrape.Running},
 	}
 	if l.gone.Load() {
 		return all[:1]
@@ -210,12 +212,12 @@ func (l *removing) Statuses() []*script.Status {
 // that page nothing.
 func TestAllWhileAScriptIsRemoved(t *testing.T) {
 	l := &removing{}
-	l.answer = func(name string, _ script.Query) script.Answer {
+	l.answer = func(name string, _ scrape.Query) scrape.Answer {
 		if name == "b.stp" {
 			l.gone.Store(true)
-			return script.Answer{Err: script.ErrUnknown}
+			return scrape.Answer{Err: scrape.ErrUnknown}
 		}
-		return script.Answer{Page: pageOf("up 1\n"), Status: &script.Status{}}
+		return scrape.Answer{Page: pageOf("up 1\n"), Status: &scrape.Status{}}
 	}
 	s := New(Config{Scripts: l})
 	ctx := newRequest("/all", "")
@@ -237,19 +239,19 @@ func TestAllWhileAScriptIsRemoved(t *testing.T) {
 // however many they are.
 func TestAllGoesOnBesideWhoHangs(t *testing.T) {
 	letGo := make(chan struct{})
-	l := &fakeScripts{answer: func(name string, _ script.Query) script.Answer {
+	l := &fakeScripts{answer: func(name string, _ scrape.Query) scrape.Answer {
 		if name == "last.stp" {
 			close(letGo)
 		}
 		<-letGo
-		return script.Answer{Page: pageOf("up 1\n"), Status: &script.Status{}}
+		return scrape.Answer{Page: pageOf("up 1\n"), Status: &scrape.Status{}}
 	}}
 	s := New(Config{Scripts: l})
 	names := make([]string, 5*allAtOnce)
 	for i := range names {
 		names[i] = "hangs.stp"
 	}
-	for _, p := range s.readAll(append(names, "last.stp"), script.Query{}) {
+	for _, p := range s.readAll(append(names, "last.stp"), scrape.Query{}) {
 		if p.page == nil {
 			t.Errorf("%s has no page", p.name)
 		}

@@ -17,7 +17,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
+	"stap-exporter/internal/trust"
 )
 
 func TestParseExternalURL(t *testing.T) {
@@ -76,21 +77,21 @@ func checkGroups(t *testing.T, got reply, want ...targetGroup) {
 }
 
 func TestDiscovery(t *testing.T) {
-	scripts := &fakeScripts{statuses: []*script.Status{
-		status(script.Idle, nil),
+	scripts := &fakeScripts{statuses: []*scrape.Status{
+		status(scrape.Idle, nil),
 		status(
-			script.Idle,
-			func(st *script.Status) { st.Script.Name, st.Script.Refused = "bad.stp", script.ErrUntrusted },
+			scrape.Idle,
+			func(st *scrape.Status) { st.Script.Name, st.Script.Refused = "bad.stp", trust.ErrUntrusted },
 		),
-		status(script.Running, func(st *script.Status) {
+		status(scrape.Running, func(st *scrape.Status) {
 			st.Script.Name, st.Script.Autostart, st.Script.Runtime = "100% ü?.stp", true, "bpf"
 			st.Script.Directives.ScrapeInterval, st.Script.Directives.ScrapeTimeout = 90*time.Second, 2500*time.Millisecond
 		}),
-		status(script.Idle, func(st *script.Status) {
+		status(scrape.Idle, func(st *scrape.Status) {
 			st.Script.Name, st.Script.Executable = "wrapper.stp", true
 			st.Script.Directives.ScrapeInterval = 5 * time.Second
 		}),
-		status(script.Idle, func(st *script.Status) {
+		status(scrape.Idle, func(st *scrape.Status) {
 			st.Script.Name, st.Script.Runtime = "slow.stp", "auto"
 			st.Script.Directives.ScrapeInterval = time.Hour
 		}),
@@ -226,8 +227,8 @@ func TestEmptyDiscovery(t *testing.T) {
 	_, addr := start(
 		t,
 		&fakeScripts{
-			statuses: []*script.Status{
-				status(script.Idle, func(st *script.Status) { st.Script.Refused = errors.New("no") }),
+			statuses: []*scrape.Status{
+				status(scrape.Idle, func(st *scrape.Status) { st.Script.Refused = errors.New("no") }),
 			},
 		},
 		nil,
@@ -258,7 +259,7 @@ func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 	names := []string{"a.stp", "a b.stp", "100%.stp", "ü?x.stp", "a%20b.stp"}
 	scripts := serveBody("count{cpu=\"0\"} 7\n", names...)
 	for _, name := range names {
-		scripts.statuses = append(scripts.statuses, status(script.Running, func(st *script.Status) {
+		scripts.statuses = append(scripts.statuses, status(scrape.Running, func(st *scrape.Status) {
 			st.Script.Name = name
 			st.Script.Directives.ScrapeInterval = time.Second
 		}))

@@ -14,7 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // Limits of a connection. A request to this server is a short header without a
@@ -45,9 +45,9 @@ type Scripts interface {
 	// after return.
 	// It returns before q.Deadline, give or take scheduling. Answer.Err is
 	// script.ErrUnknown when there is no such script.
-	Scrape(name []byte, q script.Query) script.Answer
+	Scrape(name []byte, q scrape.Query) scrape.Answer
 	// Statuses lists all scripts, sorted by name. It renews no keepalive.
-	Statuses() []*script.Status
+	Statuses() []*scrape.Status
 }
 
 // Config is what a Server is made of.

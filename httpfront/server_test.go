@@ -16,7 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 func TestListenSaysWhatToDo(t *testing.T) {
@@ -125,10 +125,10 @@ func TestStandardClient(t *testing.T) {
 // channel that tells of each Scrape's begin.
 func waiting() (scripts *fakeScripts, begun <-chan struct{}, release func()) {
 	started, gate := make(chan struct{}, 10), make(chan struct{})
-	scripts = &fakeScripts{answer: func(string, script.Query) script.Answer {
+	scripts = &fakeScripts{answer: func(string, scrape.Query) scrape.Answer {
 		started <- struct{}{}
 		<-gate
-		return script.Answer{Page: pageOf("count 1\n")}
+		return scrape.Answer{Page: pageOf("count 1\n")}
 	}}
 	return scripts, started, func() { close(gate) }
 }

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // shortly is a bound that a test sets in place of one of seconds.
@@ -142,7 +142,7 @@ func (l narrowListener) Accept() (net.Conn, error) {
 // cut, and hold up nobody.
 func TestSlowReadersAreCut(t *testing.T) {
 	page := pageOf(lines(10000))
-	scripts := &fakeScripts{answer: func(string, script.Query) script.Answer { return script.Answer{Page: page} }}
+	scripts := &fakeScripts{answer: func(string, scrape.Query) scrape.Answer { return scrape.Answer{Page: page} }}
 	s := New(Config{Scripts: scripts})
 	s.http.WriteTimeout = shortly
 	listeners, err := Listen([]string{"127.0.0.1:0"})

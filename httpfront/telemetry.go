@@ -9,7 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
-	"stap-exporter/internal/processors"
+	"stap-exporter/internal/cpulimit"
 )
 
 // telemetry makes a route of the handler that gives the exporter's own metrics.
@@ -39,7 +39,7 @@ type largePage struct {
 
 func (p *largePage) Write(b []byte) (int, error) {
 	if p.turn == nil {
-		p.turn = processors.Turn()
+		p.turn = cpulimit.Acquire()
 	}
 	before := p.written
 	p.written += len(b)

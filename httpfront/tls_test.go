@@ -18,7 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // Exit codes of curl, see its manual.
@@ -417,7 +417,7 @@ func TestSilentHandshake(t *testing.T) {
 	_, addr := startWith(
 		t,
 		&fakeScripts{
-			answer: func(string, script.Query) script.Answer { return script.Answer{Page: pageOf("count 1\n")} },
+			answer: func(string, scrape.Query) scrape.Answer { return scrape.Answer{Page: pageOf("count 1\n")} },
 		},
 		dir,
 		serverTLS,

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/time/rate"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // loadText writes text as a web config file into dir and reads it.
@@ -265,7 +265,7 @@ func TestMetricsWithWebConfigAreSentWithoutAllocation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{Scripts: &sameAnswer{Page: pageOf(lines(100)), Status: status(script.Running, nil)}, Web: w})
+	s := New(Config{Scripts: &sameAnswer{Page: pageOf(lines(100)), Status: status(scrape.Running, nil)}, Web: w})
 	ctx := newRequest("/a.stp", "9.5")
 	ctx.Request.Header.Set("Authorization", basic("prom", "secret"))
 	allocs := testing.AllocsPerRun(1000, func() {

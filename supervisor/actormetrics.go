@@ -71,7 +71,7 @@ func typeOf(m any) int {
 		return 5
 	case actors.KeepaliveExpired:
 		return 6
-	case actors.HoldOffExpired:
+	case actors.BackoffExpired:
 		return 7
 	case actors.Shutdown:
 		return 8
@@ -83,7 +83,7 @@ func typeOf(m any) int {
 		return 11
 	case actors.ReplaceScript:
 		return 12
-	case actors.TrialEnded:
+	case actors.ValidationEnded:
 		return 13
 	case actors.StartNow:
 		return 14
@@ -91,7 +91,7 @@ func typeOf(m any) int {
 		return 15
 	case actors.RestartNow:
 		return 16
-	case actors.AskerLeft:
+	case actors.RequesterLeft:
 		return 17
 	case actors.RunProvedHealthy:
 		return 18

@@ -13,14 +13,15 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
+	"stap-exporter/internal/trust"
 )
 
 // BenchmarkScrape is the way of a request through the actors and their metrics,
 // for a source whose read costs nothing: 1 to 10,000 ask at the same time, and
 // share reads.
 func BenchmarkScrape(b *testing.B) {
-	page := exposition.Check([]byte("count{tid=\"1\",cpu=\"0\"} 9\n"), exposition.Options{})
+	page := exposition.Sanitize([]byte("count{tid=\"1\",cpu=\"0\"} 9\n"), exposition.Options{})
 	for _, clients := range []int{1, 10, 100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("%d clients", clients), func(b *testing.B) {
 			h := newHost()
@@ -47,7 +48,7 @@ func BenchmarkScrape(b *testing.B) {
 			for range clients {
 				all.Go(func() {
 					for left.Add(-1) >= 0 {
-						if a := s.Scrape(name, script.Query{Deadline: time.Now().Add(time.Minute)}); a.Err != nil {
+						if a := s.Scrape(name, scrape.Query{Deadline: time.Now().Add(time.Minute)}); a.Err != nil {
 							b.Error(a.Err)
 							return
 						}
@@ -65,7 +66,7 @@ func BenchmarkScrape(b *testing.B) {
 // BenchmarkRoundTrip of package actors is the same without metrics.
 func BenchmarkRoundTrip(b *testing.B) {
 	scripts := named("b.stp")
-	scripts[0].Refused = script.ErrUntrusted
+	scripts[0].Refused = trust.ErrUntrusted
 	for _, protoactor := range []bool{false, true} {
 		b.Run(fmt.Sprintf("protoactor metrics %v", protoactor), func(b *testing.B) {
 			s, err := StartWith(Config{
@@ -81,7 +82,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			name := []byte("b.stp")
 			b.ReportAllocs()
 			for b.Loop() {
-				if a := s.Scrape(name, patient()); !errors.Is(a.Err, script.ErrUntrusted) {
+				if a := s.Scrape(name, patient()); !errors.Is(a.Err, trust.ErrUntrusted) {
 					b.Fatal(a.Err)
 				}
 			}
@@ -99,7 +100,7 @@ func (c *constant) Read(context.Context, <-chan struct{}) (*exposition.Page, err
 	c.count.Add(1)
 	return c.page, nil
 }
-func (c *constant) Patient() bool { return false }
-func (c *constant) Pace() int     { return 0 }
+func (c *constant) MustDrain() bool { return false }
+func (c *constant) Pace() int       { return 0 }
 
 var _ actors.Source = (*constant)(nil)

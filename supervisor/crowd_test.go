@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // client is one who leaves when the test says so.
@@ -16,7 +16,7 @@ type client struct {
 	looked atomic.Int64
 }
 
-func (c *client) Left() bool {
+func (c *client) Gone() bool {
 	c.looked.Add(1)
 	return c.left.Load()
 }
@@ -28,8 +28,8 @@ func TestWhoLeavesFreesItsPlace(t *testing.T) {
 	started := make(chan *process, 1)
 	h.onStart = func(p *process) { started <- p }
 	s := startTree(t, h, Config{Scripts: named("a.stp"), ReadTimeout: time.Minute, MaxWaiting: 2})
-	ask := func(c *client) <-chan script.Answer {
-		answered := make(chan script.Answer, 1)
+	ask := func(c *client) <-chan scrape.Answer {
+		answered := make(chan scrape.Answer, 1)
 		q := patient()
 		q.Client = c
 		go func() { answered <- s.Scrape([]byte("a.stp"), q) }()
@@ -43,11 +43,11 @@ func TestWhoLeavesFreesItsPlace(t *testing.T) {
 	stays, leaves := &client{}, &client{}
 	stayed := ask(stays)
 	left := ask(leaves)
-	if a := <-ask(&client{}); !errors.Is(a.Err, script.ErrCrowded) || a.Status == nil {
+	if a := <-ask(&client{}); !errors.Is(a.Err, scrape.ErrOverLimit) || a.Status == nil {
 		t.Errorf("without a place: %v", a.Err)
 	}
 	leaves.left.Store(true)
-	if a := <-left; !errors.Is(a.Err, script.ErrClientLeft) {
+	if a := <-left; !errors.Is(a.Err, scrape.ErrClientGone) {
 		t.Errorf("who left: %v", a.Err)
 	}
 	next := ask(&client{})
@@ -55,7 +55,7 @@ func TestWhoLeavesFreesItsPlace(t *testing.T) {
 		t.Fatalf("the place is not free: %v", (<-next).Err)
 	}
 	(<-started).ready()
-	for _, answered := range []<-chan script.Answer{stayed, next} {
+	for _, answered := range []<-chan scrape.Answer{stayed, next} {
 		if a := <-answered; a.Err != nil || text(a) != "reads 1\n" {
 			t.Errorf("who stayed: %q, %v", text(a), a.Err)
 		}
@@ -71,8 +71,8 @@ func TestWhoIsTooLateFreesItsPlace(t *testing.T) {
 	}
 	s := startTree(t, h, Config{Scripts: named("a.stp"), ReadTimeout: time.Minute, MaxWaiting: 1})
 	for range 10 {
-		a := s.Scrape([]byte("a.stp"), script.Query{Deadline: time.Now().Add(10 * time.Millisecond), Wait: true})
-		if errors.Is(a.Err, script.ErrCrowded) || a.Err == nil {
+		a := s.Scrape([]byte("a.stp"), scrape.Query{Deadline: time.Now().Add(10 * time.Millisecond), Wait: true})
+		if errors.Is(a.Err, scrape.ErrOverLimit) || a.Err == nil {
 			t.Fatalf("%v", a.Err)
 		}
 	}

@@ -59,7 +59,7 @@ func (r *eventRing) listen(e actors.Event) {
 			Cause:     e.Exit.EndCause().String(),
 			Run:       e.Run,
 			Reason:    e.Reason,
-			Leftovers: e.Leftovers,
+			Leftovers: e.Residue,
 		})
 	case actors.ScriptReplaced:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindScriptReplaced})

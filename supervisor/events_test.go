@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"stap-exporter/actors"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // The last 1,000 events can be read back, the oldest first; reads and requests
@@ -22,7 +22,7 @@ func TestLastEvents(t *testing.T) {
 		r.listen(actors.StateChanged{
 			Time:   begin.Add(time.Duration(n)),
 			Script: "a.stp",
-			To:     script.Starting,
+			To:     scrape.Starting,
 			Run:    uint64(n),
 		})
 		r.listen(actors.ReadEnded{Script: "a.stp"})
@@ -52,7 +52,7 @@ func TestStartsAreToldApart(t *testing.T) {
 	}
 	eventually(t, "it runs again", func() bool {
 		st := s.Statuses()[0]
-		return st.Run == 2 && st.State == script.Running
+		return st.Run == 2 && st.State == scrape.Running
 	})
 	series, _ := gather(t, s)
 	for _, how := range []string{"compiled", "loaded"} {

@@ -6,7 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/actors"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // problemEvery is how often the log names a line that was left out of a
@@ -46,8 +46,8 @@ func (l *scriptLog) listen(e actors.Event) {
 			l.log.Warn(
 				"script is in a crash loop",
 				zap.String("script", l.script),
-				zap.Int("quick_ends", e.QuickEnds),
-				zap.Duration("retry_every", e.HoldOff),
+				zap.Int("quick_ends", e.Failures),
+				zap.Duration("retry_every", e.Backoff),
 				zap.String("reason", e.Reason),
 			)
 			return
@@ -55,7 +55,7 @@ func (l *scriptLog) listen(e actors.Event) {
 		l.log.Info(
 			"script is in a crash loop no more",
 			zap.String("script", l.script),
-			zap.Int("quick_ends", e.QuickEnds),
+			zap.Int("quick_ends", e.Failures),
 			zap.String("cause", e.Cause),
 		)
 	case actors.ActorFailed:
@@ -81,7 +81,7 @@ func (l *scriptLog) readEnded(e actors.ReadEnded) {
 			zap.Stringer("first", e.Page.First),
 		)
 	}
-	if left, scarce := e.Page.Room(); scarce && time.Since(l.warning) > problemEvery {
+	if left, scarce := e.Page.Headroom(); scarce && time.Since(l.warning) > problemEvery {
 		l.warning = time.Now()
 		l.log.Warn(
 			"a script's metrics come near SystemTap's limit, past which it ends the script",
@@ -105,13 +105,13 @@ func (l *scriptLog) stateChanged(e actors.StateChanged) {
 		return
 	}
 	switch e.To {
-	case script.Starting, script.Running, script.Stopping:
+	case scrape.Starting, scrape.Running, scrape.Stopping:
 		l.log.Info("script state changed", append(fields, zap.Int("os_pid", e.OSPID))...)
-	case script.BackingOff:
+	case scrape.BackingOff:
 		l.log.Info(
 			"script state changed",
 			append(fields, zap.Duration("retry_in", e.RetryAt.Sub(e.Time).Round(time.Millisecond)))...)
-	case script.Idle, script.Stopped:
+	case scrape.Idle, scrape.Stopped:
 		l.log.Debug("script state changed", fields...)
 	}
 }
@@ -120,13 +120,13 @@ func (l *scriptLog) childEnded(e actors.ChildEnded) {
 	fields := []zap.Field{
 		zap.String("script", e.Script),
 		zap.Uint64("run", e.Run),
-		zap.Duration("lasted", e.Lasted),
+		zap.Duration("lasted", e.Duration),
 		zap.String("reason", e.Reason),
 	}
 	switch {
-	case len(e.Leftovers) > 0:
-		l.log.Error("child ended and left something", append(fields, zap.Strings("left", e.Leftovers))...)
-	case e.Asked:
+	case len(e.Residue) > 0:
+		l.log.Error("child ended and left something", append(fields, zap.Strings("left", e.Residue))...)
+	case e.Stopped:
 		l.log.Info("child ended", fields...)
 	default:
 		l.log.Warn("child ended by itself", fields...)

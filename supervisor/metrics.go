@@ -8,6 +8,7 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -25,7 +26,7 @@ type metrics struct {
 	actors                                      *actorMetrics
 }
 
-func newMetrics(version string, statuses func() []*script.Status) *metrics {
+func newMetrics(version string, statuses func() []*scrape.Status) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(
 			prometheus.CounterOpts{Name: "stap_exporter_script_" + name, Help: help},
@@ -106,7 +107,7 @@ type scriptMetrics struct {
 	m                                           *metrics
 	name                                        string
 	starts, restarts, shared, empty, readErrors prometheus.Counter
-	exits                                       [script.EndCauses]prometheus.Counter
+	exits                                       [scrape.EndCauses]prometheus.Counter
 	readSeconds                                 prometheus.Observer
 	bytes, samples, room                        prometheus.Gauge
 }
@@ -127,7 +128,7 @@ func (m *metrics) listener(s script.Script) func(actors.Event) {
 		samples:     m.samples.WithLabelValues(s.Name),
 		room:        m.room.WithLabelValues(s.Name),
 	}
-	for cause := range script.EndCauses {
+	for cause := range scrape.EndCauses {
 		sm.exits[cause] = m.exits.WithLabelValues(s.Name, cause.String())
 	}
 	return sm.listen
@@ -151,12 +152,12 @@ func (sm *scriptMetrics) listen(e actors.Event) {
 	switch e := e.(type) {
 	case actors.StateChanged:
 		switch {
-		case e.To == script.Starting:
+		case e.To == scrape.Starting:
 			sm.starts.Inc()
 			if e.Autostart && e.Run > 1 {
 				sm.restarts.Inc()
 			}
-		case e.To == script.Running && e.From != e.To:
+		case e.To == scrape.Running && e.From != e.To:
 			how := "loaded"
 			if e.Compiled {
 				how = "compiled"
@@ -180,7 +181,7 @@ func (sm *scriptMetrics) read(e actors.ReadEnded) {
 		return
 	}
 	p := e.Page
-	left, _ := p.Room()
+	left, _ := p.Headroom()
 	sm.bytes.Set(float64(p.Size))
 	sm.samples.Set(float64(p.Samples))
 	sm.room.Set(float64(left))
@@ -192,8 +193,8 @@ func (sm *scriptMetrics) read(e actors.ReadEnded) {
 			sm.m.dropped.WithLabelValues(sm.name, r.String()).Add(float64(n))
 		}
 	}
-	for _, w := range exposition.Mends() {
-		if n := p.Mended[w]; n > 0 {
+	for _, w := range exposition.Repairs() {
+		if n := p.Repaired[w]; n > 0 {
 			sm.m.mended.WithLabelValues(sm.name, w.String()).Add(float64(n))
 		}
 	}
@@ -201,12 +202,12 @@ func (sm *scriptMetrics) read(e actors.ReadEnded) {
 
 // statusCollector makes metrics of the published statuses, at each scrape.
 type statusCollector struct {
-	statuses                                                        func() []*script.Status
+	statuses                                                        func() []*scrape.Status
 	state, up, requests, lastRequest, lastStart, cpu, memory, count *prometheus.Desc
 	queued, crashLoop, quickEnds, holdOff                           *prometheus.Desc
 }
 
-func newStatusCollector(statuses func() []*script.Status) *statusCollector {
+func newStatusCollector(statuses func() []*scrape.Status) *statusCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("stap_exporter_script_"+name, help, append([]string{"script"}, labels...), nil)
 	}
@@ -263,21 +264,21 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.count, float64(len(statuses)))
 	queued := 0
 	for _, st := range statuses {
-		if st.Place > 0 {
+		if st.QueuePosition > 0 {
 			queued++
 		}
 	}
 	gauge(c.queued, float64(queued))
 	for _, st := range statuses {
 		name := st.Script.Name
-		for state := script.Idle; state <= script.Stopped; state++ {
+		for state := scrape.Idle; state <= scrape.Stopped; state++ {
 			gauge(c.state, oneIf(st.State == state), name, state.String())
 		}
-		gauge(c.up, oneIf(st.State == script.Running), name)
+		gauge(c.up, oneIf(st.State == scrape.Running), name)
 		gauge(c.crashLoop, oneIf(st.CrashLoop), name)
-		gauge(c.quickEnds, float64(st.QuickEnds), name)
-		gauge(c.holdOff, st.HoldOff.Seconds(), name)
-		for i, code := range script.RequestCodes {
+		gauge(c.quickEnds, float64(st.ConsecutiveFailures), name)
+		gauge(c.holdOff, st.Backoff.Seconds(), name)
+		for i, code := range scrape.RequestCodes {
 			out <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(st.Requests.Counted(i)), name, codeName(code))
 		}
 		if at, ok := st.Requests.Last(); ok {

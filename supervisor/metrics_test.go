@@ -18,6 +18,7 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -70,7 +71,7 @@ func TestMetricsTellALife(t *testing.T) {
 			a.Status.Count(200)
 		}
 	}
-	eventually(t, "auto.stp runs again", func() bool { return s.Statuses()[0].State == script.Running })
+	eventually(t, "auto.stp runs again", func() bool { return s.Statuses()[0].State == scrape.Running })
 	series, _ := gather(t, s)
 	for key, want := range map[string]float64{
 		"stap_exporter_build_info{version=1.2.3}":                              1,
@@ -158,7 +159,7 @@ func TestMetricsOfTheGate(t *testing.T) {
 	if len(near) != 1 || near[0].ContextMap()["room"] != int64(65535-63007) {
 		t.Errorf("the log tells of the limit: %v", near)
 	}
-	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, script.ErrRuined) {
+	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, scrape.ErrNoValidSamples) {
 		t.Errorf("a text without a valid line answered %v", a.Err)
 	} else if why := reads.Problem.Load(); why == nil || *why != a.Err.Error() {
 		t.Errorf("and the status says %v", why)
@@ -183,7 +184,7 @@ func TestMetricsAreDocumentedAndLint(t *testing.T) {
 	s := startTree(t, h, Config{Scripts: named("auto.stp", "b.stp")})
 	s.Scrape([]byte("b.stp"), patient())
 	s.Scrape([]byte("b.stp"), patient())
-	eventually(t, "auto.stp runs", func() bool { return s.Statuses()[0].State == script.Running })
+	eventually(t, "auto.stp runs", func() bool { return s.Statuses()[0].State == scrape.Running })
 	problems, err := testutil.GatherAndLint(s.Gatherer())
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +242,7 @@ func (s *textSource) Read(context.Context, <-chan struct{}) (*exposition.Page, e
 	if len(*s.texts) > 0 {
 		text, *s.texts = (*s.texts)[0], (*s.texts)[1:]
 	}
-	p := exposition.Check([]byte(text), exposition.Options{})
+	p := exposition.Sanitize([]byte(text), exposition.Options{})
 	if p.Empty() {
 		return exposition.NoSamples("no samples yet"), nil
 	}
@@ -251,13 +252,13 @@ func (s *textSource) Read(context.Context, <-chan struct{}) (*exposition.Page, e
 // Whether a start is a restart of an autostart script is as the script's header
 // says then, not as it said when the actor was spawned.
 func TestRestartsFollowTheScript(t *testing.T) {
-	m := newMetrics("", func() []*script.Status { return nil })
+	m := newMetrics("", func() []*scrape.Status { return nil })
 	listen := m.listener(script.Script{Name: "b.stp"})
 	for run := uint64(1); run <= 3; run++ {
 		listen(actors.StateChanged{
 			Script:    "b.stp",
-			From:      script.Idle,
-			To:        script.Starting,
+			From:      scrape.Idle,
+			To:        scrape.Starting,
 			Run:       run,
 			Autostart: run > 2,
 		})

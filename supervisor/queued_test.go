@@ -12,7 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/actors"
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -33,11 +34,11 @@ type panickyProcess struct {
 	armed *atomic.Bool
 }
 
-func (p panickyProcess) Hurry() {
+func (p panickyProcess) Prioritize() {
 	if p.armed.CompareAndSwap(true, false) {
 		panic("struck")
 	}
-	p.Process.Hurry()
+	p.Process.Prioritize()
 }
 
 // An actor that has a bug while its script waits for its turn to start: the
@@ -65,7 +66,7 @@ func TestPanicWhileQueued(t *testing.T) {
 		MaxParallel:   1,
 		AllowInsecure: true,
 		Logger:        zap.NewNop(),
-		Roots:         procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
+		Roots:         procfile.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
 		TermGrace:     time.Second,
 	})
 	if err != nil {
@@ -89,10 +90,10 @@ func TestPanicWhileQueued(t *testing.T) {
 			t.Errorf("left: %v", left)
 		}
 	}()
-	ask := func(name string) script.Answer {
-		return s.Scrape([]byte(name), script.Query{Deadline: time.Now().Add(20 * time.Second)})
+	ask := func(name string) scrape.Answer {
+		return s.Scrape([]byte(name), scrape.Query{Deadline: time.Now().Add(20 * time.Second)})
 	}
-	at := func(name string) *script.Status {
+	at := func(name string) *scrape.Status {
 		for _, st := range s.Statuses() {
 			if st.Script.Name == name {
 				return st
@@ -104,17 +105,17 @@ func TestPanicWhileQueued(t *testing.T) {
 	eventually(t, "b.stp starts", func() bool { return at("b.stp").OSPID != 0 })
 	for i, name := range []string{"c.stp", "d.stp"} {
 		ask(name)
-		eventually(t, name+" has a place", func() bool { return at(name).Place == i+1 })
+		eventually(t, name+" has a place", func() bool { return at(name).QueuePosition == i+1 })
 	}
 	armed.Store(true)
-	if a := s.Scrape([]byte("c.stp"), patient()); !errors.Is(a.Err, script.ErrInternal) {
+	if a := s.Scrape([]byte("c.stp"), patient()); !errors.Is(a.Err, scrape.ErrInternal) {
 		t.Errorf("the request that met the bug: %v", a.Err)
 	}
-	eventually(t, "the place of c.stp is free", func() bool { return at("d.stp").Place == 1 && at("d.stp").Of == 1 })
+	eventually(t, "the place of c.stp is free", func() bool { return at("d.stp").QueuePosition == 1 && at("d.stp").QueueLength == 1 })
 	eventually(
 		t,
 		"c.stp is held off",
-		func() bool { st := at("c.stp"); return st.State == script.BackingOff && st.Place == 0 },
+		func() bool { st := at("c.stp"); return st.State == scrape.BackingOff && st.QueuePosition == 0 },
 	)
 	if err := s.StopScript("b.stp"); err != nil {
 		t.Fatal(err)

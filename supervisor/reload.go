@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/actors"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 )
 
@@ -37,7 +38,7 @@ func (s *Supervisor) Reload() error {
 	case <-m.applied:
 		return nil
 	case <-s.ending:
-		return fmt.Errorf("reload scripts: %w", script.ErrShuttingDown)
+		return fmt.Errorf("reload scripts: %w", scrape.ErrShuttingDown)
 	}
 }
 
@@ -204,11 +205,11 @@ func (s *Supervisor) RestartScript(name string) error {
 func (s *Supervisor) operate(name string, message any, starts bool) error {
 	h := s.scripts.Load().byName[name]
 	if h == nil {
-		return script.ErrUnknown
+		return scrape.ErrUnknown
 	}
 	switch st := h.Status(); {
-	case st.State == script.Stopped:
-		return script.ErrShuttingDown
+	case st.State == scrape.Stopped:
+		return scrape.ErrShuttingDown
 	case starts && st.Script.Refused != nil:
 		return st.Script.Refused
 	}

@@ -17,6 +17,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"stap-exporter/actors"
+	"stap-exporter/internal/instance"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -55,7 +57,7 @@ func (f *scripts) remove(name string) {
 }
 
 func (f *scripts) scan() (script.Catalogue, error) {
-	return script.Scan(f.dir, script.NewInstance(0, f.dir, nil), script.ScanOptions{AllowInsecure: true})
+	return script.Scan(f.dir, instance.NewInstance(0, f.dir, nil), script.ScanOptions{AllowInsecure: true})
 }
 
 // serve starts a tree on the folder.
@@ -76,7 +78,7 @@ func reload(t *testing.T, s *Supervisor) {
 	}
 }
 
-func status(t *testing.T, s *Supervisor, name string) *script.Status {
+func status(t *testing.T, s *Supervisor, name string) *scrape.Status {
 	t.Helper()
 	for _, st := range s.Statuses() {
 		if st.Script.Name == name {
@@ -106,21 +108,21 @@ func TestReloadFollowsTheFolder(t *testing.T) {
 	if !exposes(t, s, "a.stp") {
 		t.Error("no metrics of a.stp")
 	}
-	if h.count("a.stp") != 1 || status(t, s, "a.stp").State != script.Running {
+	if h.count("a.stp") != 1 || status(t, s, "a.stp").State != scrape.Running {
 		t.Error("a reload without a change touched a script")
 	}
 
 	f.remove("a.stp")
 	f.write("autostart.stp", "probe end {}\n")
 	reload(t, s)
-	if a := s.Scrape([]byte("a.stp"), patient()); !errors.Is(a.Err, script.ErrUnknown) {
+	if a := s.Scrape([]byte("a.stp"), patient()); !errors.Is(a.Err, scrape.ErrUnknown) {
 		t.Errorf("removed script: %v", a.Err)
 	}
 	if names := listed(s); !slices.Equal(names, []string{"autostart.stp", "b.stp"}) {
 		t.Errorf("listed: %q", names)
 	}
 	eventually(t, "the new script runs, the removed one does not", func() bool {
-		return status(t, s, "autostart.stp").State == script.Running && h.alive() == 2
+		return status(t, s, "autostart.stp").State == scrape.Running && h.alive() == 2
 	})
 	eventually(t, "its series are gone", func() bool { return !exposes(t, s, "a.stp") })
 
@@ -129,7 +131,7 @@ func TestReloadFollowsTheFolder(t *testing.T) {
 	eventually(
 		t,
 		"the new version runs",
-		func() bool { return h.count("b.stp") == 2 && status(t, s, "b.stp").State == script.Running },
+		func() bool { return h.count("b.stp") == 2 && status(t, s, "b.stp").State == scrape.Running },
 	)
 }
 
@@ -174,7 +176,7 @@ func TestScriptComesBackWhileItsPredecessorEnds(t *testing.T) {
 	reload(t, s)
 	f.write("a.stp", "probe begin {}\n")
 	reload(t, s)
-	if a := s.Scrape([]byte("a.stp"), patient()); !errors.Is(a.Err, script.ErrUnknown) || h.count("a.stp") != 1 {
+	if a := s.Scrape([]byte("a.stp"), patient()); !errors.Is(a.Err, scrape.ErrUnknown) || h.count("a.stp") != 1 {
 		t.Errorf("while the old one ends: %v, %d starts", a.Err, h.count("a.stp"))
 	}
 	// Gone and back once more makes no difference, gone alone does.
@@ -242,7 +244,7 @@ func TestShutdownWaitsForARemovedScript(t *testing.T) {
 	if left := s.Shutdown(ctx); left != nil || h.alive() != 0 {
 		t.Errorf("left: %q, %d alive", left, h.alive())
 	}
-	if err := s.Reload(); !errors.Is(err, script.ErrShuttingDown) {
+	if err := s.Reload(); !errors.Is(err, scrape.ErrShuttingDown) {
 		t.Errorf("reload after shutdown: %v", err)
 	}
 }
@@ -286,7 +288,7 @@ func TestRefusedVersion(t *testing.T) {
 	reload(t, s)
 	eventually(t, "the mended version runs", func() bool {
 		st := status(t, s, "a.stp")
-		return st.Run == 2 && st.State == script.Running && st.NewVersion == ""
+		return st.Run == 2 && st.State == scrape.Running && st.NewVersion == ""
 	})
 }
 
@@ -324,12 +326,12 @@ func TestChangeEndsBackOff(t *testing.T) {
 	for run := uint64(1); run <= 3; run++ {
 		eventually(t, "it is held off", func() bool {
 			st := status(t, s, "autostart.stp")
-			return st.State == script.BackingOff && st.Run == run
+			return st.State == scrape.BackingOff && st.Run == run
 		})
 		f.write("autostart.stp", "probe begin {}\n") // the same text in another file
 		reload(t, s)
 	}
-	eventually(t, "it runs", func() bool { return status(t, s, "autostart.stp").State == script.Running })
+	eventually(t, "it runs", func() bool { return status(t, s, "autostart.stp").State == scrape.Running })
 }
 
 // A folder that cannot be read changes nothing.
@@ -366,13 +368,13 @@ func TestModeCounts(t *testing.T) {
 	reload(t, s)
 	eventually(t, "it runs as a program", func() bool {
 		st := status(t, s, "a.stp")
-		return st.Script.Executable && st.State == script.Running && st.Run == 2
+		return st.Script.Executable && st.State == scrape.Running && st.Run == 2
 	})
 	f.write("a.stp", "# stap-exporter: keepalive=never\nprobe begin {}\n# stap-exporter: x\n")
 	reload(t, s)
 	eventually(t, "it is a script again, with a directive", func() bool {
 		st := status(t, s, "a.stp")
-		return !st.Script.Executable && st.Script.Directives.Keepalive != nil && st.State == script.Running
+		return !st.Script.Executable && st.Script.Directives.Keepalive != nil && st.State == scrape.Running
 	})
 	f.write("a.stp", "# stap-exporter: keepalive=1x\n")
 	reload(t, s)
@@ -411,7 +413,7 @@ func TestNoScrapeIsLost(t *testing.T) {
 				for _, n := range []string{"changing.stp", "coming.stp"} {
 					begun := time.Now()
 					a := s.Scrape([]byte(n), patient())
-					if unknown := n == "coming.stp" && errors.Is(a.Err, script.ErrUnknown); a.Err != nil && !unknown {
+					if unknown := n == "coming.stp" && errors.Is(a.Err, scrape.ErrUnknown); a.Err != nil && !unknown {
 						t.Errorf("%s: %v after %v", n, a.Err, time.Since(begun))
 						return
 					}
@@ -450,7 +452,7 @@ func TestOperator(t *testing.T) {
 	f.write("wrong.stp", "# stap-exporter: nonsense\n")
 	s := f.serve(h, Config{})
 	for _, act := range []func(string) error{s.StartScript, s.StopScript, s.RestartScript} {
-		if err := act("none.stp"); !errors.Is(err, script.ErrUnknown) {
+		if err := act("none.stp"); !errors.Is(err, scrape.ErrUnknown) {
 			t.Errorf("unknown script: %v", err)
 		}
 	}
@@ -464,14 +466,14 @@ func TestOperator(t *testing.T) {
 		}
 	}
 	must(s.StartScript("a.stp"))
-	eventually(t, "a.stp runs", func() bool { return status(t, s, "a.stp").State == script.Running })
+	eventually(t, "a.stp runs", func() bool { return status(t, s, "a.stp").State == scrape.Running })
 	for _, n := range []string{"a.stp", "autostart.stp"} {
 		must(s.StopScript(n))
 		eventually(t, n+" is stopped", func() bool {
 			st := status(t, s, n)
-			return st.State == script.Idle && st.Held
+			return st.State == scrape.Idle && st.Paused
 		})
-		if a := s.Scrape([]byte(n), patient()); !errors.Is(a.Err, script.ErrHeld) {
+		if a := s.Scrape([]byte(n), patient()); !errors.Is(a.Err, scrape.ErrPaused) {
 			t.Errorf("%s: %v", n, a.Err)
 		}
 		reload(t, s)
@@ -511,7 +513,7 @@ func TestReloadMeetsShutdown(t *testing.T) {
 		}
 		var reloading sync.WaitGroup
 		reloading.Go(func() {
-			if err := s.Reload(); err != nil && !errors.Is(err, script.ErrShuttingDown) {
+			if err := s.Reload(); err != nil && !errors.Is(err, scrape.ErrShuttingDown) {
 				t.Error(err)
 			}
 		})

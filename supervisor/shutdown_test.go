@@ -7,7 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/actors"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // The end of the last state's walk (see cmd/stap-exporter/walk_test.go): what
@@ -35,7 +35,7 @@ func TestShutdownIsTold(t *testing.T) {
 	}
 	for i, st := range s.Statuses() {
 		name := st.Script.Name
-		if st.State != script.Stopped || series["stap_exporter_script_state{script="+name+",state=stopped}"] != 1 ||
+		if st.State != scrape.Stopped || series["stap_exporter_script_state{script="+name+",state=stopped}"] != 1 ||
 			!told[name+" stopped"] ||
 			(i == 0) != told[name+" stopping"] {
 			t.Errorf("%s is %s, its events: %v", name, st.State, told)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 
 	"stap-exporter/actors"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -163,18 +164,18 @@ func (s *Supervisor) Fatal() <-chan error { return s.fatal }
 
 // Scrape asks the actor of the script called name for its metrics and waits for
 // the answer, at the longest until q.Deadline. name is not kept.
-func (s *Supervisor) Scrape(name []byte, q script.Query) script.Answer {
+func (s *Supervisor) Scrape(name []byte, q scrape.Query) scrape.Answer {
 	h := s.scripts.Load().byName[string(name)]
 	if h == nil {
-		return script.Answer{Err: script.ErrUnknown}
+		return scrape.Answer{Err: scrape.ErrUnknown}
 	}
 	return h.Ask(q)
 }
 
 // Statuses lists all scripts, sorted by name.
-func (s *Supervisor) Statuses() []*script.Status {
+func (s *Supervisor) Statuses() []*scrape.Status {
 	handles := s.scripts.Load().sorted
-	list := make([]*script.Status, len(handles))
+	list := make([]*scrape.Status, len(handles))
 	for i, h := range handles {
 		list[i] = h.Status()
 	}
@@ -202,7 +203,7 @@ func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 		}
 		select {
 		case <-h.Ended():
-			for _, what := range h.Leftovers() {
+			for _, what := range h.Residue() {
 				left = append(left, fmt.Sprintf("%s: %s", name, what))
 			}
 		default:

@@ -16,6 +16,7 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
@@ -69,7 +70,7 @@ func (h *host) Start(s script.Script, run uint64, report func(any)) actors.Proce
 }
 
 // Try makes a trial that goes on until onTry returns, killed or not.
-func (h *host) Try(s script.Script, trial uint64, report func(any)) actors.Process {
+func (h *host) Validate(s script.Script, trial uint64, report func(any)) actors.Process {
 	if s.Executable {
 		return nil
 	}
@@ -78,7 +79,7 @@ func (h *host) Try(s script.Script, trial uint64, report func(any)) actors.Proce
 		if h.onTry != nil {
 			e = h.onTry(s)
 		}
-		report(actors.TrialEnded{Trial: trial, Exit: e})
+		report(actors.ValidationEnded{Validation: trial, Exit: e})
 	})
 	return idler{}
 }
@@ -88,7 +89,7 @@ type idler struct{}
 
 func (idler) Stop(<-chan struct{}) {}
 func (idler) Kill()                {}
-func (idler) Hurry()               {}
+func (idler) Prioritize()          {}
 
 func (h *host) count(name string) int {
 	h.mu.Lock()
@@ -122,7 +123,7 @@ func (p *process) Stop(after <-chan struct{}) {
 	}()
 }
 
-func (p *process) Hurry() {}
+func (p *process) Prioritize() {}
 
 func (p *process) Kill() { go p.exit(stap.Exit{Stopped: true}) }
 
@@ -143,11 +144,11 @@ func (s *source) Read(ctx context.Context, _ <-chan struct{}) (*exposition.Page,
 			return nil, err
 		}
 	}
-	return exposition.Check(fmt.Appendf(nil, "reads %d\n", s.reads.Add(1)), exposition.Options{}), nil
+	return exposition.Sanitize(fmt.Appendf(nil, "reads %d\n", s.reads.Add(1)), exposition.Options{}), nil
 }
 
-func (s *source) Patient() bool { return false }
-func (s *source) Pace() int     { return 0 }
+func (s *source) MustDrain() bool { return false }
+func (s *source) Pace() int       { return 0 }
 
 func named(names ...string) (list []script.Script) {
 	for _, n := range names {
@@ -181,15 +182,15 @@ func startTree(t *testing.T, h *host, cfg Config) *Supervisor {
 	return s
 }
 
-func text(a script.Answer) string {
+func text(a scrape.Answer) string {
 	if a.Page == nil {
 		return ""
 	}
 	return string(a.Page.Text())
 }
 
-func patient() script.Query {
-	return script.Query{Wait: true, Deadline: time.Now().Add(20 * time.Second)}
+func patient() scrape.Query {
+	return scrape.Query{Wait: true, Deadline: time.Now().Add(20 * time.Second)}
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -204,7 +205,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func TestScrape(t *testing.T) {
 	s := startTree(t, newHost(), Config{Scripts: named("b.stp", "c.stp")})
-	if a := s.Scrape([]byte("none.stp"), patient()); !errors.Is(a.Err, script.ErrUnknown) {
+	if a := s.Scrape([]byte("none.stp"), patient()); !errors.Is(a.Err, scrape.ErrUnknown) {
 		t.Errorf("unknown script: %v", a.Err)
 	}
 	a := s.Scrape([]byte("b.stp"), patient())
@@ -212,7 +213,7 @@ func TestScrape(t *testing.T) {
 		t.Errorf("got %q, %v", text(a), a.Err)
 	}
 	list := s.Statuses()
-	if len(list) != 2 || list[0].State != script.Running || list[1].State != script.Idle {
+	if len(list) != 2 || list[0].State != scrape.Running || list[1].State != scrape.Idle {
 		t.Errorf("statuses: %+v", list)
 	}
 }
@@ -260,14 +261,14 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 		p.ready()
 	}
 	s := startTree(t, h, Config{Scripts: named("auto.stp", "b.stp")})
-	eventually(t, "auto.stp is held off", func() bool { return s.Statuses()[0].State == script.BackingOff })
+	eventually(t, "auto.stp is held off", func() bool { return s.Statuses()[0].State == scrape.BackingOff })
 	first := s.Scrape([]byte("b.stp"), patient())
 	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); {
 		if a := s.Scrape(
 			[]byte("auto.stp"),
 			patient(),
-		); !errors.Is(a.Err, script.ErrBackingOff) &&
-			!errors.Is(a.Err, script.ErrWarming) {
+		); !errors.Is(a.Err, scrape.ErrBackingOff) &&
+			!errors.Is(a.Err, scrape.ErrNotRunning) {
 			t.Fatalf("auto.stp answered %v", a.Err)
 		}
 		if a := s.Scrape([]byte("b.stp"), patient()); a.Err != nil {
@@ -290,7 +291,7 @@ func TestWaitingRequestsSurviveARestart(t *testing.T) {
 	h.onStart = func(p *process) { started <- p }
 	s := startTree(t, h, Config{Scripts: named("auto.stp")})
 	p := <-started
-	answers := make(chan script.Answer, 8)
+	answers := make(chan scrape.Answer, 8)
 	for range cap(answers) {
 		go func() { answers <- s.Scrape([]byte("auto.stp"), patient()) }()
 	}
@@ -298,13 +299,13 @@ func TestWaitingRequestsSurviveARestart(t *testing.T) {
 	// answer.
 	p.exit(stap.Exit{Code: 1, Stage: stap.StageRun})
 	for range cap(answers) {
-		if a := <-answers; !errors.Is(a.Err, script.ErrBackingOff) {
+		if a := <-answers; !errors.Is(a.Err, scrape.ErrBackingOff) {
 			t.Errorf("answered %v", a.Err)
 		}
 	}
 	p = <-started
 	p.ready()
-	eventually(t, "it runs again", func() bool { return s.Statuses()[0].State == script.Running })
+	eventually(t, "it runs again", func() bool { return s.Statuses()[0].State == scrape.Running })
 	if run := s.Statuses()[0].Run; run != 2 {
 		t.Errorf("run %d", run)
 	}
@@ -320,7 +321,7 @@ func TestBugInAnActor(t *testing.T) {
 		p.ready()
 	}
 	s := startTree(t, h, Config{Scripts: named("b.stp", "c.stp"), Logger: zap.NewNop()})
-	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, script.ErrInternal) {
+	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, scrape.ErrInternal) {
 		t.Errorf("b.stp answered %v", a.Err)
 	}
 	if a := s.Scrape([]byte("c.stp"), patient()); a.Err != nil {
@@ -367,7 +368,7 @@ func TestStuckReadIsAnsweredAndHoldsUpNothing(t *testing.T) {
 		p.ready()
 	}
 	s := startTree(t, h, Config{Scripts: named("b.stp"), ReadTimeout: 50 * time.Millisecond})
-	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, script.ErrReadTimeout) {
+	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, scrape.ErrReadTimeout) {
 		t.Errorf("stuck read answered %v", a.Err)
 	}
 	if a := s.Scrape([]byte("b.stp"), patient()); a.Err != nil {
@@ -400,7 +401,7 @@ type leaver struct{ *host }
 func (l leaver) Start(s script.Script, run uint64, report func(any)) actors.Process {
 	return l.host.Start(s, run, func(m any) {
 		if e, ok := m.(actors.ProcessExited); ok {
-			e.Exit.Leftovers = []string{"module x"}
+			e.Exit.Residue = []string{"module x"}
 			m = e
 		}
 		report(m)
@@ -410,7 +411,7 @@ func (l leaver) Start(s script.Script, run uint64, report func(any)) actors.Proc
 // The path through the actor costs no allocation but the read's own.
 func TestAskDoesNotAllocate(t *testing.T) {
 	s := startTree(t, newHost(), Config{Scripts: named("auto.stp")})
-	eventually(t, "auto.stp runs", func() bool { return s.Statuses()[0].State == script.Running })
+	eventually(t, "auto.stp runs", func() bool { return s.Statuses()[0].State == scrape.Running })
 	name, q := []byte("none.stp"), patient()
 	if n := testing.AllocsPerRun(100, func() { s.Scrape(name, q) }); n != 0 {
 		t.Errorf("%v allocations for an unknown script", n)

@@ -2,7 +2,7 @@ package supervisor
 
 import (
 	"stap-exporter/actors"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/scrape"
 )
 
 // The kinds of an event, in the words of the API, which do not change.
@@ -41,7 +41,7 @@ func Causes() (causes []string) {
 
 // ExitCauses returns the causes of an end, as the exits metric has them.
 func ExitCauses() (causes []string) {
-	for c := range script.EndCauses {
+	for c := range scrape.EndCauses {
 		causes = append(causes, c.String())
 	}
 	return causes

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"stap-exporter/bench/scrape"
-	"stap-exporter/internal/procfs"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/instance"
+	"stap-exporter/internal/procfile"
 )
 
 // realScript is the one that is measured.
@@ -316,14 +316,14 @@ func (b *bench) startPython(ctx context.Context) (*child, error) {
 }
 
 // fifo is the file of the script of a real exporter.
-func (b *bench) fifo(c *child) (procfs.File, error) {
+func (b *bench) fifo(c *child) (procfile.File, error) {
 	dir, err := filepath.Abs(b.scripts)
 	if err == nil {
 		dir, err = filepath.EvalSymlinks(dir)
 	}
 	if err != nil {
-		return procfs.File{}, err
+		return procfile.File{}, err
 	}
-	return procfs.DefaultRoots().
-		Find(script.NewInstance(os.Geteuid(), dir, []string{c.address}).Module(realScript), false)
+	return procfile.DefaultRoots().
+		Find(instance.NewInstance(os.Geteuid(), dir, []string{c.address}).Module(realScript), false)
 }

@@ -16,7 +16,7 @@ const textType = "text/plain; version=0.0.4; charset=utf-8"
 func TestWrongBodies(t *testing.T) {
 	template := body.NewTemplate(1000)
 	good := func(number, at int64) []byte { return template.Text(number, at) }
-	page := exposition.Check(good(8, 150), exposition.Options{})
+	page := exposition.Sanitize(good(8, 150), exposition.Options{})
 	if string(page.Text()) != string(good(8, 150)) {
 		t.Fatal("the gate changes the text")
 	}

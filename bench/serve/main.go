@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"stap-exporter/bench/server"
+	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/heap"
-	"stap-exporter/internal/processors"
 )
 
 // options are the command line.
@@ -105,7 +105,7 @@ type ready struct {
 
 func serve(o options, stdout io.Writer) error {
 	heap.Tune() // both as the exporter does
-	processors.Tune()
+	cpulimit.Tune()
 	began := time.Now()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

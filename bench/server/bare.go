@@ -71,7 +71,7 @@ func newBare(o Options) (Server, error) {
 		if err != nil {
 			return nil, err
 		}
-		page = exposition.Check(text, exposition.Options{})
+		page = exposition.Sanitize(text, exposition.Options{})
 	}
 	text, gzip := page.Text(), page.Render(exposition.Form{Gzip: true})
 	return newFast(func(ctx *fasthttp.RequestCtx) {

@@ -14,6 +14,7 @@ import (
 
 	"stap-exporter/bench/body"
 	"stap-exporter/httpfront"
+	"stap-exporter/internal/instance"
 	"stap-exporter/internal/script"
 	"stap-exporter/supervisor"
 )
@@ -38,7 +39,7 @@ func newProduct(o Options) (Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	instance := script.NewInstance(os.Geteuid(), dir, []string{"127.0.0.1:0"})
+	instance := instance.NewInstance(os.Geteuid(), dir, []string{"127.0.0.1:0"})
 	scan := func() (script.Catalogue, error) {
 		return script.Scan(dir, instance, script.ScanOptions{AllowInsecure: true})
 	}

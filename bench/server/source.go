@@ -41,7 +41,7 @@ func sourceOf(o Options, t *body.Template) *source {
 
 // page is one read without its cost.
 func (s *source) page() *exposition.Page {
-	return exposition.Check(
+	return exposition.Sanitize(
 		s.template.Text(s.number.Add(1), body.Monotonic()),
 		exposition.Options{Directives: s.directives},
 	)
@@ -74,7 +74,7 @@ func (s *source) pay(ctx context.Context) error {
 }
 
 // Patient implements actors.Source.
-func (s *source) Patient() bool { return false }
+func (s *source) MustDrain() bool { return false }
 
 // Pace implements actors.Source: it is read as bpf scripts are, one read after
 // the other.
@@ -93,7 +93,7 @@ func (s starter) Start(_ script.Script, run uint64, report func(any)) actors.Pro
 }
 
 // Try implements actors.Starter.
-func (s starter) Try(script.Script, uint64, func(any)) actors.Process { return nil }
+func (s starter) Validate(script.Script, uint64, func(any)) actors.Process { return nil }
 
 type process struct {
 	run    uint64
@@ -114,4 +114,4 @@ func (p process) Stop(after <-chan struct{}) {
 func (p process) Kill() { p.Stop(nil) }
 
 // Hurry implements actors.Process: there is no queue.
-func (p process) Hurry() {}
+func (p process) Prioritize() {}

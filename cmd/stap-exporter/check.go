@@ -14,9 +14,11 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/instance"
+	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/trust"
 )
 
 // check reports on each script that was named, or on all of the folder: trust,
@@ -49,7 +51,7 @@ func check(opts options, stdout io.Writer) error {
 }
 
 // scriptsToCheck takes a word as a path, or as a name in the scripts folder.
-func scriptsToCheck(opts options, instance script.Instance) (c script.Catalogue, err error) {
+func scriptsToCheck(opts options, instance instance.Instance) (c script.Catalogue, err error) {
 	options := script.ScanOptions{AllowInsecure: opts.allowInsecure}
 	if len(opts.words) == 0 {
 		dir, err := scriptsDir(opts.scripts)
@@ -85,7 +87,7 @@ func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
 	}
 	good := true
 	switch {
-	case errors.Is(s.Refused, script.ErrUntrusted):
+	case errors.Is(s.Refused, trust.ErrUntrusted):
 		good = false
 		say("trust", "%v", s.Refused)
 	case s.Insecure != nil:
@@ -95,7 +97,7 @@ func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
 	}
 	if errors.Is(s.Refused, script.ErrDirective) {
 		good = false
-		if !errors.Is(s.Refused, script.ErrUntrusted) {
+		if !errors.Is(s.Refused, trust.ErrUntrusted) {
 			say("header", "%v", s.Refused)
 		}
 	}
@@ -143,7 +145,7 @@ func doctor(opts options, stdout io.Writer) error {
 	cache := stap.Finding{Check: "cache folder", OK: true}
 	cfg, _, err := toolConfig(opts)
 	if err != nil {
-		cache = stap.Finding{Check: "cache folder", Detail: err.Error(), Mend: "name another with --cache.dir"}
+		cache = stap.Finding{Check: "cache folder", Detail: err.Error(), Remedy: "name another with --cache.dir"}
 		if opts.cacheDir, err = os.MkdirTemp("", "stap-exporter-"); err != nil {
 			return fmt.Errorf("make work folder: %w", err)
 		}
@@ -170,8 +172,8 @@ func doctor(opts options, stdout io.Writer) error {
 				mark = "no  "
 			}
 			fmt.Fprintf(stdout, "%s%-18s %s\n", mark, f.Check, f.Detail)
-			if f.Mend != "" {
-				fmt.Fprintf(stdout, "    %-18s %s\n", "", f.Mend)
+			if f.Remedy != "" {
+				fmt.Fprintf(stdout, "    %-18s %s\n", "", f.Remedy)
 			}
 		}
 	}
@@ -188,10 +190,10 @@ func trustOf(opts options) stap.Finding {
 	f := stap.Finding{Check: "scripts", Detail: opts.scripts}
 	dir, err := scriptsDir(opts.scripts)
 	if err != nil {
-		f.Detail, f.Mend = err.Error(), "make the folder, or name another with --scripts"
+		f.Detail, f.Remedy = err.Error(), "make the folder, or name another with --scripts"
 		return f
 	}
-	found, err := script.Scan(dir, script.NewInstance(os.Geteuid(), dir, opts.listen), script.ScanOptions{})
+	found, err := script.Scan(dir, instance.NewInstance(os.Geteuid(), dir, opts.listen), script.ScanOptions{})
 	if err != nil {
 		f.Detail = err.Error()
 		return f
@@ -209,7 +211,7 @@ func trustOf(opts options) stap.Finding {
 		bad,
 	)
 	if bad > 0 {
-		f.Mend = "stap-exporter check says why"
+		f.Remedy = "stap-exporter check says why"
 	}
 	return f
 }
@@ -221,33 +223,33 @@ type commandHost struct {
 	dir string
 }
 
-func toolConfig(opts options) (stap.Config, script.Instance, error) {
+func toolConfig(opts options) (stap.Config, instance.Instance, error) {
 	cacheDir, err := makeCacheDir(opts.cacheDir)
 	if err != nil {
-		return stap.Config{}, script.Instance{}, err
+		return stap.Config{}, instance.Instance{}, err
 	}
 	dir, err := os.MkdirTemp(cacheDir, "command-")
 	if err != nil {
-		return stap.Config{}, script.Instance{}, fmt.Errorf(
+		return stap.Config{}, instance.Instance{}, fmt.Errorf(
 			"make work folder: %w: name another place with --cache.dir",
 			err,
 		)
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return stap.Config{}, script.Instance{}, fmt.Errorf("find this program's own file: %w", err)
+		return stap.Config{}, instance.Instance{}, fmt.Errorf("find this program's own file: %w", err)
 	}
 	folder, err := scriptsDir(opts.scripts)
 	if err != nil {
 		folder = opts.scripts // doctor and check say so where it matters
 	}
-	instance := script.NewInstance(os.Geteuid(), folder, opts.listen)
+	instance := instance.NewInstance(os.Geteuid(), folder, opts.listen)
 	return stap.Config{
 		Stap:          opts.stap,
 		Runtime:       opts.runtime,
 		StapRuntime:   opts.stapRuntime,
 		Dir:           dir,
-		Roots:         procfs.DefaultRoots(),
+		Roots:         procfile.DefaultRoots(),
 		Launcher:      []string{self, launchArg},
 		Guardian:      []string{self, guardArg, "--log.level=error"},
 		AllowInsecure: true,
@@ -270,7 +272,7 @@ func cleanUp(dir string) func() {
 	return func() { os.RemoveAll(dir) }
 }
 
-func toolHost(opts options) (commandHost, script.Instance, error) {
+func toolHost(opts options) (commandHost, instance.Instance, error) {
 	cfg, instance, err := toolConfig(opts)
 	if err != nil {
 		return commandHost{}, instance, err

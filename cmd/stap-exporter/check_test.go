@@ -103,7 +103,7 @@ func TestDoctor(t *testing.T) {
 	seen := map[string]stap.Finding{}
 	for _, f := range findings {
 		seen[f.Check] = f
-		if f.OK == (f.Mend != "") {
+		if f.OK == (f.Remedy != "") {
 			t.Errorf("a finding is good or has a mend: %+v", f)
 		}
 	}

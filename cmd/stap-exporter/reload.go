@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stap-exporter/httpfront"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/watch"
 	"stap-exporter/supervisor"
@@ -53,7 +54,7 @@ func watchScripts(folder string, tree *supervisor.Supervisor, log *zap.Logger) *
 		Changed: func() {
 			err := tree.Reload()
 			switch {
-			case errors.Is(err, script.ErrShuttingDown):
+			case errors.Is(err, scrape.ErrShuttingDown):
 			case err == nil && trouble != "":
 				log.Info("scripts folder can be read again", zap.String("folder", folder))
 				trouble = ""

@@ -23,11 +23,13 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"stap-exporter/httpfront"
+	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/heap"
-	"stap-exporter/internal/processors"
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/instance"
+	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/trust"
 	"stap-exporter/supervisor"
 )
 
@@ -42,7 +44,7 @@ const (
 // one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
 	heap.Tune()
-	processors.Tune()
+	cpulimit.Tune()
 	out := newLogWriter(stderr)
 	defer out.Close()
 	log := newLogger(opts, out)
@@ -80,7 +82,7 @@ func serve(opts options, stderr io.Writer) error {
 		}
 		opts.listen = addresses(listeners)
 	}
-	instance := script.NewInstance(os.Geteuid(), dir, opts.listen)
+	instance := instance.NewInstance(os.Geteuid(), dir, opts.listen)
 	lock, err := instance.Lock(lockDir(cacheDir))
 	if err != nil {
 		return err
@@ -116,7 +118,7 @@ func serve(opts options, stderr io.Writer) error {
 		Stap:     opts.stap,
 		Runtime:  opts.runtime,
 		Dir:      filepath.Join(cacheDir, instance.ID),
-		Roots:    procfs.DefaultRoots(),
+		Roots:    procfile.DefaultRoots(),
 		Launcher: []string{self, launchArg},
 		Guardian: []string{
 			self,
@@ -303,7 +305,7 @@ func lockDir(cacheDir string) string {
 		}
 	}
 	for _, dir := range places {
-		if os.MkdirAll(dir, 0o700) == nil && script.CheckTrust(dir, script.Self()) == nil {
+		if os.MkdirAll(dir, 0o700) == nil && trust.CheckTrust(dir, trust.Self()) == nil {
 			return dir
 		}
 	}
@@ -331,7 +333,7 @@ func makeCacheDir(dir string) (string, error) {
 			),
 		}
 	}
-	if err := script.CheckTrust(dir, script.Self()); err != nil {
+	if err := trust.CheckTrust(dir, trust.Self()); err != nil {
 		return "", misconfigured(fmt.Errorf("cache folder: %w, or name another with --cache.dir", err))
 	}
 	return dir, nil

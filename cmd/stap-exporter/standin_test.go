@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/exposition"
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/procfile"
 )
 
 // standInEnv makes the test binary a stapbpf with a bad character: it holds
@@ -52,7 +52,7 @@ func standIn(faults, args []string) int {
 		fmt.Fprintf(os.Stderr, "stand-in: arguments %q, want -m MODULE\n", args)
 		return 2
 	}
-	dir := filepath.Join(procfs.DefaultRoots().FIFO, args[1])
+	dir := filepath.Join(procfile.DefaultRoots().FIFO, args[1])
 	path := filepath.Join(dir, "__prometheus")
 	if err := errors.Join(os.MkdirAll(dir, 0o755), unix.Mkfifo(path, 0o444)); err != nil {
 		fmt.Fprintln(os.Stderr, "stand-in:", err)

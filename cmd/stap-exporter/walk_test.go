@@ -12,8 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"stap-exporter/internal/procfs"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/scrape"
 	"stap-exporter/supervisor"
 )
 
@@ -81,16 +81,16 @@ func (w *walk) shown(name string) (s shownScript) {
 // is waits until API and metrics show the script in the state. A child that is
 // stopping is KILLed after 5 s, its gate shut or not: a machine too busy to
 // show the state in that time has a few more chances in the walk.
-func (w *walk) is(t *testing.T, name string, state script.State) {
+func (w *walk) is(t *testing.T, name string, state scrape.State) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("API and metrics show %s %s", name, state), func() bool {
 		if w.shown(name).State != state.String() {
 			changes := w.logChanges()[name]
-			return state == script.Stopping && len(changes) > 0 && changes[len(changes)-1].from == state.String()
+			return state == scrape.Stopping && len(changes) > 0 && changes[len(changes)-1].from == state.String()
 		}
 		w.statesInAPI[state.String()] = true
 		own := w.get("/metrics", "").body
-		for each := script.Idle; each <= script.Stopped; each++ {
+		for each := scrape.Idle; each <= scrape.Stopped; each++ {
 			value := 0
 			if each == state {
 				value = 1
@@ -238,7 +238,7 @@ func TestEveryStateAndCause(t *testing.T) {
 			{"", backingOff, starting, "autostart"},
 			{"", starting, backingOff, "child ended"},
 		}, false},
-		{"fails again and again", "x-autostart.stp", func(t *testing.T) { w.is(t, "x-autostart.stp", script.BackingOff) }, nil, false},
+		{"fails again and again", "x-autostart.stp", func(t *testing.T) { w.is(t, "x-autostart.stp", scrape.BackingOff) }, nil, false},
 
 		{"fails", "fails.stp", func(*testing.T) { w.gate("fails", "exit", "4"); w.get("/fails.stp", "") }, []change{
 			{"", idle, starting, "request"}, {"", starting, backingOff, "child ended"}, {"", backingOff, idle, "hold-off over"},
@@ -247,7 +247,7 @@ func TestEveryStateAndCause(t *testing.T) {
 
 		{"is up, for its file to go", "gone.stp", func(t *testing.T) { open("gone", "up")(t); w.get("/gone.stp", "") }, []change{{"", starting, running, "ready"}}, true},
 		{"loses its file", "gone.stp", func(t *testing.T) {
-			if err := os.Remove(filepath.Join(procfs.DefaultRoots().FIFO, w.shown("gone.stp").Module, "__prometheus")); err != nil {
+			if err := os.Remove(filepath.Join(procfile.DefaultRoots().FIFO, w.shown("gone.stp").Module, "__prometheus")); err != nil {
 				t.Fatal(err)
 			}
 			w.get("/gone.stp", "")
@@ -310,7 +310,7 @@ func TestEveryStateAndCause(t *testing.T) {
 			w.told(t, step.script, step.changes...)
 			if step.rests {
 				last := step.changes[len(step.changes)-1].to
-				for state := script.Idle; state <= script.Stopped; state++ {
+				for state := scrape.Idle; state <= scrape.Stopped; state++ {
 					if state.String() == last {
 						w.is(t, step.script, state)
 					}
@@ -339,9 +339,9 @@ func TestEveryStateAndCause(t *testing.T) {
 			t.Errorf("no change for the cause %q was walked", cause)
 		}
 	}
-	for state := script.Idle; state <= script.Stopped; state++ {
+	for state := scrape.Idle; state <= scrape.Stopped; state++ {
 		name := state.String()
-		if !statesInLog[name] || state != script.Stopped && (!w.statesInAPI[name] || !w.statesInMetrics[name]) {
+		if !statesInLog[name] || state != scrape.Stopped && (!w.statesInAPI[name] || !w.statesInMetrics[name]) {
 			t.Errorf(
 				"%s: in the log %v, in the API %v, in the metrics %v",
 				name,

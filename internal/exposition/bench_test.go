@@ -40,7 +40,7 @@ func asIs(text []byte) []byte { return text }
 func BenchmarkCheckValid(b *testing.B) {
 	sizes(b, asIs, func(b *testing.B, text []byte) {
 		for b.Loop() {
-			Check(text, Options{})
+			Sanitize(text, Options{})
 		}
 	})
 }
@@ -48,7 +48,7 @@ func BenchmarkCheckValid(b *testing.B) {
 func BenchmarkCheckOneBadLine(b *testing.B) {
 	sizes(b, func(text []byte) []byte { return append(text, "bad line\n"...) }, func(b *testing.B, text []byte) {
 		for b.Loop() {
-			Check(text, Options{})
+			Sanitize(text, Options{})
 		}
 	})
 }
@@ -59,7 +59,7 @@ func BenchmarkCheckEscapes(b *testing.B) {
 		func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(`cpu="`), []byte(`cpu="\t`)) },
 		func(b *testing.B, text []byte) {
 			for b.Loop() {
-				Check(text, Options{})
+				Sanitize(text, Options{})
 			}
 		},
 	)
@@ -79,7 +79,7 @@ func BenchmarkCheckDirectives(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				Check(text, Options{Directives: d})
+				Sanitize(text, Options{Directives: d})
 			}
 		},
 	)
@@ -105,7 +105,7 @@ func BenchmarkMerge100Scripts(b *testing.B) {
 	sizes(b, asIs, func(b *testing.B, text []byte) {
 		var sources []Source
 		for i := range 100 {
-			sources = append(sources, Source{fmt.Sprintf("script%d.stp", i), Check(text, Options{})})
+			sources = append(sources, Source{fmt.Sprintf("script%d.stp", i), Sanitize(text, Options{})})
 		}
 		b.SetBytes(int64(100 * len(text)))
 		for b.Loop() {

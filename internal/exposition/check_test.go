@@ -22,8 +22,8 @@ func outcome(p *Page) string {
 	for _, r := range Reasons() {
 		add(r.String(), p.Dropped[r])
 	}
-	for _, m := range Mends() {
-		add("+"+m.String(), p.Mended[m])
+	for _, m := range Repairs() {
+		add("+"+m.String(), p.Repaired[m])
 	}
 	return strings.Join(words, " ")
 }
@@ -299,7 +299,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := Check([]byte(tt.in), Options{})
+			p := Sanitize([]byte(tt.in), Options{})
 			if got := string(p.Text()); got != tt.out {
 				t.Errorf("in\n%q\ngave\n%q, want\n%q", tt.in, got, tt.out)
 			}
@@ -325,7 +325,7 @@ func sound(t *testing.T, p *Page) {
 	if err := parses(p.Text()); err != nil {
 		t.Errorf("the page does not parse: %v\n%q", err, p.Text())
 	}
-	again := Check(bytes.Clone(p.Text()), Options{})
+	again := Sanitize(bytes.Clone(p.Text()), Options{})
 	if !bytes.Equal(again.Text(), p.Text()) || outcome(again) != "" || again.Samples != p.Samples ||
 		again.Families != p.Families {
 		t.Errorf(
@@ -387,7 +387,7 @@ func TestLastLine(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := Check([]byte(tt.in), tt.opts)
+			p := Sanitize([]byte(tt.in), tt.opts)
 			if string(p.Text()) != tt.out || outcome(p) != tt.did {
 				t.Errorf("gave %q, %s; want %q, %s", p.Text(), outcome(p), tt.out, tt.did)
 			}
@@ -403,11 +403,11 @@ func TestFirstProblem(t *testing.T) {
 		{"a 1\r\nb\xff 1\r\n", `bad-name in line 2: "b\xff 1\r"`},
 	}
 	for _, tt := range tests {
-		if got := Check([]byte(tt.in), Options{}).First.String(); got != tt.want {
+		if got := Sanitize([]byte(tt.in), Options{}).First.String(); got != tt.want {
 			t.Errorf("%q: %s, want %s", tt.in, got, tt.want)
 		}
 	}
-	if got := Check([]byte("a 1\nb 2"), Options{AtCap: true}).First.String(); got != `torn-last-line in line 2: "b 2"` {
+	if got := Sanitize([]byte("a 1\nb 2"), Options{AtCap: true}).First.String(); got != `torn-last-line in line 2: "b 2"` {
 		t.Error(got)
 	}
 }
@@ -427,9 +427,9 @@ func TestEmptyAndRuined(t *testing.T) {
 		{"\x00\x00", false, true},
 	}
 	for _, tt := range tests {
-		p := Check([]byte(tt.in), Options{})
-		if p.Empty() != tt.empty || p.Ruined() != tt.ruined {
-			t.Errorf("%q: empty %v, ruined %v", tt.in, p.Empty(), p.Ruined())
+		p := Sanitize([]byte(tt.in), Options{})
+		if p.Empty() != tt.empty || p.Invalid() != tt.ruined {
+			t.Errorf("%q: empty %v, ruined %v", tt.in, p.Empty(), p.Invalid())
 		}
 	}
 	p := NoSamples("a.stp has\nno samples yet")
@@ -441,7 +441,7 @@ func TestEmptyAndRuined(t *testing.T) {
 
 func TestRoom(t *testing.T) {
 	for size, want := range map[int]string{0: "65535 false", 58900: "6635 false", 59000: "6535 true", MaxText: "0 true", MaxText + 9: "0 true"} {
-		left, scarce := (&Page{Size: size}).Room()
+		left, scarce := (&Page{Size: size}).Headroom()
 		if got := fmt.Sprint(left, scarce); got != want {
 			t.Errorf("%d: %s, want %s", size, got, want)
 		}
@@ -521,7 +521,7 @@ func TestDirectives(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := Check([]byte(tt.in), Options{Directives: d})
+			p := Sanitize([]byte(tt.in), Options{Directives: d})
 			if string(p.Text()) != tt.out || outcome(p) != tt.did {
 				t.Errorf("gave %q, %s; want %q, %s", p.Text(), outcome(p), tt.out, tt.did)
 			}
@@ -550,7 +550,7 @@ metadata of "h_sum": it is a part of the histogram "h"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
 	}
-	if got := string(Check([]byte("a 1\n"), Options{Directives: d}).Text()); got != "# TYPE a gauge\na 1\n" {
+	if got := string(Sanitize([]byte("a 1\n"), Options{Directives: d}).Text()); got != "# TYPE a gauge\na 1\n" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -558,11 +558,11 @@ metadata of "h_sum": it is a part of the histogram "h"`
 // A valid text is served from the bytes that were read.
 func TestValidTextIsNotCopied(t *testing.T) {
 	text := pageText(3 << 10)
-	p := Check(text, Options{})
+	p := Sanitize(text, Options{})
 	if got := p.Text(); &got[0] != &text[0] || len(got) != len(text) {
 		t.Error("the body is a copy")
 	}
-	if n := testing.AllocsPerRun(100, func() { Check(text, Options{}) }); n > 1 && !raceEnabled {
+	if n := testing.AllocsPerRun(100, func() { Sanitize(text, Options{}) }); n > 1 && !raceEnabled {
 		t.Errorf("%v allocations per read, want 1: the Page", n)
 	}
 	p.OpenMetrics()

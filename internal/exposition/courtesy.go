@@ -3,7 +3,7 @@ package exposition
 import (
 	"runtime"
 
-	"stap-exporter/internal/processors"
+	"stap-exporter/internal/cpulimit"
 )
 
 // courtesyBytes is how much text is worked on between two looks at who else
@@ -27,5 +27,5 @@ func turn(size int) (end func()) {
 	if size <= MaxText {
 		return func() {}
 	}
-	return processors.Turn()
+	return cpulimit.Acquire()
 }

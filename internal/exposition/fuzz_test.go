@@ -90,7 +90,7 @@ func FuzzCheck(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		in := bytes.Clone(text)
-		p := Check(text, Options{})
+		p := Sanitize(text, Options{})
 		sound(t, p)
 		if !plain(in) || parses(in) != nil || !validValues(in) {
 			return
@@ -108,8 +108,8 @@ func FuzzCheck(f *testing.F) {
 					t.Fatalf("valid\n%q\nlost lines: %s", in, outcome(p))
 				}
 			}
-			for m, n := range p.Mended {
-				if n > 0 && Mend(m) != MendScattered && (Mend(m) != MendMetadata || p.Mended[MendScattered] == 0) {
+			for m, n := range p.Repaired {
+				if n > 0 && Repair(m) != RepairScattered && (Repair(m) != RepairMetadata || p.Repaired[RepairScattered] == 0) {
 					t.Fatalf("valid\n%q\nwas mended: %s", in, outcome(p))
 				}
 			}
@@ -184,7 +184,7 @@ func FuzzLines(f *testing.F) {
 	f.Add([]byte{10, 0, 2, 3, 18, 1, 0, 2}, []byte{12, 1, 1, 1})
 	f.Add([]byte{0, 1, 0, 0, 10, 0, 13, 4, 3, 5}, []byte{11, 0, 0, 0, 11, 1, 0, 5})
 	f.Fuzz(func(t *testing.T, one, two []byte) {
-		a, b := Check(lines(one), Options{}), Check(lines(two), Options{})
+		a, b := Sanitize(lines(one), Options{}), Sanitize(lines(two), Options{})
 		sound(t, a)
 		sound(t, b)
 		if in := lines(one); plain(in) && parses(in) == nil && outcome(a) == "" && !bytes.Equal(in, a.Text()) {
@@ -205,7 +205,7 @@ func FuzzLines(f *testing.F) {
 			}
 		}
 		d, _ := NewDirectives(all)
-		sound(t, Check(lines(one), Options{Directives: d}))
+		sound(t, Sanitize(lines(one), Options{Directives: d}))
 	})
 }
 
@@ -213,10 +213,10 @@ func FuzzLines(f *testing.F) {
 func FuzzTorn(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p := Check(bytes.Clone(text), Options{AtCap: true})
+		p := Sanitize(bytes.Clone(text), Options{AtCap: true})
 		sound(t, p)
 		end := bytes.LastIndexByte(text, '\n') + 1
-		whole := Check(bytes.Clone(text[:end]), Options{})
+		whole := Sanitize(bytes.Clone(text[:end]), Options{})
 		if !bytes.Equal(p.Text(), whole.Text()) {
 			t.Fatalf("cut text\n%q\ngave\n%q, its whole lines\n%q", text, p.Text(), whole.Text())
 		}
@@ -229,9 +229,9 @@ func FuzzDirectives(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, one, two, help string) {
 		for typ := Untyped; typ <= Summary; typ++ {
 			d, _ := NewDirectives([]Metadata{{one, Counter, help}, {two, typ, help}})
-			p := Check(bytes.Clone(text), Options{Directives: d})
+			p := Sanitize(bytes.Clone(text), Options{Directives: d})
 			sound(t, p)
-			without := Check(bytes.Clone(text), Options{})
+			without := Sanitize(bytes.Clone(text), Options{})
 			if typ < Histogram && p.Samples != without.Samples {
 				t.Fatalf("%d samples with directives, %d without", p.Samples, without.Samples)
 			}
@@ -256,7 +256,7 @@ func FuzzMerge(f *testing.F) {
 		func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1]), []byte(fields[0])) },
 	)
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
-		pages := [3]*Page{Check(a, Options{}), Check(b, Options{}), Check(c, Options{})}
+		pages := [3]*Page{Sanitize(a, Options{}), Sanitize(b, Options{}), Sanitize(c, Options{})}
 		p := Merge([]Source{{"a.stp", pages[0]}, {"b.stp", pages[1]}, {"c.stp", pages[2]}})
 		sound(t, p)
 		if want := pages[0].Samples + pages[1].Samples + pages[2].Samples; p.Samples != want {

@@ -55,7 +55,7 @@ func (c *checker) mendLines(p *Page) {
 			continue
 		}
 		if len(line) != len(raw) {
-			p.Mended[MendBlank]++
+			p.Repaired[RepairBlank]++
 		}
 		c.recs = append(c.recs, r)
 	}
@@ -70,7 +70,7 @@ func (c *checker) mendComment(p *Page, r *rec, i int) Reason {
 	r.kind, r.name, r.typ, r.help = cm.kind, cm.name, cm.typ, len(cm.help) > 0
 	if !cm.exact {
 		r.line = c.keep(func(dst []byte) []byte { return cm.appendMetadata(dst) })
-		p.Mended[MendMetadata]++
+		p.Repaired[RepairMetadata]++
 	}
 	return None
 }
@@ -91,9 +91,9 @@ func (c *checker) mendLine(p *Page, r *rec) Reason {
 		}
 		line = c.buf[from:len(c.buf):len(c.buf)]
 		if why = s.scan(line); why == None {
-			for m := range numMends {
+			for m := range numRepairs {
 				if what.has(m) {
-					p.Mended[m]++
+					p.Repaired[m]++
 				}
 			}
 		}
@@ -102,7 +102,7 @@ func (c *checker) mendLine(p *Page, r *rec) Reason {
 		return why
 	}
 	if trimmed {
-		p.Mended[MendBlank]++
+		p.Repaired[RepairBlank]++
 	}
 	r.kind, r.line, r.name = kindSample, line, s.name
 	return None
@@ -145,7 +145,7 @@ func (c *checker) describe(p *Page) {
 			f.typed, f.typ = true, r.typ
 		default:
 			r.kind = kindGone
-			p.Mended[MendMetadata]++
+			p.Repaired[RepairMetadata]++
 		}
 	}
 	for i := range c.recs {
@@ -158,7 +158,7 @@ func (c *checker) describe(p *Page) {
 	for i := range c.recs {
 		if r := &c.recs[i]; (r.kind == kindHelp || r.kind == kindType) && c.fams.owner(r.name) >= 0 {
 			r.kind = kindGone
-			p.Mended[MendMetadata]++
+			p.Repaired[RepairMetadata]++
 		}
 	}
 }
@@ -190,7 +190,7 @@ func (c *checker) assign(p *Page) []int32 {
 			if f := &c.fams.list[r.fam]; f.sampled {
 				f.rearranged = true
 				if r.kind == kindType {
-					p.Mended[MendMetadata]++
+					p.Repaired[RepairMetadata]++
 				}
 			}
 		}
@@ -199,7 +199,7 @@ func (c *checker) assign(p *Page) []int32 {
 			f.present = true
 			order = append(order, r.fam)
 		} else if current != r.fam {
-			p.Mended[MendScattered]++
+			p.Repaired[RepairScattered]++
 		}
 		current = r.fam
 		if waiting >= 0 {

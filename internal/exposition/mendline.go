@@ -8,7 +8,7 @@ import (
 // mended is what mendSample found to mend, a bit for each Mend.
 type mended uint
 
-func (m mended) has(x Mend) bool { return m&(1<<x) != 0 }
+func (m mended) has(x Repair) bool { return m&(1<<x) != 0 }
 
 // mendSample writes a sample line that scan refused anew, behind dst, where its
 // meaning is beyond doubt. The line has no blanks at its ends.
@@ -128,7 +128,7 @@ func (m *mender) value() Reason {
 		if m.dst, why = appendMended(m.dst, value); why != None {
 			return why
 		}
-		m.what |= 1 << MendEscape
+		m.what |= 1 << RepairEscape
 	case !utf8.Valid(value):
 		return NotUTF8
 	default:
@@ -137,7 +137,7 @@ func (m *mender) value() Reason {
 	if bytes.HasPrefix(m.line[m.i:], []byte(`...`)) {
 		m.i += len(`...`)
 		m.dst = append(m.dst, `...`...)
-		m.what |= 1 << MendCut
+		m.what |= 1 << RepairCut
 	}
 	m.dst = append(m.dst, '"')
 	return None
@@ -158,7 +158,7 @@ func (m *mender) quotedName(of uint8, bad Reason) ([]byte, Reason) {
 		return nil, bad
 	}
 	m.i++
-	m.what |= 1 << MendQuoted
+	m.what |= 1 << RepairQuoted
 	return name, None
 }
 

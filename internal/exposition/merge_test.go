@@ -76,7 +76,7 @@ func TestMerge(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var sources []Source
 			for _, s := range tt.in {
-				sources = append(sources, Source{s.script, Check([]byte(s.text), Options{})})
+				sources = append(sources, Source{s.script, Sanitize([]byte(s.text), Options{})})
 			}
 			p := Merge(append(sources, Source{"down.stp", nil}))
 			if got := string(p.Text()); got != tt.out || outcome(p) != tt.did {

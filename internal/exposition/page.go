@@ -42,7 +42,7 @@ type Page struct {
 	Samples  int             // samples kept
 	Families int             // metric families that have samples
 	Dropped  [numReasons]int // lines left out, by Reason
-	Mended   [numMends]int   // things put right, by Mend
+	Repaired [numRepairs]int // things put right, by Mend
 	First    *Problem        // the first line left out; nil: none
 
 	body  []byte
@@ -60,7 +60,7 @@ type rendering struct {
 
 // Check makes the Page of one read. The text belongs to the Page from then on:
 // it may be what Text returns.
-func Check(text []byte, o Options) *Page {
+func Sanitize(text []byte, o Options) *Page {
 	defer turn(len(text))()
 	p := &Page{Size: len(text), empty: len(bytes.Trim(text, " \t\r\n")) == 0}
 	text = p.endLastLine(text, o)
@@ -86,7 +86,7 @@ func (p *Page) endLastLine(text []byte, o Options) []byte {
 	}
 	start := bytes.LastIndexByte(text, '\n') + 1
 	if !o.AtCap && !o.ChildEnded && n < MaxText {
-		p.Mended[MendNewline]++
+		p.Repaired[RepairNewline]++
 		return append(text[:n:n], '\n') // a copy: what is behind the text may be somebody else's
 	}
 	if last := text[start:]; skipBlanks(last, 0) < len(last) {
@@ -145,7 +145,7 @@ func (p *Page) Empty() bool { return p.empty }
 // Ruined tells that something was read, but no sample of it is left, and that
 // at least one line was left out: the answer is an error, not an empty page.
 // Problems names the reason.
-func (p *Page) Ruined() bool { return !p.empty && p.Samples == 0 && p.Problems() > 0 }
+func (p *Page) Invalid() bool { return !p.empty && p.Samples == 0 && p.Problems() > 0 }
 
 // Problems returns how many lines were left out.
 func (p *Page) Problems() int {
@@ -158,7 +158,7 @@ func (p *Page) Problems() int {
 
 // Room returns how many bytes the script may still write before its text is
 // cut, and whether less than a tenth is left.
-func (p *Page) Room() (left int, scarce bool) {
+func (p *Page) Headroom() (left int, scarce bool) {
 	left = max(0, MaxText-p.Size)
 	return left, left < MaxText/10
 }

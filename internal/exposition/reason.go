@@ -54,39 +54,39 @@ func Reasons() []Reason {
 }
 
 // Mend says what was put right in a line that was kept.
-type Mend uint8
+type Repair uint8
 
 // The mends. One line may need several.
 const (
-	MendEscape Mend = iota // C escapes in a label value, or a backslash in a HELP text
+	RepairEscape Repair = iota // C escapes in a label value, or a backslash in a HELP text
 	// the "..." that string_quoted puts after the closing quote of a cut string
-	MendCut
+	RepairCut
 	// CR before LF, blanks at an end of a line, more blanks than a parser
 	// takes, a byte order mark
-	MendBlank
-	MendNewline   // the last line got its newline
-	MendScattered // a line was moved to the others of its family
+	RepairBlank
+	RepairNewline   // the last line got its newline
+	RepairScattered // a line was moved to the others of its family
 	// a second HELP or TYPE was dropped, or TYPE was moved before the samples
 	// or spelt as Prometheus wants it
-	MendMetadata
-	MendQuoted // a classic name was quoted
-	numMends
+	RepairMetadata
+	RepairQuoted // a classic name was quoted
+	numRepairs
 )
 
-var mendNames = [numMends]string{"escape", "cut-string", "blank", "newline", "scattered", "metadata", "quoted-name"}
+var mendNames = [numRepairs]string{"escape", "cut-string", "blank", "newline", "scattered", "metadata", "quoted-name"}
 
 // String returns the mend as the log and the metrics show it.
-func (m Mend) String() string {
-	if m < numMends {
+func (m Repair) String() string {
+	if m < numRepairs {
 		return mendNames[m]
 	}
 	return "unknown"
 }
 
 // Mends returns all mends.
-func Mends() []Mend {
-	all := make([]Mend, 0, numMends)
-	for m := range numMends {
+func Repairs() []Repair {
+	all := make([]Repair, 0, numRepairs)
+	for m := range numRepairs {
 		all = append(all, m)
 	}
 	return all

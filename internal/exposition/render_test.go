@@ -65,7 +65,7 @@ func TestOpenMetrics(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := Check([]byte(tt.in), Options{})
+			p := Sanitize([]byte(tt.in), Options{})
 			if p.Problems() != 0 {
 				t.Fatal(p.First)
 			}
@@ -97,7 +97,7 @@ func TestSecondsComeBackAsTheSameMilliseconds(t *testing.T) {
 }
 
 func TestRenderingsAreMadeOnceAndShared(t *testing.T) {
-	p := Check(pageText(3<<10), Options{})
+	p := Sanitize(pageText(3<<10), Options{})
 	var wg sync.WaitGroup
 	var got [4][16][]byte
 	for i := range 16 {
@@ -129,10 +129,10 @@ func TestRenderingsAreMadeOnceAndShared(t *testing.T) {
 
 // A page keeps its renderings when the pools are used again.
 func TestPagesDoNotShareMemory(t *testing.T) {
-	first := Check([]byte("a{x=\"\\t1\"} 1\nb 1\na 2\n"), Options{})
+	first := Sanitize([]byte("a{x=\"\\t1\"} 1\nb 1\na 2\n"), Options{})
 	text, om, zipped := string(first.Text()), string(first.OpenMetrics()), string(first.Render(Form{Gzip: true}))
 	for range 100 {
-		p := Check([]byte("c{y=\"\\t2\"} 7\nd 8\nc 9\n"), Options{})
+		p := Sanitize([]byte("c{y=\"\\t2\"} 7\nd 8\nc 9\n"), Options{})
 		p.OpenMetrics()
 		p.Render(Form{Gzip: true})
 	}

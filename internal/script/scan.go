@@ -7,11 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
-	"syscall"
 	"unicode"
 	"unicode/utf8"
+
+	"stap-exporter/internal/instance"
+	"stap-exporter/internal/trust"
 )
 
 // Ext is what the name of every script ends in.
@@ -46,14 +47,14 @@ type Refusal struct {
 //
 // When dir itself cannot be read, the error says what to do and wraps the
 // cause.
-func Scan(dir string, inst Instance, opts ScanOptions) (Catalogue, error) {
+func Scan(dir string, inst instance.Instance, opts ScanOptions) (Catalogue, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return Catalogue{}, fmt.Errorf("read scripts folder %q: %w", dir, err)
 	}
 	entries, err := os.ReadDir(abs) // sorted
 	if err != nil {
-		return Catalogue{}, fmt.Errorf("read scripts folder %q: %w: %s", dir, cause(err), advice(err))
+		return Catalogue{}, fmt.Errorf("read scripts folder %q: %w: %s", dir, trust.Cause(err), advice(err))
 	}
 	var c Catalogue
 	for _, entry := range entries {
@@ -88,7 +89,7 @@ type ScanOptions struct {
 // Script.Executable begins with the mode bits, which let this process's
 // effective user execute the file or not (root may execute what anybody may),
 // and ends with the first line: see withHeader.
-func Inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
+func Inspect(path string, inst instance.Instance, opts ScanOptions) (Script, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return Script{}, fmt.Errorf("look at the file: %w", err)
@@ -99,21 +100,21 @@ func Inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
 	return inspect(path, inst, opts)
 }
 
-func inspect(path string, inst Instance, opts ScanOptions) (Script, error) {
+func inspect(path string, inst instance.Instance, opts ScanOptions) (Script, error) {
 	name := filepath.Base(path)
 	info, err := check(name, path)
 	if err != nil {
 		return Script{}, err
 	}
-	who := Self()
+	who := trust.Self()
 	s := Script{
 		Name:       name,
 		Path:       path,
 		Module:     inst.Module(name),
-		Executable: who.mayExecute(info),
+		Executable: who.MayExecute(info),
 		Autostart:  strings.Contains(name, "autostart"),
 	}
-	if err := CheckTrust(path, who); err != nil {
+	if err := trust.CheckTrust(path, who); err != nil {
 		if opts.AllowInsecure {
 			s.Insecure = err
 		} else {
@@ -150,10 +151,10 @@ func check(name, path string) (fs.FileInfo, error) {
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, errGone
 		}
-		return nil, fmt.Errorf("symlink leads nowhere: %w", cause(err))
+		return nil, fmt.Errorf("symlink leads nowhere: %w", trust.Cause(err))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at the file: %w", cause(err))
+		return nil, fmt.Errorf("look at the file: %w", trust.Cause(err))
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s, not a regular file", kind(info.Mode()))
@@ -183,34 +184,4 @@ func advice(err error) string {
 		return "let this user read it, or name another with --scripts"
 	}
 	return "name another with --scripts"
-}
-
-// cause takes operation and path off err, where the text around it already has
-// them.
-func cause(err error) error {
-	if p, ok := errors.AsType[*fs.PathError](err); ok {
-		return p.Err
-	}
-	return err
-}
-
-// mayExecute goes by the mode bits: access(2) would ask for the real user, who
-// under set-user-id is another.
-func (id Identity) mayExecute(info fs.FileInfo) bool {
-	owner, group := ownerOf(info)
-	perm := info.Mode().Perm()
-	switch {
-	case id.UID == 0:
-		return perm&0o111 != 0
-	case id.UID == owner:
-		return perm&0o100 != 0
-	case slices.Contains(id.Groups, group):
-		return perm&0o010 != 0
-	}
-	return perm&0o001 != 0
-}
-
-func ownerOf(info fs.FileInfo) (uid, gid int) {
-	st := info.Sys().(*syscall.Stat_t) // what os.Stat gives on Linux
-	return int(st.Uid), int(st.Gid)
 }

@@ -8,14 +8,16 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/instance"
 )
 
-// fill puts an empty file with each name into a new folder.
+var testInst = instance.NewInstance(0, "/etc/stap-exporter", []string{":9900"})
+
+// fill puts an empty file with each name into a new directory.
 func fill(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -186,28 +188,6 @@ func TestScanFlags(t *testing.T) {
 	}
 }
 
-func TestMayExecute(t *testing.T) {
-	const user, group, stranger = 1000, 100, 7
-	for _, c := range []struct {
-		who  Identity
-		mode fs.FileMode
-		want bool
-	}{
-		{Identity{0, nil}, 0o644, false},
-		{Identity{0, nil}, 0o001, true},
-		{Identity{user, []int{group}}, 0o100, true},
-		{Identity{user, []int{group}}, 0o011, false}, // the owner's bits alone count
-		{Identity{stranger, []int{1, group}}, 0o010, true},
-		{Identity{stranger, []int{1, group}}, 0o101, false},
-		{Identity{stranger, []int{1}}, 0o001, true},
-		{Identity{stranger, []int{1}}, 0o770, false},
-	} {
-		if got := c.who.mayExecute(fakeInfo{mode: c.mode, stat: unixStat(user, group)}); got != c.want {
-			t.Errorf("%+v on %v of %d:%d: got %v", c.who, c.mode, user, group, got)
-		}
-	}
-}
-
 func TestScanRelativeFolder(t *testing.T) {
 	dir := fill(t, "a.stp")
 	t.Chdir(dir)
@@ -248,18 +228,3 @@ func TestScanFolderErrors(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
-
-// fakeInfo is a file of somebody else.
-type fakeInfo struct {
-	mode fs.FileMode
-	stat any
-}
-
-func (f fakeInfo) Name() string       { return "" }
-func (f fakeInfo) Size() int64        { return 0 }
-func (f fakeInfo) Mode() fs.FileMode  { return f.mode }
-func (f fakeInfo) ModTime() time.Time { return time.Time{} }
-func (f fakeInfo) IsDir() bool        { return false }
-func (f fakeInfo) Sys() any           { return f.stat }
-
-func unixStat(uid, gid uint32) *syscall.Stat_t { return &syscall.Stat_t{Uid: uid, Gid: gid} }

@@ -161,12 +161,12 @@ func writeVerdict(path string, v verdict) error {
 // judge turns the end of a trial into a verdict.
 func judge(e Exit) verdict {
 	switch {
-	case len(e.Leftovers) > 0:
-		return verdict{Reason: "a trial module does not unload: " + strings.Join(e.Leftovers, ", ")}
+	case len(e.Residue) > 0:
+		return verdict{Reason: "a trial module does not unload: " + strings.Join(e.Residue, ", ")}
 	case e.Err == nil && e.Code == 0:
 		return verdict{Kernel: true, Reason: "a trial module compiled and loaded"}
 	}
-	why := e.Mend
+	why := e.Remedy
 	if why == "" && len(e.Tail) > 0 {
 		why = e.Tail[0]
 	}

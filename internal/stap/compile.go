@@ -44,7 +44,7 @@ func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit 
 		if err := r.host.cache.remove(r.key); err != nil {
 			r.host.cfg.Logger.Warn("cached module not removed", zap.String("script", r.job.name), zap.Error(err))
 		}
-		if r.compiled || again || r.asked() || len(exit.Leftovers) > 0 {
+		if r.compiled || again || r.asked() || len(exit.Residue) > 0 {
 			return exit
 		}
 		r.host.cfg.Logger.Info(
@@ -54,7 +54,7 @@ func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit 
 		)
 		err := r.host.unload(p.build.module)
 		if err = errors.Join(err, os.Remove(ko)); err != nil {
-			exit.Leftovers = append(exit.Leftovers, fmt.Sprintf("module %s (%v)", p.build.module, err))
+			exit.Residue = append(exit.Residue, fmt.Sprintf("module %s (%v)", p.build.module, err))
 			return exit
 		}
 	}
@@ -112,7 +112,7 @@ func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time)
 	r.compiled = true
 	begun := time.Now()
 	exit = r.stage(p.stages[0], false, env, timeout)
-	ok = exit.Err == nil && exit.Code == 0 && len(exit.Leftovers) == 0
+	ok = exit.Err == nil && exit.Code == 0 && len(exit.Residue) == 0
 	if ok && r.key != "" {
 		if err := h.keep(p.build.source, r.key, ko, begun); err != nil {
 			log.Info("module is not cached", zap.Error(err))

@@ -7,8 +7,8 @@ import (
 
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/processors"
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/cpulimit"
+	"stap-exporter/internal/procfile"
 )
 
 // ErrNoStap tells that SystemTap, or the part of it that was asked for, is not
@@ -54,10 +54,10 @@ func ParseRuntime(s string) (Runtime, error) {
 // Config says how a Host works. Durations and paths left zero get their
 // defaults.
 type Config struct {
-	Stap    string       // name or path of stap; default "stap", looked up in PATH
-	Runtime Runtime      // for scripts that the exporter runs itself
-	Dir     string       // private folder, made 0700 when missing
-	Roots   procfs.Roots // where running scripts offer their files
+	Stap    string         // name or path of stap; default "stap", looked up in PATH
+	Runtime Runtime        // for scripts that the exporter runs itself
+	Dir     string         // private folder, made 0700 when missing
+	Roots   procfile.Roots // where running scripts offer their files
 
 	// Launcher is the command line that re-executes this program so that it
 	// calls Launch with the arguments that follow.
@@ -109,8 +109,8 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Stap, "stap")
-	setDefault(&c.Roots, procfs.DefaultRoots())
-	setDefault(&c.MaxParallel, max(2, processors.Number()))
+	setDefault(&c.Roots, procfile.DefaultRoots())
+	setDefault(&c.MaxParallel, max(2, cpulimit.CPUs()))
 	setDefault(&c.StartTimeout, 5*time.Minute)
 	setDefault(&c.AfterWait, 2*time.Second)
 	setDefault(&c.LoadWait, 5*time.Second)

@@ -23,7 +23,7 @@ type Finding struct {
 	Check  string `json:"check"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`         // what was found
-	Mend   string `json:"mend,omitempty"` // what to do about it, unless OK
+	Remedy string `json:"mend,omitempty"` // what to do about it, unless OK
 }
 
 // The checks that say whether a runtime works: a script was compiled, run and
@@ -78,7 +78,7 @@ type diagnosis struct {
 
 func (d *diagnosis) add(f Finding) {
 	if f.OK {
-		f.Mend = ""
+		f.Remedy = ""
 	}
 	d.findings = append(d.findings, f)
 }
@@ -87,7 +87,7 @@ const installStap = "Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf inst
 
 func (d *diagnosis) stap(err error) {
 	if d.host.tools.stap == "" {
-		d.add(Finding{Check: "systemtap", Detail: err.Error(), Mend: installStap})
+		d.add(Finding{Check: "systemtap", Detail: err.Error(), Remedy: installStap})
 		return
 	}
 	d.add(Finding{Check: "systemtap", OK: true, Detail: d.host.tools.stap + ", " + d.host.stapVersion()})
@@ -99,11 +99,11 @@ func (d *diagnosis) stap(err error) {
 				Finding{
 					Check:  each.name,
 					Detail: each.denied + ": this user may not execute it",
-					Mend:   "run as root, or for kernel modules: usermod -a -G stapusr,stapdev USER",
+					Remedy: "run as root, or for kernel modules: usermod -a -G stapusr,stapdev USER",
 				},
 			)
 		case each.path == "":
-			d.add(Finding{Check: each.name, Detail: "not found beside stap or in PATH", Mend: installStap})
+			d.add(Finding{Check: each.name, Detail: "not found beside stap or in PATH", Remedy: installStap})
 		}
 	}
 }
@@ -119,7 +119,7 @@ func (d *diagnosis) compiler() {
 		Check:  "compiler",
 		OK:     missing == nil,
 		Detail: "gcc and make are installed",
-		Mend:   "apt install gcc make (needed for kernel modules only)",
+		Remedy: "apt install gcc make (needed for kernel modules only)",
 	}
 	if missing != nil {
 		f.Detail = strings.Join(missing, " and ") + " not found"
@@ -133,7 +133,7 @@ func (d *diagnosis) headers() {
 		Check:  "kernel headers",
 		OK:     d.system.hasBuildTree(),
 		Detail: build,
-		Mend:   "apt install linux-headers-" + d.system.release + " (needed for kernel modules only)",
+		Remedy: "apt install linux-headers-" + d.system.release + " (needed for kernel modules only)",
 	}
 	if !f.OK {
 		f.Detail = build + " has no .config: the headers of the running kernel are not installed"
@@ -152,7 +152,7 @@ func (d *diagnosis) debuginfo() {
 		Finding{
 			Check:  "kernel debuginfo",
 			Detail: "not installed: probes of kernel functions by name do not resolve; timers, tracepoints, system calls and user programs do",
-			Mend:   "stap-prep, or apt install linux-image-" + d.system.release + "-dbg",
+			Remedy: "stap-prep, or apt install linux-image-" + d.system.release + "-dbg",
 		},
 	)
 }
@@ -164,15 +164,15 @@ func (d *diagnosis) modules() {
 	_, noModules := os.Stat(d.host.cfg.Modules)
 	switch {
 	case noModules != nil:
-		f.OK, f.Detail, f.Mend = false, "this kernel has no loadable modules", "scripts run under bpf here; kernel modules need another kernel"
+		f.OK, f.Detail, f.Remedy = false, "this kernel has no loadable modules", "scripts run under bpf here; kernel modules need another kernel"
 	case strings.TrimSpace(string(disabled)) == "1":
-		f.OK, f.Detail, f.Mend = false, "kernel.modules_disabled is 1", "it can only be undone by a reboot; find what sets it (sysctl.d)"
+		f.OK, f.Detail, f.Remedy = false, "kernel.modules_disabled is 1", "it can only be undone by a reboot; find what sets it (sysctl.d)"
 	case strings.Contains(string(locked), "[integrity]") || strings.Contains(string(locked), "[confidentiality]"):
-		f.OK, f.Detail, f.Mend = false, "kernel lockdown: "+strings.TrimSpace(
+		f.OK, f.Detail, f.Remedy = false, "kernel lockdown: "+strings.TrimSpace(
 			string(locked),
 		), "sign the modules (see stap --sign-module), or turn off secure boot"
 	case os.Geteuid() == 0 && !hasCapability(d.system.status, capSysModule):
-		f.OK, f.Detail, f.Mend = false, "the capability CAP_SYS_MODULE is missing", "give it to the container or the service (--cap-add SYS_MODULE, CapabilityBoundingSet=)"
+		f.OK, f.Detail, f.Remedy = false, "the capability CAP_SYS_MODULE is missing", "give it to the container or the service (--cap-add SYS_MODULE, CapabilityBoundingSet=)"
 	}
 	d.add(f)
 }
@@ -184,12 +184,12 @@ func (d *diagnosis) tracing() {
 		Check:  "tracefs",
 		OK:     err == nil,
 		Detail: d.system.tracing,
-		Mend:   "mount -t debugfs debugfs /sys/kernel/debug (stapbpf looks for tracefs there; needed for bpf probes in programs)",
+		Remedy: "mount -t debugfs debugfs /sys/kernel/debug (stapbpf looks for tracefs there; needed for bpf probes in programs)",
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		f.Detail = path + " is not there: debugfs is not mounted, or the kernel has no CONFIG_UPROBE_EVENTS"
 	} else if err != nil {
-		f.Detail, f.Mend = err.Error(), "run as root: others cannot look there"
+		f.Detail, f.Remedy = err.Error(), "run as root: others cannot look there"
 	}
 	d.add(f)
 }
@@ -210,7 +210,7 @@ func (d *diagnosis) memlock() {
 			Check:  "memlock limit",
 			OK:     os.Geteuid() == 0,
 			Detail: fmt.Sprintf("%d bytes and may not be raised; for root the exporter gets around that", limit.Max),
-			Mend:   "ulimit -l unlimited, or LimitMEMLOCK=infinity in the service",
+			Remedy: "ulimit -l unlimited, or LimitMEMLOCK=infinity in the service",
 		})
 	}
 }
@@ -239,7 +239,7 @@ func (d *diagnosis) groups() {
 			has,
 			" ",
 		) + " (kernel modules of one's own need stapdev and stapusr; bpf needs root)",
-		Mend: "run as root, or: usermod -a -G stapusr,stapdev USER",
+		Remedy: "run as root, or: usermod -a -G stapusr,stapdev USER",
 	})
 }
 
@@ -247,7 +247,7 @@ func (d *diagnosis) groups() {
 func (d *diagnosis) try(check string, runtime Runtime) {
 	h := d.host
 	if h.tools.stap == "" {
-		d.add(Finding{Check: check, Detail: "SystemTap is not installed", Mend: installStap})
+		d.add(Finding{Check: check, Detail: "SystemTap is not installed", Remedy: installStap})
 		return
 	}
 	if missing := h.missing(); runtime == Kernel && missing != "" {
@@ -255,14 +255,14 @@ func (d *diagnosis) try(check string, runtime Runtime) {
 			Finding{
 				Check:  check,
 				Detail: "do not work here: they need " + missing,
-				Mend:   "see the checks above; scripts run under bpf where that works",
+				Remedy: "see the checks above; scripts run under bpf where that works",
 			},
 		)
 		return
 	}
 	path := filepath.Join(h.cfg.Dir, "works.stp")
 	if err := os.WriteFile(path, []byte(works), 0o600); err != nil {
-		d.add(Finding{Check: check, Detail: err.Error(), Mend: "name another folder with --cache.dir"})
+		d.add(Finding{Check: check, Detail: err.Error(), Remedy: "name another folder with --cache.dir"})
 		return
 	}
 	begun := time.Now()
@@ -297,7 +297,7 @@ func (d *diagnosis) try(check string, runtime Runtime) {
 
 // judgeTry turns the end of a try into a finding.
 func judgeTry(check string, e Exit, body []byte, readErr error, took time.Duration) Finding {
-	f := Finding{Check: check, Mend: e.Mend}
+	f := Finding{Check: check, Remedy: e.Remedy}
 	switch {
 	case !e.Ready:
 		f.Detail = "a script does not run: " + strings.Join(strings.Split(e.Reason(), "\n"), "; ")
@@ -305,16 +305,16 @@ func judgeTry(check string, e Exit, body []byte, readErr error, took time.Durati
 		f.Detail = "a script runs, but its metrics cannot be read: " + readErr.Error()
 	case string(body) != "works{x=\"1\"} 1\n":
 		f.Detail = fmt.Sprintf("a script's metrics are not what it gave: %q", body)
-	case len(e.Leftovers) > 0:
-		f.Detail = "a script was run, but left behind: " + strings.Join(e.Leftovers, ", ")
+	case len(e.Residue) > 0:
+		f.Detail = "a script was run, but left behind: " + strings.Join(e.Residue, ", ")
 	default:
 		f.OK, f.Detail = true, fmt.Sprintf(
 			"work: a script was compiled, run and read in %v",
 			took.Round(10*time.Millisecond),
 		)
 	}
-	if !f.OK && f.Mend == "" {
-		f.Mend = "see the message; stap-report gathers what SystemTap's own developers ask for"
+	if !f.OK && f.Remedy == "" {
+		f.Remedy = "see the message; stap-report gathers what SystemTap's own developers ask for"
 	}
 	return f
 }

@@ -8,8 +8,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"stap-exporter/internal/procfs"
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/scrape"
 )
 
 // Event is what a Run reports: Progress, Ready or Exited.
@@ -24,8 +24,8 @@ type Progress struct {
 	Run       uint64
 	OSPID     int
 	Activity  string // a few words: "pass 4: compile the module"
-	Place     int    // while it waits for its turn to start: where it stands, from 1; else 0
-	Of        int    // and how many wait
+	Position  int    // while it waits for its turn to start: where it stands, from 1; else 0
+	Length    int    // and how many wait
 	Compiling bool
 	// the useful tail of what the child has written so far; any goroutine may
 	// call it; nil without a child
@@ -36,7 +36,7 @@ type Progress struct {
 type Ready struct {
 	Run   uint64
 	OSPID int
-	File  procfs.File
+	File  procfile.File
 	// tells whether who writes the file is still there and not about to end;
 	// any goroutine may call it
 	Alive func() bool
@@ -71,10 +71,10 @@ type Exit struct {
 	Stage   Stage          // where it was
 	// why it could not be started, or was stopped by the run itself (start
 	// timeout)
-	Err       error
-	Tail      []string // useful tail of its output
-	Mend      string   // what to do, for failures that are known; else empty
-	Leftovers []string // what could not be removed, by name; empty: nothing is left
+	Err     error
+	Tail    []string // useful tail of its output
+	Remedy  string   // what to do, for failures that are known; else empty
+	Residue []string // what could not be removed, by name; empty: nothing is left
 }
 
 var gerunds = map[Stage]string{
@@ -105,18 +105,18 @@ func (e Exit) String() string {
 }
 
 // EndCause is how the run ended, in one word.
-func (e Exit) EndCause() script.EndCause {
+func (e Exit) EndCause() scrape.EndCause {
 	switch {
 	case e.Stopped:
-		return script.EndStopped
+		return scrape.EndStopped
 	case e.Err != nil:
-		return script.EndError
+		return scrape.EndError
 	case e.Signal != 0:
-		return script.EndSignal
+		return scrape.EndSignal
 	case e.Code == 0:
-		return script.EndDone
+		return scrape.EndDone
 	default:
-		return script.EndFailed
+		return scrape.EndFailed
 	}
 }
 
@@ -124,10 +124,10 @@ func (e Exit) EndCause() script.EndCause {
 // useful tail of the output, a line each.
 func (e Exit) Reason() string {
 	lines := []string{e.String()}
-	if e.Mend != "" {
-		lines = append(lines, "what to do: "+e.Mend)
+	if e.Remedy != "" {
+		lines = append(lines, "what to do: "+e.Remedy)
 	}
-	for _, l := range e.Leftovers {
+	for _, l := range e.Residue {
 		lines = append(lines, "left behind: "+l)
 	}
 	return strings.Join(append(lines, e.Tail...), "\n")

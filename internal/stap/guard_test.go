@@ -17,7 +17,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 )
 
@@ -32,7 +32,7 @@ func exporterMain(modules []string) {
 		Stap:        filepath.Join(bin, "stap"),
 		Runtime:     BPF,
 		Dir:         filepath.Join(dir, "private"),
-		Roots:       procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
+		Roots:       procfile.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
 		Launcher:    []string{mustExecutable(), "as-launcher"},
 		Guardian:    []string{mustExecutable(), "as-guardian"},
 		Modules:     filepath.Join(dir, "modules"),
@@ -394,7 +394,7 @@ func TestGuardianIsTold(t *testing.T) {
 	g := guardian{runs: map[string]*guarded{}}
 	odd := "/a b/\"\n\xff"
 	told := lineSetup(&Host{
-		cfg:    Config{Modules: "/proc/modules", Roots: procfs.Roots{FIFO: odd}, Dir: "/d"},
+		cfg:    Config{Modules: "/proc/modules", Roots: procfile.Roots{FIFO: odd}, Dir: "/d"},
 		tools:  tools{staprun: "/b/staprun"},
 		system: system{tracing: "/t"},
 		cache:  &moduleCache{dir: "/c"},

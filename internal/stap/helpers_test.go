@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 )
 
@@ -47,7 +47,7 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 		Stap:     filepath.Join(bin, "stap"),
 		Runtime:  BPF,
 		Dir:      filepath.Join(dir, "private"),
-		Roots:    procfs.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
+		Roots:    procfile.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
 		Launcher: []string{mustExecutable(), "as-launcher"},
 		Modules:  filepath.Join(dir, "modules"),
 		// Long, so that only tests that are about a bound reach it.

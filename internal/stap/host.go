@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/trust"
 )
 
 // Host is SystemTap on this machine. Its methods may be called from any
@@ -127,7 +128,7 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
 		plan: func() (plan, error) {
 			if !h.cfg.AllowInsecure { // Scan has looked, but that was some time ago
-				if err := script.CheckTrust(s.Path, script.Self()); err != nil {
+				if err := trust.CheckTrust(s.Path, trust.Self()); err != nil {
 					return plan{}, fmt.Errorf("start script: %w", err)
 				}
 			}

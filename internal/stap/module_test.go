@@ -51,7 +51,7 @@ func (l *lab) serve(s script.Script) (compiled bool) {
 	r := l.start(s)
 	compiled = r.ready().Compiled
 	r.Stop(nil)
-	if e := r.exited(); e.Code != 0 || len(e.Leftovers) > 0 {
+	if e := r.exited(); e.Code != 0 || len(e.Residue) > 0 {
 		l.t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean(s.Module)

@@ -152,8 +152,8 @@ func (r *Run) takeTurn() bool {
 			r.report(Progress{
 				Run:      r.number,
 				Activity: fmt.Sprintf("place %d of %d in the queue", place, of),
-				Place:    place,
-				Of:       of,
+				Position: place,
+				Length:   of,
 			})
 		}
 		select {
@@ -174,7 +174,7 @@ func (r *Run) takeTurn() bool {
 // Hurry says that somebody waits for the run: it starts before those that
 // nobody waits for. It never blocks, and changes nothing for a run that is past
 // the queue.
-func (r *Run) Hurry() { r.turn.hurry() }
+func (r *Run) Prioritize() { r.turn.hurry() }
 
 // idleWatch tells when a starting group hangs: when it used no processor time
 // between two looks.

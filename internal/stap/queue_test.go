@@ -138,7 +138,7 @@ func (r *started) atPlace(place, of int) {
 		case e := <-r.events:
 			switch p := e.(type) {
 			case Progress:
-				if p.Place == place && p.Of == of {
+				if p.Position == place && p.Length == of {
 					return
 				}
 			default:
@@ -162,7 +162,7 @@ func TestStartsWaitForTheirTurn(t *testing.T) {
 	two.atPlace(1, 1)
 	three := l.start(l.script("m3"))
 	three.atPlace(2, 2)
-	three.Hurry()
+	three.Prioritize()
 	three.atPlace(1, 2)
 	two.atPlace(2, 2)
 	if logBegins(l.dir, "compiling m2 ") || logBegins(l.dir, "compiling m3 ") {
@@ -180,7 +180,7 @@ func TestStartsWaitForTheirTurn(t *testing.T) {
 	}
 	for _, r := range []*started{one, three} {
 		r.Stop(nil)
-		if e := r.exited(); !e.Stopped || len(e.Leftovers) > 0 {
+		if e := r.exited(); !e.Stopped || len(e.Residue) > 0 {
 			t.Errorf("%s", e.Reason())
 		}
 	}
@@ -204,7 +204,7 @@ func TestTurnEndsThePlace(t *testing.T) {
 	r.atPlace(1, 1)
 	holder.leave()
 	r.atPlace(0, 0)
-	if e := r.exited(); e.Stage != StageStart || len(e.Leftovers) == 0 {
+	if e := r.exited(); e.Stage != StageStart || len(e.Residue) == 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 }
@@ -233,7 +233,7 @@ func TestQueuedStartsAreStopped(t *testing.T) {
 		r.Stop(nil)
 	}
 	for _, r := range append(queued[2:], holder) {
-		if e := r.exited(); !e.Stopped || len(e.Leftovers) > 0 {
+		if e := r.exited(); !e.Stopped || len(e.Residue) > 0 {
 			t.Errorf("%s", e.Reason())
 		}
 	}

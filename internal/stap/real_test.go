@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 )
 
@@ -49,7 +49,7 @@ func realScript(t *testing.T, module, text string) script.Script {
 
 func realClean(t *testing.T, h *Host, module string) {
 	t.Helper()
-	for _, path := range []string{filepath.Join(procfs.DefaultRoots().FIFO, module), filepath.Join(h.cfg.Dir, "run", module)} {
+	for _, path := range []string{filepath.Join(procfile.DefaultRoots().FIFO, module), filepath.Join(h.cfg.Dir, "run", module)} {
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("%s is left", path)
 		}
@@ -59,7 +59,7 @@ func realClean(t *testing.T, h *Host, module string) {
 	}
 }
 
-func mustRead(t *testing.T, file procfs.File) {
+func mustRead(t *testing.T, file procfile.File) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -84,7 +84,7 @@ func TestRealScript(t *testing.T) {
 	r.Stop(nil)
 	// The exit code may be 1: on TERM stapbpf removes its FIFO while its own
 	// reader of it may be about to open it (seen).
-	if e := r.exited(); e.Signal != 0 || e.Stage != StageRun || len(e.Leftovers) > 0 {
+	if e := r.exited(); e.Signal != 0 || e.Stage != StageRun || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	realClean(t, h, s.Module)
@@ -149,7 +149,7 @@ func TestRealWrapper(t *testing.T) {
 	}
 	mustRead(t, ready.File)
 	r.Stop(nil)
-	if e := r.exited(); len(e.Leftovers) > 0 {
+	if e := r.exited(); len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	realClean(t, h, s.Module)
@@ -171,7 +171,7 @@ func TestRealStopInEveryMoment(t *testing.T) {
 			}
 		}
 		r.Stop(nil)
-		if e := r.exited(); !e.Stopped || len(e.Leftovers) > 0 {
+		if e := r.exited(); !e.Stopped || len(e.Residue) > 0 {
 			t.Errorf("%s: exit is %s", activity, e.Reason())
 		}
 		realClean(t, h, s.Module)
@@ -216,7 +216,7 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 			t.Errorf("%d probes while it runs", n)
 		}
 		r.Kill()
-		if e := r.exited(); e.Signal != syscall.SIGKILL || len(e.Leftovers) > 0 {
+		if e := r.exited(); e.Signal != syscall.SIGKILL || len(e.Residue) > 0 {
 			t.Errorf("exit is %s", e.Reason())
 		}
 		if n := countAny(t, events, probes); n != 0 {

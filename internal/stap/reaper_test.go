@@ -31,7 +31,7 @@ func TestReaper(t *testing.T) {
 		})
 	}
 	for _, module := range []string{"m1", "m2", "m3"} {
-		if e := l.start(l.script(module)).exited(); e.Code != 1 || len(e.Leftovers) > 0 {
+		if e := l.start(l.script(module)).exited(); e.Code != 1 || len(e.Residue) > 0 {
 			t.Errorf("exit is %s", e.Reason())
 		}
 		l.clean(module) // also the one that has left the group

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/procfs"
+	"stap-exporter/internal/procfile"
 )
 
 // job is what a run is to do.
@@ -103,16 +103,16 @@ func (r *Run) life() Exit {
 	}
 	if left := r.sweep(); len(left) > 0 {
 		return Exit{
-			Code:      -1,
-			Stage:     StageStart,
-			Leftovers: left,
-			Err:       errors.New("start script: what an earlier run left cannot be removed"),
-			Mend:      findMend(strings.Join(left, "\n")),
+			Code:    -1,
+			Stage:   StageStart,
+			Residue: left,
+			Err:     errors.New("start script: what an earlier run left cannot be removed"),
+			Remedy:  findMend(strings.Join(left, "\n")),
 		}
 	}
 	r.host.guard.begin(r.job.module, r.dir)
 	exit := r.stages()
-	if probeTaken(exit) && len(exit.Leftovers) == 0 && !r.asked() && len(r.sweep()) == 0 {
+	if probeTaken(exit) && len(exit.Residue) == 0 && !r.asked() && len(r.sweep()) == 0 {
 		r.host.cfg.Logger.Info(
 			"another process of this number has a probe, starting once more",
 			zap.String("script", r.job.name),
@@ -121,11 +121,11 @@ func (r *Run) life() Exit {
 		exit = r.stages()
 	}
 	r.turn.leave()
-	exit.Leftovers = append(exit.Leftovers, r.sweep()...)
+	exit.Residue = append(exit.Residue, r.sweep()...)
 	r.host.guard.end(r.job.module)
 	exit.Stopped = r.asked()
-	if exit.Err != nil && exit.Mend == "" {
-		exit.Mend = findMend(exit.Err.Error())
+	if exit.Err != nil && exit.Remedy == "" {
+		exit.Remedy = findMend(exit.Err.Error())
 	}
 	return exit
 }
@@ -169,7 +169,7 @@ func (r *Run) stages() (exit Exit) {
 			return exit
 		}
 		exit = r.stage(st, p.direct, marked(r.job.env(tmp), r.dir), timeout.C)
-		failed := exit.Err != nil || exit.Code != 0 || len(exit.Leftovers) > 0
+		failed := exit.Err != nil || exit.Code != 0 || len(exit.Residue) > 0
 		if failed || i == len(p.stages)-1 {
 			return exit
 		}
@@ -200,7 +200,7 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 		Ready: w.ready,
 		Err:   err,
 	}
-	exit.Leftovers = c.end(r.host.cfg.TermGrace, r.host.cfg.KillGrace, r.kill)
+	exit.Residue = c.end(r.host.cfg.TermGrace, r.host.cfg.KillGrace, r.kill)
 	if isClosed(c.ended) {
 		exit.Code, exit.Signal = endOf(c)
 	}
@@ -209,13 +209,13 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	if pids := append(w.pids, c.pid); probeTaken(exit) {
 		_ = r.host.system.removeProbes(pids, 0) // its own; what is busy is somebody else's
 	} else {
-		exit.Leftovers = append(exit.Leftovers, r.host.system.removeProbes(pids, r.host.cfg.SweepWait)...)
+		exit.Residue = append(exit.Residue, r.host.system.removeProbes(pids, r.host.cfg.SweepWait)...)
 	}
 	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {
-		exit.Mend = findMend(text)
+		exit.Remedy = findMend(text)
 	}
-	if exit.Mend == "" && !r.asked() && (exit.Code != 0 || exit.Err != nil) && diskFull(r.dir) {
-		exit.Mend = diskMend
+	if exit.Remedy == "" && !r.asked() && (exit.Code != 0 || exit.Err != nil) && diskFull(r.dir) {
+		exit.Remedy = diskMend
 	}
 	return exit
 }
@@ -315,7 +315,7 @@ func (w *watch) look() bool {
 	return ok
 }
 
-func (w *watch) find() (procfs.File, bool) {
+func (w *watch) find() (procfile.File, bool) {
 	file, err := w.run.host.cfg.Roots.Find(w.run.job.module, w.direct)
 	w.seen = nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

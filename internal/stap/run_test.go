@@ -25,7 +25,7 @@ func TestBPFScriptStartsAndStops(t *testing.T) {
 	r.Stop(nil)
 	e := r.exited()
 	if !e.Stopped || !e.Ready || e.Code != 0 || e.Signal != 0 || e.Stage != StageRun || e.Err != nil ||
-		len(e.Leftovers) > 0 {
+		len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
@@ -87,7 +87,7 @@ func TestProbeOfTheSameNumber(t *testing.T) {
 	l.clean("m1")
 	if e := l.start(l.script("m2")).
 		exited(); e.Code != 1 || e.Ready || !strings.Contains(e.Reason(), "creating probe") ||
-		!strings.Contains(e.Mend, "same number") {
+		!strings.Contains(e.Remedy, "same number") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
@@ -140,7 +140,7 @@ func TestStopWhileCompilingEndsTheWholeGroup(t *testing.T) {
 	r := l.start(l.script("m1"))
 	l.waitForLog("compiling")
 	r.Stop(nil)
-	if e := r.exited(); !e.Stopped || e.Stage != StageCompile || e.Code != 1 || len(e.Leftovers) > 0 {
+	if e := r.exited(); !e.Stopped || e.Stage != StageCompile || e.Code != 1 || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
@@ -163,7 +163,7 @@ func TestStopOfAHangingLoadIsBoundedAndSwept(t *testing.T) {
 	r := l.start(l.text("m1", "probe begin { }"))
 	l.waitForLog("inserted")
 	r.Stop(nil)
-	if e := r.exited(); e.Code != 1 || len(e.Leftovers) > 0 {
+	if e := r.exited(); e.Code != 1 || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.waitForLog("staprun -d m1")
@@ -205,7 +205,7 @@ func TestWhoIgnoresTERMIsKilled(t *testing.T) {
 	r := l.start(l.script("m1"))
 	r.ready()
 	r.Stop(nil)
-	if e := r.exited(); e.Signal != syscall.SIGKILL || e.Code != -1 || !e.Stopped || len(e.Leftovers) > 0 {
+	if e := r.exited(); e.Signal != syscall.SIGKILL || e.Code != -1 || !e.Stopped || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
@@ -253,7 +253,7 @@ func TestGrandchildrenEndWithTheirLeader(t *testing.T) {
 			func(c *Config) { c.TermGrace = 50 * time.Millisecond },
 		)
 		e := l.start(l.script("m1")).exited()
-		if e.Code != 1 || e.Stopped || e.Stage != StageLoad || len(e.Leftovers) > 0 {
+		if e.Code != 1 || e.Stopped || e.Stage != StageLoad || len(e.Residue) > 0 {
 			t.Errorf("exit is %s", e.Reason())
 		}
 		l.clean("m1")
@@ -324,7 +324,7 @@ func TestModuleThatStaysIsNamed(t *testing.T) {
 	l := newLab(t, "module-stuck", func(c *Config) { c.SweepWait = 50 * time.Millisecond })
 	writeFile(t, l.host.cfg.Modules, "m1 16384 1 - Live 0x0\n")
 	e := l.start(l.script("m1")).exited()
-	if e.Err == nil || len(e.Leftovers) != 1 || !strings.HasPrefix(e.Leftovers[0], "module m1 ") {
+	if e.Err == nil || len(e.Residue) != 1 || !strings.HasPrefix(e.Residue[0], "module m1 ") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	if !strings.Contains(e.Reason(), "Module is in use") {
@@ -343,7 +343,7 @@ func TestForeignFIFOFolderIsNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := l.start(l.script("m1")).exited()
-	if len(e.Leftovers) != 1 || !strings.HasPrefix(e.Leftovers[0], "FIFO folder ") {
+	if len(e.Residue) != 1 || !strings.HasPrefix(e.Residue[0], "FIFO folder ") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	if _, err := os.Stat(filepath.Join(elsewhere, "precious")); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"stap-exporter/internal/instance"
 	"stap-exporter/internal/script"
 )
 
@@ -22,7 +23,7 @@ func TestRealShebang(t *testing.T) {
 		}
 		s, err := script.Inspect(
 			path,
-			script.NewInstance(os.Getuid(), filepath.Dir(path), nil),
+			instance.NewInstance(os.Getuid(), filepath.Dir(path), nil),
 			script.ScanOptions{AllowInsecure: true},
 		)
 		if err != nil || s.Refused != nil || s.Executable {
@@ -34,7 +35,7 @@ func TestRealShebang(t *testing.T) {
 			t.Errorf("%s: %+v", line, ready)
 		}
 		r.Stop(nil)
-		if e := r.exited(); len(e.Leftovers) > 0 {
+		if e := r.exited(); len(e.Residue) > 0 {
 			t.Errorf("%s: exit is %s", line, e.Reason())
 		}
 		realClean(t, h, s.Module)
@@ -47,7 +48,7 @@ func TestShebangBecomesTwoStages(t *testing.T) {
 	if err := os.WriteFile(path, []byte("#!/usr/bin/stap -v -s 3\nprobe begin { }\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := script.Inspect(path, script.NewInstance(0, l.dir, nil), script.ScanOptions{AllowInsecure: true})
+	s, err := script.Inspect(path, instance.NewInstance(0, l.dir, nil), script.ScanOptions{AllowInsecure: true})
 	if err != nil || s.Executable {
 		t.Fatalf("%+v (%v)", s, err)
 	}

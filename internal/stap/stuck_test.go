@@ -46,7 +46,7 @@ func TestWhoDoesNotEndIsNamed(t *testing.T) {
 	}
 	r.Stop(nil)
 	e := r.exited()
-	if len(e.Leftovers) == 0 || !strings.HasPrefix(e.Leftovers[0], "process ") || e.Code != -1 ||
+	if len(e.Residue) == 0 || !strings.HasPrefix(e.Residue[0], "process ") || e.Code != -1 ||
 		!strings.Contains(e.Reason(), "left behind: process ") {
 		t.Errorf("exit is %s", e.Reason())
 	}
@@ -65,7 +65,7 @@ func TestStoppedChildIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Stop(nil)
-	if e := r.exited(); e.Signal != syscall.SIGKILL || len(e.Leftovers) > 0 {
+	if e := r.exited(); e.Signal != syscall.SIGKILL || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
@@ -86,7 +86,7 @@ func TestStoppedCompileTimesOut(t *testing.T) {
 	}
 	if e := r.exited(); e.Err == nil || !strings.HasPrefix(e.String(), "start timeout") ||
 		e.Signal != syscall.SIGKILL ||
-		len(e.Leftovers) > 0 {
+		len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	l.clean("m1")
@@ -103,12 +103,12 @@ func TestModuleThatDoesNotUnload(t *testing.T) {
 	r := l.start(s)
 	l.waitForLog("inserted")
 	r.Stop(nil)
-	if e := r.exited(); len(e.Leftovers) != 1 ||
-		!strings.HasPrefix(e.Leftovers[0], "module x1 (still loaded after staprun -d") {
+	if e := r.exited(); len(e.Residue) != 1 ||
+		!strings.HasPrefix(e.Residue[0], "module x1 (still loaded after staprun -d") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	if e := l.start(s).
-		exited(); e.Err == nil || e.Stage != StageStart || len(e.Leftovers) != 1 ||
+		exited(); e.Err == nil || e.Stage != StageStart || len(e.Residue) != 1 ||
 		!strings.Contains(e.Reason(), "what an earlier run left cannot be removed") {
 		t.Errorf("the next one's exit is %s", e.Reason())
 	}
@@ -208,8 +208,8 @@ func TestNoMemoryForAProcess(t *testing.T) {
 	}
 	defer func() { startCommand = (*exec.Cmd).Start }()
 	e := l.start(l.script("m1")).exited()
-	if e.Err == nil || !errors.Is(e.Err, syscall.EAGAIN) || !strings.Contains(e.Mend, "TasksMax") ||
-		len(e.Leftovers) > 0 {
+	if e.Err == nil || !errors.Is(e.Err, syscall.EAGAIN) || !strings.Contains(e.Remedy, "TasksMax") ||
+		len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	startCommand = (*exec.Cmd).Start

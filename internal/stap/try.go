@@ -13,7 +13,7 @@ import (
 // The run's Exited has code 0 when stap took the script. A program
 // (script.Script.Executable) cannot be tried: Try returns nil. One trial of a
 // script at a time; it may go on beside the script's runs.
-func (h *Host) Try(s script.Script, number uint64, report func(Event)) *Run {
+func (h *Host) Validate(s script.Script, number uint64, report func(Event)) *Run {
 	if s.Executable {
 		return nil
 	}

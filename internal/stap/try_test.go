@@ -17,7 +17,7 @@ func (l *lab) try(s script.Script) Exit {
 
 func (l *lab) tryUntil(s script.Script, then func(*Run)) (exit Exit) {
 	l.t.Helper()
-	r := l.host.Try(s, 7, func(e Event) {
+	r := l.host.Validate(s, 7, func(e Event) {
 		if e, ok := e.(Exited); ok && e.Run == 7 {
 			exit = e.Exit
 		}
@@ -76,7 +76,7 @@ func TestTryOfAProgram(t *testing.T) {
 	l := newLab(t, "", nil)
 	s := l.script("m")
 	s.Executable = true
-	if r := l.host.Try(s, 1, func(Event) {}); r != nil {
+	if r := l.host.Validate(s, 1, func(Event) {}); r != nil {
 		t.Error("a program was tried")
 	}
 }
@@ -91,7 +91,7 @@ func TestTryReal(t *testing.T) {
 			t.Fatal(err)
 		}
 		var exit Exit
-		r := h.Try(script.Script{Name: "s.stp", Path: path, Module: "stap_exporter_try_test"}, 1, func(e Event) {
+		r := h.Validate(script.Script{Name: "s.stp", Path: path, Module: "stap_exporter_try_test"}, 1, func(e Event) {
 			if e, ok := e.(Exited); ok {
 				exit = e.Exit
 			}

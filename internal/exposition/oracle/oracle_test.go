@@ -163,7 +163,7 @@ func FuzzCheck(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		in := bytes.Clone(text)
-		p := exposition.Check(text, exposition.Options{})
+		p := exposition.Sanitize(text, exposition.Options{})
 		check(t, in, p)
 
 		before, err := textSeries(in)
@@ -186,7 +186,7 @@ func FuzzCheck(f *testing.F) {
 				strings.Join(after, "\n"),
 			)
 		}
-		if p.Mended[exposition.MendScattered] == 0 && !bytes.Equal(in, p.Text()) {
+		if p.Repaired[exposition.RepairScattered] == 0 && !bytes.Equal(in, p.Text()) {
 			t.Fatalf("valid text\n%q\nbecame\n%q", in, p.Text())
 		}
 	})
@@ -241,7 +241,7 @@ func FuzzLines(f *testing.F) {
 	f.Add([]byte{10, 0, 2, 3, 18, 1, 0, 2}, []byte{12, 1, 1, 1})
 	f.Add([]byte{0, 1, 0, 0, 10, 0, 13, 4, 3, 5}, []byte{11, 0, 0, 0, 11, 1, 0, 5})
 	f.Fuzz(func(t *testing.T, one, two []byte) {
-		a, b := exposition.Check(lines(one), exposition.Options{}), exposition.Check(lines(two), exposition.Options{})
+		a, b := exposition.Sanitize(lines(one), exposition.Options{}), exposition.Sanitize(lines(two), exposition.Options{})
 		check(t, lines(one), a)
 		m := exposition.Merge([]exposition.Source{{Script: "a.stp", Page: a}, {Script: "b.stp", Page: b}})
 		check(t, lines(append(slices.Clone(one), two...)), m)
@@ -257,7 +257,7 @@ func FuzzMerge(f *testing.F) {
 	)
 	kept(f, "../testdata/merges.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
 	f.Fuzz(func(t *testing.T, a, b []byte) {
-		one, two := exposition.Check(a, exposition.Options{}), exposition.Check(b, exposition.Options{})
+		one, two := exposition.Sanitize(a, exposition.Options{}), exposition.Sanitize(b, exposition.Options{})
 		p := exposition.Merge([]exposition.Source{{Script: "a.stp", Page: one}, {Script: "b \"\\\n.stp", Page: two}})
 		check(t, append(append(a, '|'), b...), p)
 		if p.Samples != one.Samples+two.Samples {

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"stap-exporter/internal/script"
+	"stap-exporter/internal/instance"
 )
 
 const listen = "127.0.0.1:0"
@@ -44,7 +44,7 @@ type exporter struct {
 	url      string
 	dir      string
 	cache    string
-	instance script.Instance
+	instance instance.Instance
 	exited   chan struct{} // closed once it is reaped
 	mu       sync.Mutex
 	log      bytes.Buffer
@@ -92,7 +92,7 @@ func start(t *testing.T, s setup) *exporter {
 		e.cmd.Env = append(e.cmd.Env, "HOME="+as.home, "USER="+s.as)
 		e.cmd.Dir = as.home
 	}
-	e.instance = script.NewInstance(uid, e.dir, []string{listen})
+	e.instance = instance.NewInstance(uid, e.dir, []string{listen})
 	stderr, err := e.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

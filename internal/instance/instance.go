@@ -1,4 +1,4 @@
-package script
+package instance
 
 import (
 	"crypto/sha256"
@@ -54,7 +54,7 @@ func (i Instance) Module(name string) string {
 func slug(name string) string {
 	s := make([]byte, 0, slugLen)
 	gap := false
-	for _, c := range []byte(strings.TrimSuffix(name, Ext)) {
+	for _, c := range []byte(strings.TrimSuffix(name, ".stp")) {
 		if len(s) == slugLen {
 			break
 		}

@@ -16,4 +16,4 @@
 // second one with nothing, and stapbpf's FIFO would split the text between
 // two). The package starts no goroutine; a Read keeps its own goroutine until
 // it returns.
-package procfs
+package procfile

@@ -1,4 +1,4 @@
-package script
+package trust
 
 import (
 	"encoding/binary"
@@ -141,7 +141,7 @@ func (id Identity) checkLink(path string) error {
 func look(path string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: look at %q: %w", ErrUntrusted, path, cause(err))
+		return nil, fmt.Errorf("%w: look at %q: %w", ErrUntrusted, path, Cause(err))
 	}
 	return info, nil
 }

@@ -1,4 +1,4 @@
-package script
+package scrape
 
 import (
 	"sync/atomic"

@@ -1,4 +1,4 @@
-package processors
+package cpulimit
 
 import (
 	"runtime"
@@ -18,7 +18,7 @@ func TestTune(t *testing.T) {
 	if got, want := runtime.GOMAXPROCS(0), max(number, least); got != want {
 		t.Errorf("%d at a time, want %d", got, want)
 	}
-	if Number() != number {
-		t.Errorf("%d processors, want %d as before", Number(), number)
+	if CPUs() != number {
+		t.Errorf("%d processors, want %d as before", CPUs(), number)
 	}
 }

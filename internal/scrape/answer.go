@@ -1,21 +1,22 @@
-package script
+package scrape
 
 import (
 	"errors"
 	"time"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/script"
 )
 
 // Why an Answer has no body. The HTTP front end turns each into a status code.
 var (
 	ErrUnknown = errors.New("script not found") // no such script
 	// idle, starting or stopping: started, or about to be
-	ErrWarming = errors.New("script is not running yet")
+	ErrNotRunning = errors.New("script is not running yet")
 	// Status.RetryAt and Status.Reason say more
 	ErrBackingOff = errors.New("script failed and is held off")
 	// an operator stopped it, and has not started it again
-	ErrHeld = errors.New("script was stopped by hand")
+	ErrPaused = errors.New("script was stopped by hand")
 	// it runs, but its procfs file did not answer
 	ErrReadTimeout = errors.New("script gave no metrics in time")
 	// it runs, but its procfs file cannot be opened or read; wrapped with the
@@ -23,11 +24,11 @@ var (
 	ErrReadFailed = errors.New("script's metrics cannot be read")
 	// something was read, but no line of it parses; wrapped with the first
 	// reason
-	ErrRuined = errors.New("script's text holds no valid sample")
+	ErrNoValidSamples = errors.New("script's text holds no valid sample")
 	// no place is left among those that wait for it
-	ErrCrowded = errors.New("too many requests wait for the script")
+	ErrOverLimit = errors.New("too many requests wait for the script")
 	// while its request was waiting: nobody is there to read the answer
-	ErrClientLeft   = errors.New("client left")
+	ErrClientGone   = errors.New("client left")
 	ErrShuttingDown = errors.New("exporter is shutting down") // the server ends
 	// the actor panicked while it held this request
 	ErrInternal = errors.New("internal error in the script actor")
@@ -66,7 +67,7 @@ func (s State) String() string {
 // Status is a snapshot of one script, published by its actor at every change.
 // It is immutable once published.
 type Status struct {
-	Script Script
+	Script script.Script
 	State  State
 	Since  time.Time // when State was entered
 	// what a starting script is doing, in a few words ("pass 4: compile the
@@ -74,9 +75,9 @@ type Status struct {
 	Activity string
 	// Starting, while it waits for its turn: where it stands in the queue of
 	// starts, from 1; else 0
-	Place   int
-	Of      int       // and how many wait in it
-	RetryAt time.Time // BackingOff: the earliest moment of the next start; zero otherwise
+	QueuePosition int
+	QueueLength   int       // and how many wait in it
+	RetryAt       time.Time // BackingOff: the earliest moment of the next start; zero otherwise
 	// why the last run ended, with the useful tail of its output, several
 	// lines; empty while nothing went wrong
 	Reason string
@@ -85,8 +86,8 @@ type Status struct {
 	LastStart time.Duration
 	Compiling bool // Starting: it compiles
 	// LastStart of the latest start that had to compile; 0 while there was none
-	LastBuild time.Duration
-	Run       uint64 // counts the starts of this script, from 1; 0 before the first
+	LastCompile time.Duration
+	Run         uint64 // counts the starts of this script, from 1; 0 before the first
 	// counts the reads of the script's metrics, shared by all its statuses;
 	// never nil in a published one
 	Reads *Reads
@@ -95,13 +96,13 @@ type Status struct {
 	Requests *Requests
 	// an operator stopped it: nothing starts it but an operator, or a new
 	// version of its file
-	Held  bool
-	OSPID int // process id of the child while there is one, else 0
+	Paused bool
+	OSPID  int // process id of the child while there is one, else 0
 	// the useful tail of what that has written so far, may be called by
 	// anybody; nil without a child
-	Output    func() []string
-	HoldOff   time.Duration // BackingOff: how long it is held off in all; zero otherwise
-	QuickEnds int           // ends in a row, each before the run was healthy for long
+	Output              func() []string
+	Backoff             time.Duration // BackingOff: how long it is held off in all; zero otherwise
+	ConsecutiveFailures int           // ends in a row, each before the run was healthy for long
 	// there were so many of them that it is held off for as long as can be each
 	// time, until a run is healthy for long, the file changes, or an operator
 	// starts it
@@ -125,7 +126,7 @@ func (s *Status) Count(code int) {
 type Client interface {
 	// Left tells whether the client is known to be gone. It costs a system
 	// call, does not block, and may be called from any goroutine.
-	Left() bool
+	Gone() bool
 }
 
 // Query is what a scrape asks for, beside the script's name.

@@ -1,4 +1,4 @@
-package script
+package scrape
 
 import (
 	"sync/atomic"
@@ -36,15 +36,15 @@ func (c EndCause) String() string {
 
 // End is how one run ended.
 type End struct {
-	Time   time.Time
-	Run    uint64
-	Cause  EndCause
-	Code   int           // exit code; -1: it has none
-	Signal string        // "SIGKILL"; empty: none
-	Lasted time.Duration // from its start
-	Ready  bool          // its metrics were there
-	Output []string      // the useful tail of what it wrote
-	Reason string        // all there is to say, several lines
+	Time     time.Time
+	Run      uint64
+	Cause    EndCause
+	Code     int           // exit code; -1: it has none
+	Signal   string        // "SIGKILL"; empty: none
+	Duration time.Duration // from its start
+	Ready    bool          // its metrics were there
+	Output   []string      // the useful tail of what it wrote
+	Reason   string        // all there is to say, several lines
 }
 
 // History is how a script's runs ended since the exporter began. It is

@@ -1,4 +1,4 @@
-package processors
+package cpulimit
 
 import "time"
 
@@ -14,7 +14,7 @@ var turns = make(chan struct{}, max(1, number-1))
 // takes microseconds where there are two, and returns what ends the turn. Who
 // has waited for 100 ms goes on all the same. There are no turns in turns. Any
 // goroutine may call it.
-func Turn() (end func()) { return turnOf(turns, longestTurn) }
+func Acquire() (end func()) { return turnOf(turns, longestTurn) }
 
 func turnOf(places chan struct{}, longest time.Duration) (end func()) {
 	late := time.NewTimer(longest)

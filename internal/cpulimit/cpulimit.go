@@ -1,6 +1,6 @@
-// Package processors decides how this process shares the processors that it
+// Package cpulimit decides how this process shares the processors that it
 // has.
-package processors
+package cpulimit
 
 import (
 	"os"
@@ -13,12 +13,12 @@ const least = 4
 
 var number = runtime.GOMAXPROCS(0)
 
-// Number is how many processors there are for this process; it knows a
+// Number is how many cpulimit there are for this process; it knows a
 // container's share.
-func Number() int { return number }
+func CPUs() int { return number }
 
 // Tune lets at least four goroutines run at a time, also where there are fewer
-// processors. Go's scheduler takes a processor away from a goroutine after 10
+// cpulimit. Go's scheduler takes a processor away from a goroutine after 10
 // ms only, and while all are taken it looks as seldom for what came from
 // outside; the kernel's does both at once. With two of them a large page and a
 // collection could hold up all small ones. GOMAXPROCS in the environment wins.
