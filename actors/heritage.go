@@ -35,8 +35,7 @@ type durable struct {
 	lastCompile time.Duration // lastStart of the latest run that had to compile
 
 	reads     uint64    // number of the latest read
-	restUntil time.Time // no read begins before that with fewer than quorum who wait for it
-	quorum    int       // 0: there is no pause, whatever restUntil says
+	pausedUntil time.Time // no read begins before
 	read      *read     // the read whose file is not closed yet, else nil
 
 	backoff      backoff

@@ -154,9 +154,8 @@ type Source interface {
 	// Patient tells that the script would die of a reader that leaves before
 	// the end: the context of Read is then not ended when its time is up.
 	MustDrain() bool
-	// Pace is how many times as long as a read the pause after it is to be at
-	// least: the probe that makes the text costs the kernel time that SystemTap
-	// ends the script for when it is too much. 0: there is no such limit.
+	// Pace says how many times as long as a read the pause after it lasts: the
+	// script's own work needs time, too. 0: no pause.
 	Pace() int
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"time"
 
@@ -17,12 +16,8 @@ import (
 // survive being left; see Source.Patient.
 const drainTimeout = 500 * time.Millisecond
 
-// Bounds of the pause after a read, see rest.
-const (
-	longestRest      = 500 * time.Millisecond
-	longestGathering = 2 * time.Millisecond
-	costly           = 100 * time.Microsecond
-)
+// longestPause bounds the pause after a read, see Source.Pace.
+const longestPause = 500 * time.Millisecond
 
 // waiter is a request that has no answer yet.
 type waiter struct {
@@ -98,17 +93,15 @@ type read struct {
 // readNext begins a read for those who wait for one. One at a time: the one
 // under way was opened before they came, so they wait for its end.
 func (a *scriptActor) readNext() {
-	waiting := len(a.nextRead.list)
-	if a.durable.read != nil || a.source == nil || waiting == 0 || a.resting && waiting < a.durable.quorum {
+	if a.durable.read != nil || a.source == nil || a.pausing || len(a.nextRead.list) == 0 {
 		return
 	}
-	if rest := a.durable.restUntil.Sub(a.cfg.Clock.Now()); rest > 0 && waiting < a.durable.quorum {
-		a.resting = true
+	if pause := a.durable.pausedUntil.Sub(a.cfg.Clock.Now()); pause > 0 {
+		a.pausing = true
 		due, tell := ReadDue{a.durable.reads}, a.tell
-		a.cfg.Clock.AfterFunc(rest, func() { tell(due) })
+		a.cfg.Clock.AfterFunc(pause, func() { tell(due) })
 		return
 	}
-	a.resting = false
 	a.currentRead, a.nextRead = a.nextRead, a.currentRead
 	a.durable.reads++
 	ctx, cancel := context.WithCancel(context.Background())
@@ -131,29 +124,18 @@ func (a *scriptActor) readNext() {
 	})
 }
 
-// rest says when the next read may begin. That of a module keeps the source's
-// Pace. After another one that costs something the next waits for those who are
-// on their way, at most as long as the read took: three in four of those who
-// were answered by it or came meanwhile. Clients that ask again and again then
-// share reads, instead of taking turns in two groups that keep the script at
-// work all the time; who is always alone never waits.
-func (a *scriptActor) rest(r *read, now time.Time) {
+// pause lets the source's Pace pass before the next read. Requests that come
+// meanwhile share that read.
+func (a *scriptActor) pause(r *read, now time.Time) {
 	took := now.Sub(r.begun)
-	if pace := r.source.Pace(); pace > 0 {
-		a.durable.restUntil, a.durable.quorum = now.Add(min(took*time.Duration(pace), longestRest)), math.MaxInt
-		return
-	}
-	a.durable.quorum = 0
-	if took >= costly {
-		a.durable.restUntil, a.durable.quorum = now.Add(min(took, longestGathering)), (len(a.currentRead.list)+len(a.nextRead.list))*3/4
-	}
+	a.durable.pausedUntil = now.Add(min(took*time.Duration(r.source.Pace()), longestPause))
 }
 
 func (a *scriptActor) readDue(m ReadDue) {
 	if m.Read != a.durable.reads || a.state != scrape.Running {
 		return
 	}
-	a.resting = false
+	a.pausing = false
 	a.readNext()
 }
 
@@ -195,7 +177,7 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	r.stop()
 	r.cancel()
 	now := a.cfg.Clock.Now()
-	a.rest(r, now)
+	a.pause(r, now)
 	ended := ReadEnded{
 		Script:   a.durable.script.Name,
 		Duration: now.Sub(r.begun),

@@ -120,7 +120,7 @@ type scriptActor struct {
 	nextRead     waitList // wait for a read that has not begun
 	currentRead  waitList // wait for the read under way
 
-	resting     bool // the next read waits for a ReadDue, or for her.quorum
+	pausing     bool // the next read waits for a ReadDue
 	lastRequest time.Time
 	// why another run follows the one that is being stopped; empty: none does
 	// unless it is an autostart script

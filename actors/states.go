@@ -178,7 +178,7 @@ func (a *scriptActor) becomeRunning(m ProcessReady) {
 		a.durable.lastCompile = a.durable.lastStart
 	}
 	a.become(scrape.Running, CauseReady)
-	a.durable.readyAt, a.resting = a.since, false
+	a.durable.readyAt, a.pausing = a.since, false
 	a.armKeepalive(a.keepalive())
 	a.awaitHealth()
 	a.startWaiters.moveTo(&a.nextRead)

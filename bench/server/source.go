@@ -76,9 +76,9 @@ func (s *source) pay(ctx context.Context) error {
 // Patient implements actors.Source.
 func (s *source) MustDrain() bool { return false }
 
-// Pace implements actors.Source: it is read as bpf scripts are, one read after
-// the other.
-func (s *source) Pace() int { return 0 }
+// Pace implements actors.Source: as for a bpf script, a pause as long as the
+// read follows each read.
+func (s *source) Pace() int { return 1 }
 
 // starter runs scripts without processes: each is ready at once.
 type starter struct {
