@@ -75,7 +75,7 @@ type instant struct{}
 
 func (instant) Start(_ script.Script, run uint64, report func(any)) Process {
 	page := exposition.Sanitize([]byte("count 9\n"), exposition.Options{})
-	report(ProcessReady{Run: run, OSPID: 1, Source: samePage{page}})
+	report(ProcessReady{Ready: stap.Ready{Run: run, OSPID: 1}, Source: samePage{page}})
 	return instantProcess{run, report}
 }
 

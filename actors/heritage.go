@@ -34,9 +34,9 @@ type durable struct {
 	compiled    bool          // that run had to compile
 	lastCompile time.Duration // lastStart of the latest run that had to compile
 
-	reads     uint64    // number of the latest read
+	reads       uint64    // number of the latest read
 	pausedUntil time.Time // no read begins before
-	read      *read     // the read whose file is not closed yet, else nil
+	read        *read     // the read whose file is not closed yet, else nil
 
 	backoff      backoff
 	backoffDelay time.Duration   // the latest hold-off

@@ -59,12 +59,10 @@ type ReplaceScript struct {
 	Version string // tells one version from another: what Spawn got, or another
 }
 
-// TrialEnded says that a new version of the script was tried: with exit code 0
-// it is good. From: the trial's goroutine. Handled in Running, Stopping.
-type ValidationEnded struct {
-	Validation uint64
-	Exit       stap.Exit
-}
+// ValidationEnded reports that a new version of the script was validated: with
+// exit code 0 it is good. Run is the validation's number. From: the
+// validation's goroutine. Handled in every state.
+type ValidationEnded stap.Exited
 
 // StartNow starts the script, whatever held it off or stopped it. From: the
 // supervisor, for an operator. Handled in every state.
@@ -84,36 +82,21 @@ type RestartNow struct{}
 // From: the supervisor, at a second signal. Handled in every state.
 type KillChild struct{}
 
-// ProcessProgressed says what a starting child is doing. From: the run's
+// ProcessProgressed reports what a starting child does. From: the run's
 // goroutine. Handled in Starting.
-type ProcessProgressed struct {
-	Run       uint64
-	OSPID     int
-	Activity  string
-	Position  int // while it waits for its turn to start: where it stands, from 1; else 0
-	Length    int // and how many wait
-	Compiling bool
-	Output    func() []string // see script.Status
-}
+type ProcessProgressed = stap.Progress
 
-// ProcessReady says that the script's procfs file is there. From: the run's
+// ProcessReady reports that the script's procfs file is there. From: the run's
 // goroutine. Handled in Starting.
 type ProcessReady struct {
-	Run      uint64
-	OSPID    int
-	Compiled bool // the start had to compile
-	Source   Source
-	Queued   time.Duration   // that it waited for its turn before
-	Output   func() []string // see script.Status
+	stap.Ready
+	Source Source // reads that file
 }
 
-// ProcessExited says that the child was reaped and what it left was removed:
-// the last report of a run.
+// ProcessExited is the last report of a run: the child was reaped, and what it
+// left behind was removed.
 // From: the run's goroutine. Handled in Starting, Running, Stopping.
-type ProcessExited struct {
-	Run  uint64
-	Exit stap.Exit
-}
+type ProcessExited = stap.Exited
 
 // ReadFinished ends a read: its file is closed, its text is checked. The page
 // is shared by all who get it: nobody writes to it.

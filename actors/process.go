@@ -17,45 +17,28 @@ func OnHost(h *stap.Host) Starter { return hostStarter{h} }
 
 type hostStarter struct{ host *stap.Host }
 
-// Start hands the run's events on as messages of this package.
+// Start hands the run's events on, a ready run with the source of its metrics.
 func (s hostStarter) Start(sc script.Script, run uint64, report func(message any)) Process {
 	return s.host.Start(sc, run, func(e stap.Event) {
-		switch e := e.(type) {
-		case stap.Progress:
-			report(ProcessProgressed{
-				Run:       e.Run,
-				OSPID:     e.OSPID,
-				Activity:  e.Activity,
-				Position:  e.Position,
-				Length:    e.Length,
-				Compiling: e.Compiling,
-				Output:    e.Output,
-			})
-		case stap.Ready:
-			report(ProcessReady{
-				Run:      e.Run,
-				OSPID:    e.OSPID,
-				Compiled: e.Compiled,
-				Source: &fileSource{
-					name:       sc.Name,
-					file:       e.File,
-					alive:      e.Alive,
-					directives: metadata(sc),
-				},
-				Queued: e.Queued,
-				Output: e.Output,
-			})
-		case stap.Exited:
-			report(ProcessExited{e.Run, e.Exit})
+		ready, ok := e.(stap.Ready)
+		if !ok {
+			report(e)
+			return
 		}
+		report(ProcessReady{ready, &fileSource{
+			name:       sc.Name,
+			file:       ready.File,
+			alive:      ready.Alive,
+			directives: metadata(sc),
+		}})
 	})
 }
 
-// Try compiles the script on the host.
-func (s hostStarter) Validate(sc script.Script, trial uint64, report func(message any)) Process {
-	run := s.host.Validate(sc, trial, func(e stap.Event) {
+// Validate compiles the script on the host.
+func (s hostStarter) Validate(sc script.Script, validation uint64, report func(message any)) Process {
+	run := s.host.Validate(sc, validation, func(e stap.Event) {
 		if e, ok := e.(stap.Exited); ok {
-			report(ValidationEnded{e.Run, e.Exit})
+			report(ValidationEnded(e))
 		}
 	})
 	if run == nil {

@@ -108,7 +108,7 @@ func (a *scriptActor) tryPending() {
 }
 
 func (a *scriptActor) validationEnded(m ValidationEnded) {
-	if a.durable.validation == nil || m.Validation != a.durable.validations {
+	if a.durable.validation == nil || m.Run != a.durable.validations {
 		return
 	}
 	tried := a.durable.validated

@@ -288,8 +288,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "ready":
 		w.deliver(
 			ProcessReady{
-				Run:    run(),
-				OSPID:  7,
+				Ready:  stap.Ready{Run: run(), OSPID: 7},
 				Source: fakeSource{w: w, patient: d.HasArg("patient"), pace: int(number(t, d, "pace", 0))},
 			},
 		)
@@ -328,8 +327,8 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "trial":
 		w.deliver(
 			ValidationEnded{
-				Validation: number(t, d, "number", w.her.validations),
-				Exit:       stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile},
+				Run:  number(t, d, "number", w.her.validations),
+				Exit: stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile},
 			},
 		)
 	case "status":

@@ -74,9 +74,13 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"ReadMetrics":       func(w *world) any { return w.request("impatient", false) },
 		"ReadMetrics wait":  func(w *world) any { return w.request("patient", true) },
 		"ProcessProgressed": func(w *world) any { return ProcessProgressed{Run: w.her.run, OSPID: 1, Activity: "x"} },
-		"ProcessReady":      func(w *world) any { return ProcessReady{Run: w.her.run, OSPID: 1, Source: fakeSource{}} },
-		"ProcessExited":     func(w *world) any { return ProcessExited{Run: w.her.run, Exit: stap.Exit{Code: 1}} },
-		"old ProcessReady":  func(w *world) any { return ProcessReady{Run: w.her.run - 1, OSPID: 1, Source: fakeSource{}} },
+		"ProcessReady": func(w *world) any {
+			return ProcessReady{Ready: stap.Ready{Run: w.her.run, OSPID: 1}, Source: fakeSource{}}
+		},
+		"ProcessExited": func(w *world) any { return ProcessExited{Run: w.her.run, Exit: stap.Exit{Code: 1}} },
+		"old ProcessReady": func(w *world) any {
+			return ProcessReady{Ready: stap.Ready{Run: w.her.run - 1, OSPID: 1}, Source: fakeSource{}}
+		},
 		"old ProcessExited": func(w *world) any { return ProcessExited{Run: w.her.run - 1} },
 		"AskerLeft": func(w *world) any {
 			m := w.asked["first"]
@@ -104,7 +108,7 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"ReplaceScript wrong": func(*world) any {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrDirective}, Version: "2"}
 		},
-		"TrialEnded": func(w *world) any { return ValidationEnded{Validation: w.her.validations} },
+		"TrialEnded": func(w *world) any { return ValidationEnded{Run: w.her.validations} },
 		"StartNow":   func(*world) any { return StartNow{} },
 		"StopNow":    func(*world) any { return StopNow{} },
 		"RestartNow": func(*world) any { return RestartNow{} },
@@ -133,7 +137,7 @@ func TestEveryMessageInEveryState(t *testing.T) {
 						w.deliver(ProcessExited{Run: w.her.run, Exit: stap.Exit{Stopped: true}})
 					}
 					if w.her.validation != nil {
-						w.deliver(ValidationEnded{Validation: w.her.validations, Exit: stap.Exit{Stopped: true, Code: -1}})
+						w.deliver(ValidationEnded{Run: w.her.validations, Exit: stap.Exit{Stopped: true, Code: -1}})
 					}
 					w.settle()
 					if w.actor.state != scrape.Stopped || !w.hasEnded() {
@@ -171,7 +175,7 @@ func worldIn(state scrape.State, autostart bool) *world {
 	}
 	switch state {
 	case scrape.Running:
-		w.deliver(ProcessReady{Run: 1, Source: fakeSource{}})
+		w.deliver(ProcessReady{Ready: stap.Ready{Run: 1}, Source: fakeSource{}})
 	case scrape.Stopping:
 		w.actor.becomeStopping(CauseStopAsked)
 	case scrape.BackingOff:

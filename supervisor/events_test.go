@@ -6,6 +6,7 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/scrape"
+	"stap-exporter/internal/stap"
 )
 
 // The last 1,000 events can be read back, the oldest first; reads and requests
@@ -43,7 +44,10 @@ func TestLastEvents(t *testing.T) {
 func TestStartsAreToldApart(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
-		p.report(actors.ProcessReady{Run: p.run, OSPID: 1, Source: p.source, Compiled: p.run == 1})
+		p.report(actors.ProcessReady{
+			Ready:  stap.Ready{Run: p.run, OSPID: 1, Compiled: p.run == 1},
+			Source: p.source,
+		})
 	}
 	s := startTree(t, h, Config{Scripts: named("b.stp")})
 	s.Scrape([]byte("b.stp"), patient())

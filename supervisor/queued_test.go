@@ -111,7 +111,11 @@ func TestPanicWhileQueued(t *testing.T) {
 	if a := s.Scrape([]byte("c.stp"), patient()); !errors.Is(a.Err, scrape.ErrInternal) {
 		t.Errorf("the request that met the bug: %v", a.Err)
 	}
-	eventually(t, "the place of c.stp is free", func() bool { return at("d.stp").QueuePosition == 1 && at("d.stp").QueueLength == 1 })
+	eventually(
+		t,
+		"the place of c.stp is free",
+		func() bool { return at("d.stp").QueuePosition == 1 && at("d.stp").QueueLength == 1 },
+	)
 	eventually(
 		t,
 		"c.stp is held off",

@@ -79,7 +79,7 @@ func (h *host) Validate(s script.Script, trial uint64, report func(any)) actors.
 		if h.onTry != nil {
 			e = h.onTry(s)
 		}
-		report(actors.ValidationEnded{Validation: trial, Exit: e})
+		report(actors.ValidationEnded{Run: trial, Exit: e})
 	})
 	return idler{}
 }
@@ -103,7 +103,9 @@ func (h *host) alive() int {
 	return len(h.running)
 }
 
-func (p *process) ready() { p.report(actors.ProcessReady{Run: p.run, OSPID: 1, Source: p.source}) }
+func (p *process) ready() {
+	p.report(actors.ProcessReady{Ready: stap.Ready{Run: p.run, OSPID: 1}, Source: p.source})
+}
 
 func (p *process) exit(e stap.Exit) {
 	p.once.Do(func() {

@@ -88,7 +88,7 @@ type starter struct {
 
 // Start implements actors.Starter.
 func (s starter) Start(_ script.Script, run uint64, report func(any)) actors.Process {
-	report(actors.ProcessReady{Run: run, OSPID: 1, Source: sourceOf(s.o, s.template)})
+	report(actors.ProcessReady{Ready: stap.Ready{Run: run, OSPID: 1}, Source: sourceOf(s.o, s.template)})
 	return process{run, report}
 }
 
