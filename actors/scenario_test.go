@@ -321,7 +321,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		version := arg(t, d, "version", "")
 		s.Autostart, s.Executable, s.Refused = d.HasArg("autostart"), d.HasArg("program"), nil
 		if d.HasArg("wrong") {
-			s.Autostart, s.Refused = false, script.ErrDirective
+			s.Autostart, s.Refused = false, script.ErrInvalidHeader
 		}
 		w.deliver(ReplaceScript{Script: s, Version: version})
 	case "trial":

@@ -301,7 +301,7 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		return
 	}
 	a.lastRequest = a.cfg.Clock.Now()
-	a.durable.requests.Came(a.lastRequest)
+	a.durable.requests.MarkReceived(a.lastRequest)
 	switch a.state {
 	case scrape.Running:
 		a.readAlong(m)

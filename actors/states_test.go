@@ -106,7 +106,7 @@ func TestEveryMessageInEveryState(t *testing.T) {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Executable: true}, Version: "2"}
 		},
 		"ReplaceScript wrong": func(*world) any {
-			return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrDirective}, Version: "2"}
+			return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrInvalidHeader}, Version: "2"}
 		},
 		"TrialEnded": func(w *world) any { return ValidationEnded{Run: w.her.validations} },
 		"StartNow":   func(*world) any { return StartNow{} },

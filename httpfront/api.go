@@ -222,7 +222,7 @@ func directivesOf(d *script.Directives) apiDirectives {
 		ScrapeIntervalSeconds: seconds(d.ScrapeInterval),
 		ScrapeTimeoutSeconds:  seconds(d.ScrapeTimeout),
 		Metrics:               []apiMetric{},
-		LateLines:             append([]int{}, d.Late...),
+		LateLines:             append([]int{}, d.LateLines...),
 	}
 	if d.Keepalive != nil {
 		a.KeepaliveSeconds = new(d.Keepalive.Seconds())

@@ -251,7 +251,7 @@ func TestStatusAPI(t *testing.T) {
 				ScrapeInterval: time.Minute,
 				ScrapeTimeout:  500 * time.Millisecond,
 				Metrics:        []script.Metric{{Name: "reads_total", Type: "counter", Help: "Read calls."}},
-				Late:           []int{12},
+				LateLines:      []int{12},
 			},
 		},
 		State:               scrape.BackingOff,

@@ -27,7 +27,7 @@ func (f *fakeLifecycle) note(what, name string) error {
 	case "late.stp":
 		return scrape.ErrShuttingDown
 	case "wrong.stp":
-		return fmt.Errorf("%w: line 1", script.ErrDirective)
+		return fmt.Errorf("%w: line 1", script.ErrInvalidHeader)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

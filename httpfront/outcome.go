@@ -42,7 +42,7 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer scrape.Answer) {
 	o := outcomeOf(answer, now)
 	answer.Status.Count(o.code)
 	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, scrape.ErrInternal) &&
-		!errors.Is(answer.Err, script.ErrDirective) {
+		!errors.Is(answer.Err, script.ErrInvalidHeader) {
 		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
 	}
 	if o.retry > 0 {
@@ -136,7 +136,7 @@ func outcomeOf(answer scrape.Answer, now time.Time) outcome {
 			code: fasthttp.StatusForbidden,
 			text: name + " is not run: " + printableLines(err.Error()) + "\n",
 		}
-	case errors.Is(err, script.ErrDirective):
+	case errors.Is(err, script.ErrInvalidHeader):
 		return outcome{
 			code: fasthttp.StatusInternalServerError,
 			text: name + " is not run: " + printableLines(err.Error()) + "\n",

@@ -209,7 +209,7 @@ var outcomes = map[string]struct {
 	},
 	"wrong directive": {
 		answer: scrape.Answer{
-			Err:    fmt.Errorf("a.stp:3: %w: want true or false", script.ErrDirective),
+			Err:    fmt.Errorf("a.stp:3: %w: want true or false", script.ErrInvalidHeader),
 			Status: status(scrape.Idle, nil),
 		},
 		code:  500,

@@ -158,7 +158,7 @@ func TestAllAsksForNoMoreThanItSays(t *testing.T) {
 	}
 	_, addr := start(t, scripts, nil)
 	counted := func() uint64 {
-		return requests.Counted(slices.Index(scrape.RequestCodes[:], 200))
+		return requests.Total(slices.Index(scrape.RequestCodes[:], 200))
 	}
 	for _, each := range []struct {
 		target  string

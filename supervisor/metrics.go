@@ -279,7 +279,7 @@ func (c *statusCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.quickEnds, float64(st.ConsecutiveFailures), name)
 		gauge(c.holdOff, st.Backoff.Seconds(), name)
 		for i, code := range scrape.RequestCodes {
-			out <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(st.Requests.Counted(i)), name, codeName(code))
+			out <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(st.Requests.Total(i)), name, codeName(code))
 		}
 		if at, ok := st.Requests.Last(); ok {
 			gauge(c.lastRequest, now.Sub(at).Seconds(), name)

@@ -57,7 +57,7 @@ func (f *scripts) remove(name string) {
 }
 
 func (f *scripts) scan() (script.Catalogue, error) {
-	return script.Scan(f.dir, instance.NewInstance(0, f.dir, nil), script.ScanOptions{AllowInsecure: true})
+	return script.Scan(f.dir, instance.New(0, f.dir, nil), script.ScanOptions{AllowInsecure: true})
 }
 
 // serve starts a tree on the folder.
@@ -456,7 +456,7 @@ func TestOperator(t *testing.T) {
 			t.Errorf("unknown script: %v", err)
 		}
 	}
-	if err := s.StartScript("wrong.stp"); !errors.Is(err, script.ErrDirective) {
+	if err := s.StartScript("wrong.stp"); !errors.Is(err, script.ErrInvalidHeader) {
 		t.Errorf("refused script: %v", err)
 	}
 	must := func(err error) {

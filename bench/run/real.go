@@ -325,5 +325,5 @@ func (b *bench) fifo(c *child) (procfile.File, error) {
 		return procfile.File{}, err
 	}
 	return procfile.DefaultRoots().
-		Find(instance.NewInstance(os.Geteuid(), dir, []string{c.address}).Module(realScript), false)
+		Find(instance.New(os.Geteuid(), dir, []string{c.address}).Module(realScript), false)
 }

@@ -39,7 +39,7 @@ func newProduct(o Options) (Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	instance := instance.NewInstance(os.Geteuid(), dir, []string{"127.0.0.1:0"})
+	instance := instance.New(os.Geteuid(), dir, []string{"127.0.0.1:0"})
 	scan := func() (script.Catalogue, error) {
 		return script.Scan(dir, instance, script.ScanOptions{AllowInsecure: true})
 	}

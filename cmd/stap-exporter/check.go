@@ -95,13 +95,13 @@ func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
 	default:
 		say("trust", "only root and this user can change it")
 	}
-	if errors.Is(s.Refused, script.ErrDirective) {
+	if errors.Is(s.Refused, script.ErrInvalidHeader) {
 		good = false
 		if !errors.Is(s.Refused, trust.ErrUntrusted) {
 			say("header", "%v", s.Refused)
 		}
 	}
-	for _, line := range s.Directives.Late {
+	for _, line := range s.Directives.LateLines {
 		say("header", "line %d looks like a directive, but comes after the header", line)
 	}
 	for _, o := range s.Options.Ignored {
@@ -193,7 +193,7 @@ func trustOf(opts options) stap.Finding {
 		f.Detail, f.Remedy = err.Error(), "make the folder, or name another with --scripts"
 		return f
 	}
-	found, err := script.Scan(dir, instance.NewInstance(os.Geteuid(), dir, opts.listen), script.ScanOptions{})
+	found, err := script.Scan(dir, instance.New(os.Geteuid(), dir, opts.listen), script.ScanOptions{})
 	if err != nil {
 		f.Detail = err.Error()
 		return f
@@ -243,7 +243,7 @@ func toolConfig(opts options) (stap.Config, instance.Instance, error) {
 	if err != nil {
 		folder = opts.scripts // doctor and check say so where it matters
 	}
-	instance := instance.NewInstance(os.Geteuid(), folder, opts.listen)
+	instance := instance.New(os.Geteuid(), folder, opts.listen)
 	return stap.Config{
 		Stap:          opts.stap,
 		Runtime:       opts.runtime,

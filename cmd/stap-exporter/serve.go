@@ -82,7 +82,7 @@ func serve(opts options, stderr io.Writer) error {
 		}
 		opts.listen = addresses(listeners)
 	}
-	instance := instance.NewInstance(os.Geteuid(), dir, opts.listen)
+	instance := instance.New(os.Geteuid(), dir, opts.listen)
 	lock, err := instance.Lock(lockDir(cacheDir))
 	if err != nil {
 		return err
@@ -305,7 +305,7 @@ func lockDir(cacheDir string) string {
 		}
 	}
 	for _, dir := range places {
-		if os.MkdirAll(dir, 0o700) == nil && trust.CheckTrust(dir, trust.Self()) == nil {
+		if os.MkdirAll(dir, 0o700) == nil && trust.Check(dir, trust.Self()) == nil {
 			return dir
 		}
 	}
@@ -333,7 +333,7 @@ func makeCacheDir(dir string) (string, error) {
 			),
 		}
 	}
-	if err := trust.CheckTrust(dir, trust.Self()); err != nil {
+	if err := trust.Check(dir, trust.Self()); err != nil {
 		return "", misconfigured(fmt.Errorf("cache folder: %w, or name another with --cache.dir", err))
 	}
 	return dir, nil

@@ -23,7 +23,7 @@ type Instance struct {
 // ID is the beginning of the SHA-256 of uid, realDir and the sorted addresses,
 // each written as a netstring ("LENGTH:TEXT,"), so that no two lists read the
 // same.
-func NewInstance(uid int, realDir string, listen []string) Instance {
+func New(uid int, realDir string, listen []string) Instance {
 	var b strings.Builder
 	for _, field := range append([]string{strconv.Itoa(uid), realDir}, slices.Sorted(slices.Values(listen))...) {
 		fmt.Fprintf(&b, "%d:%s,", len(field), field)

@@ -8,7 +8,7 @@ import (
 
 var (
 	validModule = regexp.MustCompile(`^[a-z0-9_]+$`)
-	testInst    = NewInstance(0, "/etc/stap-exporter", []string{":9900"})
+	testInst    = New(0, "/etc/stap-exporter", []string{":9900"})
 )
 
 func TestNewInstance(t *testing.T) {
@@ -16,7 +16,7 @@ func TestNewInstance(t *testing.T) {
 		t.Errorf("ID %q is not 8 hex digits", testInst.ID)
 	}
 	listen := []string{"b:2", "a:1"}
-	if NewInstance(0, "/d", listen) != NewInstance(0, "/d", []string{"a:1", "b:2"}) {
+	if New(0, "/d", listen) != New(0, "/d", []string{"a:1", "b:2"}) {
 		t.Error("the order of the addresses counts")
 	}
 	if listen[0] != "b:2" {
@@ -24,17 +24,17 @@ func TestNewInstance(t *testing.T) {
 	}
 	seen := map[Instance]string{}
 	for name, i := range map[string]Instance{
-		"base":                  NewInstance(0, "/d", []string{"a:1", "b:2"}),
-		"other user":            NewInstance(1, "/d", []string{"a:1", "b:2"}),
-		"other folder":          NewInstance(0, "/e", []string{"a:1", "b:2"}),
-		"other address":         NewInstance(0, "/d", []string{"a:1", "b:3"}),
-		"one address":           NewInstance(0, "/d", []string{"a:1"}),
-		"no address":            NewInstance(0, "/d", nil),
-		"empty address":         NewInstance(0, "/d", []string{""}),
-		"addresses in one":      NewInstance(0, "/d", []string{"a:1,b:2"}),
-		"address in the folder": NewInstance(0, "/d,3:a:1", []string{"b:2"}),
-		"digits moved":          NewInstance(1, "2/d", nil),
-		"digits moved back":     NewInstance(12, "/d", nil),
+		"base":                  New(0, "/d", []string{"a:1", "b:2"}),
+		"other user":            New(1, "/d", []string{"a:1", "b:2"}),
+		"other folder":          New(0, "/e", []string{"a:1", "b:2"}),
+		"other address":         New(0, "/d", []string{"a:1", "b:3"}),
+		"one address":           New(0, "/d", []string{"a:1"}),
+		"no address":            New(0, "/d", nil),
+		"empty address":         New(0, "/d", []string{""}),
+		"addresses in one":      New(0, "/d", []string{"a:1,b:2"}),
+		"address in the folder": New(0, "/d,3:a:1", []string{"b:2"}),
+		"digits moved":          New(1, "2/d", nil),
+		"digits moved back":     New(12, "/d", nil),
 	} {
 		if other, ok := seen[i]; ok {
 			t.Errorf("%s and %s have the same instance", name, other)
@@ -77,7 +77,7 @@ func TestModulesDiffer(t *testing.T) {
 		}
 		seen[m] = name
 	}
-	if other := NewInstance(
+	if other := New(
 		0,
 		"/etc/stap-exporter",
 		[]string{":9999"},

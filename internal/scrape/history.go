@@ -8,7 +8,7 @@ import (
 )
 
 // KeptEnds is how many ends of a script are remembered one by one.
-const KeptEnds = 10
+const MaxEnds = 10
 
 // EndCause is what ended a run, in the words of the metrics and the API.
 type EndCause uint8
@@ -59,7 +59,7 @@ func (h *History) With(e End) *History {
 	next := &History{}
 	if h != nil {
 		next.Counts = h.Counts
-		next.Last = append(next.Last, h.Last[max(0, len(h.Last)+1-KeptEnds):]...)
+		next.Last = append(next.Last, h.Last[max(0, len(h.Last)+1-MaxEnds):]...)
 	}
 	next.Counts[e.Cause]++
 	next.Last = append(next.Last, e)

@@ -34,10 +34,10 @@ func (r *Requests) Count(code int) {
 }
 
 // Counted returns how many requests were answered with RequestCodes[i].
-func (r *Requests) Counted(i int) uint64 { return r.codes[i].Load() }
+func (r *Requests) Total(i int) uint64 { return r.codes[i].Load() }
 
 // Came notes that a request came at t.
-func (r *Requests) Came(t time.Time) { r.last.Store(int64(t.Sub(epoch))) }
+func (r *Requests) MarkReceived(t time.Time) { r.last.Store(int64(t.Sub(epoch))) }
 
 // Last returns when the last request came; false: none did.
 func (r *Requests) Last() (time.Time, bool) {

@@ -16,7 +16,7 @@ import (
 // ErrDirective tells that a script's header is wrong: a "stap-exporter:" line,
 // or the options of a first line that names stap. It is wrapped with file, line
 // and what is allowed.
-var ErrDirective = errors.New("wrong header")
+var ErrInvalidHeader = errors.New("wrong header")
 
 // Directives are what a script's header says about how to run and describe it,
 // in comment lines of the form
@@ -45,7 +45,7 @@ type Directives struct {
 	Metrics        []Metric      // in the order of the file, no name twice
 	// numbers of lines that look like directives and are none, since the header
 	// had ended before; worth a warning
-	Late []int
+	LateLines []int
 }
 
 // Metric is what a "metric NAME TYPE "help text"" line says.

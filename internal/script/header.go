@@ -61,7 +61,7 @@ func withHeader(s Script, head []byte) (Script, error) {
 			h.number = 1
 			h.first(&s, string(line))
 		case found && ended:
-			h.directives.Late = append(h.directives.Late, number)
+			h.directives.LateLines = append(h.directives.LateLines, number)
 		case found:
 			h.number = number
 			h.line(directive)
@@ -106,7 +106,7 @@ type header struct {
 }
 
 func (h *header) complain(line int, err error) {
-	h.problems = append(h.problems, fmt.Errorf("%w: %s:%d: %w", ErrDirective, h.path, line, err))
+	h.problems = append(h.problems, fmt.Errorf("%w: %s:%d: %w", ErrInvalidHeader, h.path, line, err))
 }
 
 // first reads the line that begins with #!.

@@ -33,7 +33,7 @@ func TestHeaderGood(t *testing.T) {
 		prefix + "metric a:b_total counter \"A \\\"b\\\" \\\\ \\n c\u00e9\"\n" + prefix + "metric x untyped ''": {Metrics: []Metric{
 			{"a:b_total", "counter", "A \"b\" \\ \n c\u00e9", 1}, {"x", "untyped", "''", 2},
 		}},
-		"#!/bin/cat\n\n" + prefix + "keepalive=1\n/* " + prefix + "*/\n" + prefix + "keepalive=2\n" + prefix + "x": {Keepalive: new(time.Second), Late: []int{5, 6}},
+		"#!/bin/cat\n\n" + prefix + "keepalive=1\n/* " + prefix + "*/\n" + prefix + "keepalive=2\n" + prefix + "x": {Keepalive: new(time.Second), LateLines: []int{5, 6}},
 	} {
 		s, err := readHeader(text, false)
 		if err != nil || !reflect.DeepEqual(s.Directives, want) {
@@ -105,11 +105,11 @@ func TestHeaderWrong(t *testing.T) {
 		`args=-V`:                                "it runs no script",
 	} {
 		s, err := readHeader("probe_is_no_comment // so this is the end\n# stap-exporter: bad\n", false)
-		if err != nil || !slices.Equal(s.Directives.Late, []int{2}) {
-			t.Fatalf("late line: %v, %v", s.Directives.Late, err)
+		if err != nil || !slices.Equal(s.Directives.LateLines, []int{2}) {
+			t.Fatalf("late line: %v, %v", s.Directives.LateLines, err)
 		}
 		_, err = readHeader("#!/bin/sh\n\n# stap-exporter: "+text+"\n", false)
-		if !errors.Is(err, ErrDirective) || !strings.Contains(fmt.Sprint(err), "/s/a.stp:3: ") ||
+		if !errors.Is(err, ErrInvalidHeader) || !strings.Contains(fmt.Sprint(err), "/s/a.stp:3: ") ||
 			!strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%s\ngot  %v\nwant %v", text, err, want)
 		}
@@ -126,7 +126,7 @@ func TestHeaderWithoutColon(t *testing.T) {
 		"// stap-exporter, version 2\n":                      false,
 		"probe begin {}\n// stap-exporter keepalive=300\n":   false,
 	} {
-		if _, err := withHeader(Script{Path: "a.stp"}, []byte(text)); errors.Is(err, ErrDirective) != wrong {
+		if _, err := withHeader(Script{Path: "a.stp"}, []byte(text)); errors.Is(err, ErrInvalidHeader) != wrong {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -172,7 +172,7 @@ func TestHeaderOfWrapper(t *testing.T) {
 	}
 	s, err = readHeader(shell+"# stap-exporter: args=-g runtime=bpf\n", true)
 	for _, part := range []string{"/s/a.stp:3: args= is for scripts", "/s/a.stp:3: runtime= is for scripts"} {
-		if !errors.Is(err, ErrDirective) || !strings.Contains(fmt.Sprint(err), part) {
+		if !errors.Is(err, ErrInvalidHeader) || !strings.Contains(fmt.Sprint(err), part) {
 			t.Errorf("got %v, want %s", err, part)
 		}
 	}
@@ -213,7 +213,7 @@ func FuzzHeader(f *testing.F) {
 		if again, err2 := withHeader(in, head); !reflect.DeepEqual(s, again) || fmt.Sprint(err) != fmt.Sprint(err2) {
 			t.Fatal("not a pure function")
 		}
-		if err != nil && !errors.Is(err, ErrDirective) {
+		if err != nil && !errors.Is(err, ErrInvalidHeader) {
 			t.Errorf("error %v", err)
 		}
 		d := s.Directives

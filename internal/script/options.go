@@ -25,7 +25,7 @@ type Options struct {
 	// when not empty, a compiled module is good for this start only, for what
 	// it names ("-c CMD", "-x PID"): which program is probed is not in the
 	// script
-	OneStart string
+	NoReuse string
 	// what stood there and has no effect, for a warning: -m NAME (the exporter
 	// names the module) and -p5 (which is what runs anyway)
 	Ignored []string
@@ -38,8 +38,8 @@ func (o Options) join(p Options) Options {
 	o.ModuleArgs = slices.Concat(o.ModuleArgs, p.ModuleArgs)
 	o.Stapbpf = slices.Concat(o.Stapbpf, p.Stapbpf)
 	o.Ignored = slices.Concat(o.Ignored, p.Ignored)
-	if o.OneStart == "" {
-		o.OneStart = p.OneStart
+	if o.NoReuse == "" {
+		o.NoReuse = p.NoReuse
 	}
 	return o
 }
@@ -137,7 +137,7 @@ func (o *Options) add(g option) error {
 	o.Stap = append(o.Stap, g.words()...)
 	switch g.name {
 	case "-c", "-x":
-		o.OneStart = g.String()
+		o.NoReuse = g.String()
 		fallthrough
 	case "-o":
 		o.Staprun = append(o.Staprun, g.name, g.value)

@@ -56,23 +56,23 @@ func TestShebangOptions(t *testing.T) {
 		"--suppress-h --col --vp 01":     {Options{Stap: []string{"--suppress-handler-errors", "--color", "--vp=01"}}, ""},
 		"-mfoo -p5 -vm bar -p 5":         {Options{Stap: []string{"-v"}, Ignored: []string{"-m foo", "-p 5", "-m bar", "-p 5"}}, ""},
 		"-x 12 -w": {Options{
-			Stap:     []string{"-x", "12", "-w"},
-			Staprun:  []string{"-x", "12", "-w"},
-			Stapbpf:  []string{"-x", "12", "-w"},
-			OneStart: "-x 12",
+			Stap:    []string{"-x", "12", "-w"},
+			Staprun: []string{"-x", "12", "-w"},
+			Stapbpf: []string{"-x", "12", "-w"},
+			NoReuse: "-x 12",
 		}, ""},
 		"-c 'a b' -o/x": {Options{
-			Stap:     []string{"-c", "a b", "-o", "/x"},
-			Staprun:  []string{"-c", "a b", "-o", "/x"},
-			Stapbpf:  []string{"-c", "a b", "-o", "/x"},
-			OneStart: "-c a b",
+			Stap:    []string{"-c", "a b", "-o", "/x"},
+			Staprun: []string{"-c", "a b", "-o", "/x"},
+			Stapbpf: []string{"-c", "a b", "-o", "/x"},
+			NoReuse: "-c a b",
 		}, ""},
 		"-s 4 -S 1,2 -Ga=b --target-n 7 -T3": {Options{Stap: []string{"-s", "4", "-S", "1,2", "-G", "a=b", "--target-namespaces=7", "-T", "3"}, Staprun: []string{"-b", "4", "-S", "1,2", "-N", "7"}, ModuleArgs: []string{"a=b"}}, ""},
 		"-c -m": {Options{
-			Stap:     []string{"-c", "-m"},
-			Staprun:  []string{"-c", "-m"},
-			Stapbpf:  []string{"-c", "-m"},
-			OneStart: "-c -m",
+			Stap:    []string{"-c", "-m"},
+			Staprun: []string{"-c", "-m"},
+			Stapbpf: []string{"-c", "-m"},
+			NoReuse: "-c -m",
 		}, ""},
 	} {
 		s, err := readHeader("#!/usr/bin/stap "+text+"\n", true)
@@ -102,10 +102,10 @@ func TestShebangOptions(t *testing.T) {
 func TestShebangAndArgs(t *testing.T) {
 	s, err := readHeader("#!/usr/bin/stap --bpf -v -w\n// stap-exporter: runtime=kernel args=\"-g -x 3\"\n", true)
 	want := Options{
-		Stap:     []string{"-v", "-w", "-g", "-x", "3"},
-		Staprun:  []string{"-w", "-x", "3"},
-		Stapbpf:  []string{"-w", "-x", "3"},
-		OneStart: "-x 3",
+		Stap:    []string{"-v", "-w", "-g", "-x", "3"},
+		Staprun: []string{"-w", "-x", "3"},
+		Stapbpf: []string{"-w", "-x", "3"},
+		NoReuse: "-x 3",
 	}
 	if err != nil || s.Runtime != "kernel" || !reflect.DeepEqual(s.Options, want) ||
 		!slices.Equal(s.Shebang, []string{"--bpf", "-v", "-w"}) {

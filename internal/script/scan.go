@@ -114,7 +114,7 @@ func inspect(path string, inst instance.Instance, opts ScanOptions) (Script, err
 		Executable: who.MayExecute(info),
 		Autostart:  strings.Contains(name, "autostart"),
 	}
-	if err := trust.CheckTrust(path, who); err != nil {
+	if err := trust.Check(path, who); err != nil {
 		if opts.AllowInsecure {
 			s.Insecure = err
 		} else {

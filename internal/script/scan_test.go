@@ -15,7 +15,7 @@ import (
 	"stap-exporter/internal/instance"
 )
 
-var testInst = instance.NewInstance(0, "/etc/stap-exporter", []string{":9900"})
+var testInst = instance.New(0, "/etc/stap-exporter", []string{":9900"})
 
 // fill puts an empty file with each name into a new directory.
 func fill(t *testing.T, names ...string) string {

@@ -34,7 +34,7 @@ func TestScanRefusal(t *testing.T) {
 		for i, s := range c.Scripts {
 			got := verdict{
 				errors.Is(s.Refused, trust.ErrUntrusted),
-				errors.Is(s.Refused, ErrDirective),
+				errors.Is(s.Refused, ErrInvalidHeader),
 				errors.Is(s.Insecure, trust.ErrUntrusted),
 				s.Autostart,
 			}

@@ -103,7 +103,7 @@ func (t tools) kernelModule(module string, o script.Options, from ...string) pla
 			{name: StageCompile, argv: slices.Concat([]string{t.stap}, args, from)},
 			{name: StageLoad, argv: append(load, o.ModuleArgs...), offers: true},
 		},
-		build: &build{source: source{path: from[len(from)-1], module: module, args: args}, once: o.OneStart},
+		build: &build{source: source{path: from[len(from)-1], module: module, args: args}, once: o.NoReuse},
 	}
 }
 

@@ -128,7 +128,7 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
 		plan: func() (plan, error) {
 			if !h.cfg.AllowInsecure { // Scan has looked, but that was some time ago
-				if err := trust.CheckTrust(s.Path, trust.Self()); err != nil {
+				if err := trust.Check(s.Path, trust.Self()); err != nil {
 					return plan{}, fmt.Errorf("start script: %w", err)
 				}
 			}

@@ -208,7 +208,7 @@ func TestUncacheableModules(t *testing.T) {
 		l.want(1, name+" again", s)
 	}
 	s := l.text("m1", "probe begin { }")
-	s.Options.OneStart = "-x 1"
+	s.Options.NoReuse = "-x 1"
 	l.want(1, "option for one start", s)
 	l.want(1, "option for one start again", s)
 	if left, _ := filepath.Glob(filepath.Join(l.host.cache.dir, "*")); len(left) > 0 {

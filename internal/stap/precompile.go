@@ -54,7 +54,7 @@ func (h *Host) Precompile(scripts []script.Script) {
 			if isClosed(p.stop) {
 				return
 			}
-			if !s.Executable && s.Refused == nil && h.runtimeOf(s) == Kernel && s.Options.OneStart == "" {
+			if !s.Executable && s.Refused == nil && h.runtimeOf(s) == Kernel && s.Options.NoReuse == "" {
 				h.precompile(s, p.stop)
 			}
 		}

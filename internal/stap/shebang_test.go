@@ -23,7 +23,7 @@ func TestRealShebang(t *testing.T) {
 		}
 		s, err := script.Inspect(
 			path,
-			instance.NewInstance(os.Getuid(), filepath.Dir(path), nil),
+			instance.New(os.Getuid(), filepath.Dir(path), nil),
 			script.ScanOptions{AllowInsecure: true},
 		)
 		if err != nil || s.Refused != nil || s.Executable {
@@ -48,7 +48,7 @@ func TestShebangBecomesTwoStages(t *testing.T) {
 	if err := os.WriteFile(path, []byte("#!/usr/bin/stap -v -s 3\nprobe begin { }\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := script.Inspect(path, instance.NewInstance(0, l.dir, nil), script.ScanOptions{AllowInsecure: true})
+	s, err := script.Inspect(path, instance.New(0, l.dir, nil), script.ScanOptions{AllowInsecure: true})
 	if err != nil || s.Executable {
 		t.Fatalf("%+v (%v)", s, err)
 	}

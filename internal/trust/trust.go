@@ -57,7 +57,7 @@ func Self() Identity {
 //
 // Nothing is held: who was trusted by this call can change things after it, and
 // nobody else could.
-func CheckTrust(path string, who Identity) error {
+func Check(path string, who Identity) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("%w: find %q: %w", ErrUntrusted, path, err)
@@ -180,18 +180,18 @@ func (id Identity) writers(path string, info fs.FileInfo) (why, mend string) {
 	for _, e := range entries {
 		switch {
 		case e.perm&2 == 0:
-		case e.tag == aclGroupObj && !id.trustsGroup(group):
+		case e.tag == aclGroupObj && !id.hasGroup(group):
 			return fmt.Sprintf("can be written by group %d", group), "chmod g-w"
 		case e.tag == aclUser && int(e.id) != 0 && int(e.id) != id.UID:
 			return fmt.Sprintf("can be written by user %d through an access control list", e.id), "setfacl -b"
-		case e.tag == aclGroup && !id.trustsGroup(int(e.id)):
+		case e.tag == aclGroup && !id.hasGroup(int(e.id)):
 			return fmt.Sprintf("can be written by group %d through an access control list", e.id), "setfacl -b"
 		}
 	}
 	return "", ""
 }
 
-func (id Identity) trustsGroup(gid int) bool { return gid == 0 || slices.Contains(id.Groups, gid) }
+func (id Identity) hasGroup(gid int) bool { return gid == 0 || slices.Contains(id.Groups, gid) }
 
 func untrusted(path, why, mend string) error {
 	return fmt.Errorf("%w: %q %s: %s %[2]q", ErrUntrusted, path, why, mend)

@@ -106,7 +106,7 @@ func TestCheckTrust(t *testing.T) {
 
 func checkTrusted(t *testing.T, path string, who Identity, want string) {
 	t.Helper()
-	err := CheckTrust(path, who)
+	err := Check(path, who)
 	switch {
 	case want == "" && err != nil:
 		t.Errorf("got %v", err)
@@ -160,7 +160,7 @@ func TestCheckTrustFollowsLinks(t *testing.T) {
 	t.Chdir(in("sub"))
 	checkTrusted(t, "../target.stp", Self(), "")
 	checkTrusted(t, "../absolute.stp", Self(), "by all")
-	if err := CheckTrust(in("none"), Self()); !errors.Is(err, fs.ErrNotExist) {
+	if err := Check(in("none"), Self()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }

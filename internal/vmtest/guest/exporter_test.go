@@ -92,7 +92,7 @@ func start(t *testing.T, s setup) *exporter {
 		e.cmd.Env = append(e.cmd.Env, "HOME="+as.home, "USER="+s.as)
 		e.cmd.Dir = as.home
 	}
-	e.instance = instance.NewInstance(uid, e.dir, []string{listen})
+	e.instance = instance.New(uid, e.dir, []string{listen})
 	stderr, err := e.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
