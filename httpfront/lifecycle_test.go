@@ -73,7 +73,7 @@ func TestLifecycle(t *testing.T) {
 		{"/-/reload", "reload ", 200, "reloaded"},
 		{"/api/v1/scripts/none.stp/start", "", 404, "script not found"},
 		{"/api/v1/scripts/late.stp/stop", "", 503, "shutting down"},
-		{"/api/v1/scripts/wrong.stp/start", "", 409, "wrong header: line 1"},
+		{"/api/v1/scripts/wrong.stp/start", "", 409, "invalid header: line 1"},
 		{"/api/v1/scripts/a.stp/explode", "", 404, ""},
 		{"/api/v1/scripts/a.stp/start/x", "", 404, ""},
 		{"/api/v1/scripts/a.stp", "", 405, ""},

@@ -197,7 +197,7 @@ var outcomes = map[string]struct {
 			Status: status(scrape.Running, nil),
 		},
 		code:  502,
-		begin: "a.stp: script's metrics cannot be read: permission denied\n",
+		begin: "a.stp: read script's metrics: permission denied\n",
 	},
 	"untrusted": {
 		answer: scrape.Answer{
@@ -213,7 +213,7 @@ var outcomes = map[string]struct {
 			Status: status(scrape.Idle, nil),
 		},
 		code:  500,
-		begin: "a.stp is not run: a.stp:3: wrong header: want true or false\n",
+		begin: "a.stp is not run: a.stp:3: invalid header: want true or false\n",
 	},
 	"crowded": {
 		answer: scrape.Answer{Err: scrape.ErrOverLimit, Status: status(scrape.Running, nil)},

@@ -14,21 +14,21 @@ var (
 	// idle, starting or stopping: started, or about to be
 	ErrNotRunning = errors.New("script is not running yet")
 	// Status.RetryAt and Status.Reason say more
-	ErrBackingOff = errors.New("script failed and is held off")
+	ErrBackingOff = errors.New("script failed and is in back-off")
 	// an operator stopped it, and has not started it again
-	ErrPaused = errors.New("script was stopped by hand")
+	ErrPaused = errors.New("script was paused by an operator")
 	// it runs, but its procfs file did not answer
-	ErrReadTimeout = errors.New("script gave no metrics in time")
+	ErrReadTimeout = errors.New("script's metrics did not arrive in time")
 	// it runs, but its procfs file cannot be opened or read; wrapped with the
 	// cause
-	ErrReadFailed = errors.New("script's metrics cannot be read")
+	ErrReadFailed = errors.New("read script's metrics")
 	// something was read, but no line of it parses; wrapped with the first
 	// reason
 	ErrNoValidSamples = errors.New("script's text holds no valid sample")
 	// no place is left among those that wait for it
 	ErrOverLimit = errors.New("too many requests wait for the script")
 	// while its request was waiting: nobody is there to read the answer
-	ErrClientGone   = errors.New("client left")
+	ErrClientGone   = errors.New("client disconnected")
 	ErrShuttingDown = errors.New("exporter is shutting down") // the server ends
 	// the actor panicked while it held this request
 	ErrInternal = errors.New("internal error in the script actor")

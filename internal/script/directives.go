@@ -16,7 +16,7 @@ import (
 // ErrDirective tells that a script's header is wrong: a "stap-exporter:" line,
 // or the options of a first line that names stap. It is wrapped with file, line
 // and what is allowed.
-var ErrInvalidHeader = errors.New("wrong header")
+var ErrInvalidHeader = errors.New("invalid header")
 
 // Directives are what a script's header says about how to run and describe it,
 // in comment lines of the form
