@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// RequestCodes are the HTTP codes that a request for a script can get.
+// RequestCodes are the HTTP status codes that a request for a script can get.
 var RequestCodes = [...]int{200, 403, 500, 502, 503, 504}
 
-// epoch is what moments are counted from, so that they keep their distance when
-// somebody sets the clock.
+// epoch is the origin of the times that Requests keeps. Times relative to it
+// use the monotonic clock, so a change of the wall clock does not move them.
 var epoch = time.Now().Add(-1)
 
-// Requests counts the requests for one script. It is shared by all statuses of
-// the script; its methods may be called from any goroutine and allocate
-// nothing.
+// Requests counts the requests for one script. All statuses of the script share
+// it. Its methods may be called from any goroutine and do not allocate.
 type Requests struct {
 	codes [len(RequestCodes)]atomic.Uint64
-	last  atomic.Int64 // nanoseconds since epoch; 0: none came
+	last  atomic.Int64 // nanoseconds since epoch; 0: no request yet
 }
 
-// Count counts a request that was answered with code.
+// Count counts a request that was answered with code. A nil r counts nothing,
+// nor does a code that is not in RequestCodes.
 func (r *Requests) Count(code int) {
 	if r == nil {
 		return
@@ -33,13 +33,13 @@ func (r *Requests) Count(code int) {
 	}
 }
 
-// Counted returns how many requests were answered with RequestCodes[i].
+// Total returns how many requests were answered with RequestCodes[i].
 func (r *Requests) Total(i int) uint64 { return r.codes[i].Load() }
 
-// Came notes that a request came at t.
+// MarkReceived records that a request arrived at t.
 func (r *Requests) MarkReceived(t time.Time) { r.last.Store(int64(t.Sub(epoch))) }
 
-// Last returns when the last request came; false: none did.
+// Last returns when the last request arrived; false: there was none.
 func (r *Requests) Last() (time.Time, bool) {
 	n := r.last.Load()
 	return epoch.Add(time.Duration(n)), n != 0
