@@ -64,7 +64,7 @@ func TestCheck(t *testing.T) {
 		"syntax error":    {[]string{"check", "-s", dir, "syntax.stp"}, 1, []string{"parse error", "syntax.stp:1:20"}},
 		"wrong directive": {[]string{"check", "-s", dir, "directive.stp"}, 1, []string{"directive.stp:1", `keepalive="zero"`, "want"}},
 		"wrapper":         {[]string{"check", "-s", dir, "wrapper.stp"}, 0, []string{"cannot be tried without running it"}},
-		"others write":    {[]string{"check", "-s", dir, "open.stp"}, 1, []string{"can be written by all", "chmod go-w"}},
+		"others write":    {[]string{"check", "-s", dir, "open.stp"}, 1, []string{"writable by all users", "chmod go-w"}},
 		"wrong owner":     {[]string{"check", "-s", dir, "foreign.stp"}, 1, []string{"foreign.stp", "chown root"}},
 		"all":             {[]string{"check", "-s", dir}, 1, []string{"good.stp", "syntax.stp", "directive.stp", "wrapper.stp", "open.stp"}},
 		"none":            {[]string{"check", "-s", dir, "nope.stp"}, 1, []string{"nope.stp"}},

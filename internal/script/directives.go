@@ -3,68 +3,67 @@ package script
 import (
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 )
 
-// ErrDirective tells that a script's header is wrong: a "stap-exporter:" line,
-// or the options of a first line that names stap. It is wrapped with file, line
-// and what is allowed.
-var ErrInvalidHeader = errors.New("invalid header")
-
-// Directives are what a script's header says about how to run and describe it,
-// in comment lines of the form
+// Directives are the settings in a script's header, in comment lines such as
 //
 //	// stap-exporter: keepalive=300 start-timeout=2m autostart=true runtime=bpf args="-g --suppress-handler-errors"
 //	# stap-exporter: scrape-interval=1m scrape-timeout=30s
 //	// stap-exporter: metric reads_total counter "Read calls, by thread."
 //
-// They win over flags; a zero field leaves the matter to the flags. Any number
-// of lines, any number of KEY=VALUE in a line, each key and each metric once. A
-// value with blanks stands in double quotes, in which \" is a quote, \\ a
-// backslash and \n a newline; there are no other escapes.
+// They override flags; a zero field leaves the setting to the flag. There may
+// be any number of lines, and of KEY=VALUE in a line, but each key and each
+// metric must occur once. A value with blanks must be in double quotes, in
+// which \" is a quote, \\ a backslash and \n a newline; there are no other
+// escapes.
 type Directives struct {
-	// how long after the last request the script is stopped, at least 1 s; 0:
-	// never. nil: as --keepalive says
+	// Keepalive is how long after the last request the script is stopped, at
+	// least 1 s; 0: never. nil: --keepalive applies.
 	Keepalive    *time.Duration
-	StartTimeout time.Duration // above 0; 0: as --start-timeout says
-	Autostart    *bool         // already part of Script.Autostart; nil: by the script's name
-	// "auto", "kernel" or "bpf", already part of Script.Runtime; empty: not
-	// given
+	StartTimeout time.Duration // 0: --script.start-timeout applies
+	Autostart    *bool         // also in Script.Autostart; nil: the script's name decides
+	// Runtime is "auto", "kernel" or "bpf", also in Script.Runtime; empty: not
+	// given.
 	Runtime string
-	Args    []string // args=, split into words, already part of Script.Options
-	// for Prometheus, whole milliseconds (write it as "<n>ms"); 0: not given
+	Args    []string // args=, split into words, also in Script.Options
+	// ScrapeInterval is for Prometheus, in whole milliseconds (write it as
+	// "<n>ms"); 0: not given.
 	ScrapeInterval time.Duration
-	ScrapeTimeout  time.Duration // the same; not above ScrapeInterval when that is given
-	Metrics        []Metric      // in the order of the file, no name twice
-	// numbers of lines that look like directives and are none, since the header
-	// had ended before; worth a warning
+	ScrapeTimeout  time.Duration // the same; at most ScrapeInterval if that is given
+	Metrics        []Metric      // in the order of the file, each name once
+	// LateLines are the numbers of lines that look like directives but come
+	// after the end of the header. They have no effect, which deserves a
+	// warning.
 	LateLines []int
 }
 
-// Metric is what a "metric NAME TYPE "help text"" line says.
+// Metric is a line metric NAME TYPE "help text".
 type Metric struct {
-	Name string // as Prometheus allows
+	Name string // valid in Prometheus
 	Type string // counter, gauge, histogram, summary or untyped
 	Help string // UTF-8, unescaped: it may hold newlines, quotes and backslashes
-	Line int    // where it stands
+	Line int    // its line number in the file
 }
 
-// keys are all directives of the form KEY=VALUE, in the order in which messages
-// list them. Each sets its field, or says what is allowed, as the end of "want
-// …".
+var metricName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
+
+var metricTypes = []string{"counter", "gauge", "histogram", "summary", "untyped"}
+
+// keys are all directives KEY=VALUE, in the order in which messages list them.
+// set stores the value in its field, or returns what is allowed, as the end of
+// "want …".
 var keys = []struct {
 	name string
 	set  func(h *header, value string) error
 }{
 	{"keepalive", func(h *header, v string) error {
-		d, ok := parseSpan(v)
+		d, ok := parseSeconds(v)
 		if v == "never" {
 			d, ok = 0, true
 		} else if d < time.Second {
@@ -77,7 +76,7 @@ var keys = []struct {
 		return nil
 	}},
 	{"start-timeout", func(h *header, v string) error {
-		d, ok := parseSpan(v)
+		d, ok := parseSeconds(v)
 		if !ok {
 			return errors.New("whole seconds from 1, or a time like 2m")
 		}
@@ -110,64 +109,91 @@ var keys = []struct {
 		return nil
 	}},
 	{"scrape-interval", func(h *header, v string) (err error) {
-		h.directives.ScrapeInterval, err = parseScrape(v)
+		h.directives.ScrapeInterval, err = parseScrapeTime(v)
 		return err
 	}},
 	{"scrape-timeout", func(h *header, v string) (err error) {
-		h.directives.ScrapeTimeout, err = parseScrape(v)
+		h.directives.ScrapeTimeout, err = parseScrapeTime(v)
 		return err
 	}},
 }
 
-// line reads one directive line, from what follows its colon.
-func (h *header) line(text string) {
+// parseDirectives parses one directive line, from what follows its colon.
+func (h *header) parseDirectives(text string) {
 	if !utf8.ValidString(text) {
-		h.complain(h.number, errors.New("not valid UTF-8"))
+		h.fail(h.number, errors.New("not valid UTF-8"))
 		return
 	}
 	if i := strings.IndexFunc(text, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }); i >= 0 {
-		h.complain(h.number, fmt.Errorf("control character %+q", []rune(text[i:])[0]))
+		h.fail(h.number, fmt.Errorf("control character %+q", []rune(text[i:])[0]))
 		return
 	}
 	words, err := splitLine(text)
 	switch {
 	case err != nil:
-		h.complain(h.number, err)
+		h.fail(h.number, err)
 	case len(words) == 0:
-		h.complain(h.number, fmt.Errorf("no directive: want %s", allowed()))
+		h.fail(h.number, fmt.Errorf("no directive: want %s", allowed()))
 	case words[0] == "metric":
-		h.metric(words[1:])
+		h.parseMetric(words[1:])
 	default:
 		for _, word := range words {
-			h.key(word)
+			h.parseKey(word)
 		}
 	}
 }
 
-func (h *header) key(word string) {
+// parseKey parses one KEY=VALUE.
+func (h *header) parseKey(word string) {
 	name, value, ok := strings.Cut(word, "=")
 	for _, key := range keys {
 		if !ok || key.name != name {
 			continue
 		}
-		if !h.once(name) {
+		if !h.claim(name) {
 			return
 		}
 		if err := key.set(h, value); err != nil {
-			h.complain(h.number, fmt.Errorf("%s=%q: want %w", name, value, err))
+			h.fail(h.number, fmt.Errorf("%s=%q: want %w", name, value, err))
 		}
 		return
 	}
-	h.complain(h.number, fmt.Errorf("%q is unknown: want %s", word, allowed()))
+	h.fail(h.number, fmt.Errorf("%q is unknown: want %s", word, allowed()))
 }
 
-// once tells whether the key, or metric, comes for the first time.
-func (h *header) once(what string) bool {
-	if n := h.lines[what]; n > 0 {
-		h.complain(h.number, fmt.Errorf("%s is given twice, first in line %d", what, n))
+// parseMetric parses the words after "metric".
+func (h *header) parseMetric(words []string) {
+	if len(words) != 3 {
+		h.fail(h.number, errors.New(`metric: want metric NAME TYPE "help text", the text in double quotes`))
+		return
+	}
+	m := Metric{
+		Name: words[0],
+		Type: words[1],
+		Help: words[2],
+		Line: h.number,
+	}
+	switch {
+	case !metricName.MatchString(m.Name):
+		h.fail(
+			h.number,
+			fmt.Errorf("metric name %q: want letters, digits, _ and :, not beginning with a digit", m.Name),
+		)
+	case !slices.Contains(metricTypes, m.Type):
+		h.fail(h.number, fmt.Errorf("metric type %q: want one of %s", m.Type, strings.Join(metricTypes, ", ")))
+	case h.claim("metric " + m.Name):
+		h.directives.Metrics = append(h.directives.Metrics, m)
+	}
+}
+
+// claim reports whether the key, or metric, occurs for the first time. A second
+// time is an error.
+func (h *header) claim(what string) bool {
+	if n := h.seen[what]; n > 0 {
+		h.fail(h.number, fmt.Errorf("%s is given twice, first in line %d", what, n))
 		return false
 	}
-	h.lines[what] = h.number
+	h.seen[what] = h.number
 	return true
 }
 
@@ -177,80 +203,4 @@ func allowed() string {
 		b.WriteString(key.name + "=, ")
 	}
 	return b.String() + `or metric NAME TYPE "help text" in a line of its own`
-}
-
-var metricName = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
-
-func (h *header) metric(words []string) {
-	types := []string{"counter", "gauge", "histogram", "summary", "untyped"}
-	switch {
-	case len(words) != 3:
-		h.complain(h.number, errors.New(`metric: want metric NAME TYPE "help text", the text in double quotes`))
-	case !metricName.MatchString(words[0]):
-		h.complain(
-			h.number,
-			fmt.Errorf("metric name %q: want letters, digits, _ and :, not beginning with a digit", words[0]),
-		)
-	case !slices.Contains(types, words[1]):
-		h.complain(h.number, fmt.Errorf("metric type %q: want one of %s", words[1], strings.Join(types, ", ")))
-	case h.once("metric " + words[0]):
-		h.directives.Metrics = append(h.directives.Metrics, Metric{
-			Name: words[0],
-			Type: words[1],
-			Help: words[2],
-			Line: h.number,
-		})
-	}
-}
-
-// parseSpan reads whole seconds, or a duration as Go writes it, above 0.
-func parseSpan(s string) (time.Duration, bool) {
-	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
-		return time.Duration(n) * time.Second, n > 0
-	}
-	d, err := time.ParseDuration(s)
-	return d, err == nil && d > 0
-}
-
-// parseScrape reads a duration as Go or Prometheus write it.
-func parseScrape(s string) (time.Duration, error) {
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		d = parsePrometheus(s)
-	}
-	if d < time.Millisecond || d%time.Millisecond != 0 {
-		return 0, errors.New("a time like 30s, 1m30s or 1d, in whole milliseconds")
-	}
-	return d, nil
-}
-
-var prometheusPart = regexp.MustCompile(`^([0-9]+)(ms|[smhdwy])`)
-
-// parsePrometheus reads a duration with Prometheus's own units, too: d, w and y
-// (of 365 days). It returns 0 for all others.
-func parsePrometheus(s string) (sum time.Duration) {
-	const day = 24 * time.Hour
-	units := map[string]time.Duration{
-		"ms": time.Millisecond,
-		"s":  time.Second,
-		"m":  time.Minute,
-		"h":  time.Hour,
-		"d":  day,
-		"w":  7 * day,
-		"y":  365 * day,
-	}
-	for s != "" {
-		part := prometheusPart.FindStringSubmatch(s)
-		if part == nil {
-			return 0
-		}
-		n, err := strconv.ParseInt(part[1], 10, 64)
-		unit := units[part[2]]
-		if err != nil || n > (math.MaxInt64-int64(sum))/int64(unit) {
-			return 0
-		}
-		sum += time.Duration(n) * unit
-		s = s[len(part[0]):]
-	}
-	return sum
 }

@@ -12,12 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// headerMax is how much of a file is searched for its header, in bytes.
+// headerMax is how much of a file can be its header, in bytes.
 const headerMax = 64 << 10
 
-// readHead returns the first headerMax bytes of the file at path. The open
-// neither waits for a FIFO's writer nor touches a terminal, whatever came to be
-// there since somebody looked.
+// ErrInvalidHeader means that a script's header is invalid: a "stap-exporter:"
+// line, or the options of a first line that names stap. It is wrapped with
+// file, line and what is allowed.
+var ErrInvalidHeader = errors.New("invalid header")
+
+// readHead returns the first headerMax bytes of the file at path. If the file
+// was replaced since it was checked, the open neither waits for the writer of a
+// FIFO nor makes a terminal the controlling one.
 func readHead(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -34,23 +39,33 @@ func readHead(path string) ([]byte, error) {
 	return head, nil
 }
 
-// withHeader returns s with what the beginning of its file says: Executable is
-// narrowed to programs that are not stap's, Autostart may change, and Shebang,
-// Options, Runtime and Directives are set. It goes by head, s.Executable,
-// s.Autostart, and s.Path for the text of errors; it reads nothing else.
+// header is the state of the parser.
+type header struct {
+	path       string
+	number     int            // of the current line, from 1
+	seen       map[string]int // the line of each key, and of each "metric NAME"
+	directives Directives
+	options    Options // of args=
+	problems   []error
+}
+
+// applyHeader returns s with the settings in head, the beginning of its file.
+// Executable becomes false if the first line names stap, Autostart may change,
+// and Shebang, Options, Runtime and Directives are set. The result depends only
+// on head, s.Executable, s.Autostart, and s.Path, which error texts name.
 //
-// The header is the first line, if it begins with #!, and the lines up to the
-// first one that is neither blank nor a comment. Comments begin with // or #
-// ("/*" ends the header); leading blanks and CR LF do no harm. Past 64 KiB
-// nothing is looked at, and a line that this cuts is none.
+// The header is the first line, if it begins with #!, and all lines before the
+// first that is neither blank nor a comment. Comments begin with // or # ("/*"
+// ends the header); leading blanks and CR LF are allowed. Nothing past 64 KiB
+// is read, and a line cut by that limit is ignored.
 //
-// The error, several joined, names file and line and what is allowed, and
-// matches ErrDirective. What the good lines said is in the result all the same.
-func withHeader(s Script, head []byte) (Script, error) {
+// The error, several joined, matches ErrInvalidHeader and names file, line and
+// what is allowed. The result holds the valid lines all the same.
+func applyHeader(s Script, head []byte) (Script, error) {
 	if len(head) >= headerMax {
 		head = head[:bytes.LastIndexByte(head[:headerMax], '\n')+1]
 	}
-	h := header{path: s.Path, lines: map[string]int{}}
+	h := header{path: s.Path, seen: map[string]int{}}
 	number, ended := 0, false
 	for line := range bytes.Lines(head) {
 		number++
@@ -59,14 +74,14 @@ func withHeader(s Script, head []byte) (Script, error) {
 		switch {
 		case number == 1 && strings.HasPrefix(string(line), "#!"):
 			h.number = 1
-			h.first(&s, string(line))
+			h.parseFirstLine(&s, string(line))
 		case found && ended:
 			h.directives.LateLines = append(h.directives.LateLines, number)
 		case found:
 			h.number = number
-			h.line(directive)
+			h.parseDirectives(directive)
 		case withoutColon.MatchString(text) && !ended:
-			h.complain(number, errors.New("colon forgotten: want // stap-exporter: KEY=VALUE"))
+			h.fail(number, errors.New("missing colon: want // stap-exporter: KEY=VALUE"))
 		case text != "" && !strings.HasPrefix(text, "//") && !strings.HasPrefix(text, "#"):
 			ended = true
 		}
@@ -75,9 +90,9 @@ func withHeader(s Script, head []byte) (Script, error) {
 	return s, errors.Join(h.problems...)
 }
 
-// directiveText returns what follows "stap-exporter:" in a comment line that
-// begins so. Letter case and blanks before the colon do not matter: a directive
-// that is almost right had better be refused than overlooked.
+// directiveText returns what follows "stap-exporter:" in a comment that begins
+// with it. Letter case, and blanks before the colon, do not matter: a directive
+// that is almost right must be refused, not ignored.
 func directiveText(line string) (string, bool) {
 	text, ok := strings.CutPrefix(line, "//")
 	if !ok {
@@ -91,27 +106,18 @@ func directiveText(line string) (string, bool) {
 	return strings.CutPrefix(strings.TrimLeft(text[len(name):], " \t"), ":")
 }
 
-// withoutColon matches a directive whose colon was forgotten; in prose no word
-// is followed by "=".
+// withoutColon matches a directive without its colon. In prose no word is
+// followed by "=".
 var withoutColon = regexp.MustCompile(`(?i)^(//|#)[ \t]*stap-exporter[ \t]+(metric[ \t]|[a-z-]+=)`)
 
-// header is a header being read.
-type header struct {
-	path       string
-	number     int            // of the line in hand, from 1
-	lines      map[string]int // where each key, and each "metric NAME", was given
-	directives Directives
-	options    Options // of args=
-	problems   []error
-}
-
-func (h *header) complain(line int, err error) {
+// fail records an error of a line.
+func (h *header) fail(line int, err error) {
 	h.problems = append(h.problems, fmt.Errorf("%w: %s:%d: %w", ErrInvalidHeader, h.path, line, err))
 }
 
-// first reads the line that begins with #!.
-func (h *header) first(s *Script, line string) {
-	text, ok := shebangStap(line)
+// parseFirstLine parses the line that begins with #!.
+func (h *header) parseFirstLine(s *Script, line string) {
+	text, ok := shebangOfStap(line)
 	if !ok || !s.Executable {
 		return
 	}
@@ -122,36 +128,28 @@ func (h *header) first(s *Script, line string) {
 		s.Options, s.Runtime, err = shebangOptions(words)
 	}
 	if err != nil {
-		h.complain(1, fmt.Errorf("first line: %w", err))
+		h.fail(1, fmt.Errorf("first line: %w", err))
 	}
 }
 
-// finish checks what takes the whole header, and puts the result into s.
+// finish checks what needs the whole header, and puts the result into s.
 func (h *header) finish(s *Script) {
 	d := &h.directives
 	if s.Executable {
 		for _, key := range []string{"args", "runtime"} {
-			if n := h.lines[key]; n > 0 {
-				h.complain(
-					n,
-					fmt.Errorf(
-						"%s= is for scripts that the exporter hands to stap; a program that runs stap itself has the options in its own stap command",
-						key,
-					),
-				)
+			if n := h.seen[key]; n > 0 {
+				h.fail(n, fmt.Errorf("%s= is for scripts that the exporter runs with stap: "+
+					"put the options into this program's own stap command", key))
 			}
 		}
 		d.Args, d.Runtime, h.options = nil, "", Options{}
 	}
 	if d.ScrapeInterval > 0 && d.ScrapeTimeout > d.ScrapeInterval {
-		h.complain(
-			h.lines["scrape-timeout"],
-			fmt.Errorf(
-				"scrape-timeout=%v is longer than scrape-interval=%v: Prometheus takes no such target",
-				d.ScrapeTimeout,
-				d.ScrapeInterval,
-			),
-		)
+		h.fail(h.seen["scrape-timeout"], fmt.Errorf(
+			"scrape-timeout=%v is longer than scrape-interval=%v, which Prometheus does not accept",
+			d.ScrapeTimeout,
+			d.ScrapeInterval,
+		))
 	}
 	s.Directives = *d
 	s.Options = s.Options.join(h.options)

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// readHeader takes text as the beginning of /s/a.stp.
+// readHeader parses text as the beginning of /s/a.stp.
 func readHeader(text string, executable bool) (Script, error) {
-	return withHeader(Script{Path: "/s/a.stp", Executable: executable}, []byte(text))
+	return applyHeader(Script{Path: "/s/a.stp", Executable: executable}, []byte(text))
 }
 
 func TestHeaderGood(t *testing.T) {
@@ -26,14 +26,43 @@ func TestHeaderGood(t *testing.T) {
 		"#stap-exporter:start-timeout=90\n":          {StartTimeout: 90 * time.Second},
 		"\t# Stap-Exporter : start-timeout=\"1.5s\"": {StartTimeout: 1500 * time.Millisecond},
 		prefix + "autostart=false runtime=bpf":       {Autostart: new(false), Runtime: "bpf"},
-		prefix + "scrape-interval=1d1h\n# text, stap-exporter: no=1\n\n/// stap-exporter: no=1\n//# stap-exporter: no=1\n#stap-exporter is not it\n" +
-			prefix + "scrape-timeout=1.5s": {ScrapeInterval: 25 * time.Hour, ScrapeTimeout: 1500 * time.Millisecond},
-		prefix + `args="-g -DX=1 -G \"a=b\" -c 'sleep 9'"`: {Args: []string{"-g", "-DX=1", "-G", "a=b", "-c", "sleep 9"}},
+		strings.Join([]string{
+			prefix + "scrape-interval=1d1h",
+			"# text, stap-exporter: no=1",
+			"",
+			"/// stap-exporter: no=1",
+			"//# stap-exporter: no=1",
+			"#stap-exporter is not it",
+			prefix + "scrape-timeout=1.5s",
+		}, "\n"): {ScrapeInterval: 25 * time.Hour, ScrapeTimeout: 1500 * time.Millisecond},
+		prefix + `args="-g -DX=1 -G \"a=b\" -c 'sleep 9'"`: {
+			Args: []string{"-g", "-DX=1", "-G", "a=b", "-c", "sleep 9"},
+		},
 		prefix + `args=""`: {},
-		prefix + "metric a:b_total counter \"A \\\"b\\\" \\\\ \\n c\u00e9\"\n" + prefix + "metric x untyped ''": {Metrics: []Metric{
-			{"a:b_total", "counter", "A \"b\" \\ \n c\u00e9", 1}, {"x", "untyped", "''", 2},
-		}},
-		"#!/bin/cat\n\n" + prefix + "keepalive=1\n/* " + prefix + "*/\n" + prefix + "keepalive=2\n" + prefix + "x": {Keepalive: new(time.Second), LateLines: []int{5, 6}},
+		prefix + `metric a:b_total counter "A \"b\" \\ \n ` + "c\u00e9\"\n" + prefix + "metric x untyped ''": {
+			Metrics: []Metric{
+				{
+					Name: "a:b_total",
+					Type: "counter",
+					Help: "A \"b\" \\ \n c\u00e9",
+					Line: 1,
+				},
+				{
+					Name: "x",
+					Type: "untyped",
+					Help: "''",
+					Line: 2,
+				},
+			},
+		},
+		strings.Join([]string{
+			"#!/bin/cat",
+			"",
+			prefix + "keepalive=1",
+			"/* " + prefix + "*/",
+			prefix + "keepalive=2",
+			prefix + "x",
+		}, "\n"): {Keepalive: new(time.Second), LateLines: []int{5, 6}},
 	} {
 		s, err := readHeader(text, false)
 		if err != nil || !reflect.DeepEqual(s.Directives, want) {
@@ -47,8 +76,10 @@ func TestHeaderGood(t *testing.T) {
 
 func TestHeaderWrong(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                       "no directive: want keepalive=, start-timeout=, autostart=, runtime=, args=, scrape-interval=, scrape-timeout=, or metric NAME",
-		"keepalive=0":                            `keepalive="0": want whole seconds from 1, a time like 5m of at least 1s, or never`,
+		"": "no directive: want keepalive=, start-timeout=, autostart=, runtime=, args=, " +
+			"scrape-interval=, scrape-timeout=, or metric NAME",
+		"keepalive=0": `keepalive="0": want whole seconds from 1, a time like 5m of at least 1s, ` +
+			"or never",
 		"keepalive=-5":                           "want whole seconds",
 		"keepalive=1.5":                          "want whole seconds",
 		"keepalive=300ms":                        "want whole seconds",
@@ -100,7 +131,7 @@ func TestHeaderWrong(t *testing.T) {
 		`args=--dyn`:                             "--dyninst is not allowed",
 		`args=--re`:                              "--re could be any of --remote, --remote-prefix",
 		`args=-F`:                                "the exporter cannot stop it",
-		`args="-e x"`:                            "the script is the file",
+		`args="-e x"`:                            "the file is the script",
 		`args=--remote=x`:                        "another host",
 		`args=-V`:                                "it runs no script",
 	} {
@@ -116,8 +147,7 @@ func TestHeaderWrong(t *testing.T) {
 	}
 }
 
-// All that is wrong is told at once, and the good lines count: "check" shows
-// both.
+// A directive without its colon is an error, and prose is not.
 func TestHeaderWithoutColon(t *testing.T) {
 	for text, wrong := range map[string]bool{
 		"// stap-exporter keepalive=300\n":                   true,
@@ -126,17 +156,19 @@ func TestHeaderWithoutColon(t *testing.T) {
 		"// stap-exporter, version 2\n":                      false,
 		"probe begin {}\n// stap-exporter keepalive=300\n":   false,
 	} {
-		if _, err := withHeader(Script{Path: "a.stp"}, []byte(text)); errors.Is(err, ErrInvalidHeader) != wrong {
+		if _, err := applyHeader(Script{Path: "a.stp"}, []byte(text)); errors.Is(err, ErrInvalidHeader) != wrong {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-func TestHeaderTellsAll(t *testing.T) {
-	s, err := readHeader(
-		"// stap-exporter: keepalive=1 autostart=maybe\n// stap-exporter: x=1 runtime=bpf\n// stap-exporter: keepalive=2\n",
-		false,
-	)
+// All errors are reported at once, and valid lines count: the subcommand check
+// shows both.
+func TestHeaderReportsAll(t *testing.T) {
+	s, err := readHeader(`// stap-exporter: keepalive=1 autostart=maybe
+// stap-exporter: x=1 runtime=bpf
+// stap-exporter: keepalive=2
+`, false)
 	want := []string{
 		`/s/a.stp:1: autostart="maybe"`,
 		`/s/a.stp:2: "x=1" is unknown`,
@@ -153,9 +185,13 @@ func TestHeaderTellsAll(t *testing.T) {
 }
 
 func TestHeaderAutostartWinsOverName(t *testing.T) {
-	for text, want := range map[string][2]bool{"": {false, true}, "autostart=false": {false, false}, "autostart=true": {true, true}} {
+	for text, want := range map[string][2]bool{
+		"":                {false, true},
+		"autostart=false": {false, false},
+		"autostart=true":  {true, true},
+	} {
 		for i, byName := range []bool{false, true} {
-			s, _ := withHeader(Script{Autostart: byName}, []byte("# stap-exporter: keepalive=1 "+text))
+			s, _ := applyHeader(Script{Autostart: byName}, []byte("# stap-exporter: keepalive=1 "+text))
 			if s.Autostart != want[i] {
 				t.Errorf("%q, by name %v: got %v", text, byName, s.Autostart)
 			}
@@ -163,7 +199,7 @@ func TestHeaderAutostartWinsOverName(t *testing.T) {
 	}
 }
 
-// A wrapper has the directives that do not concern stap's command line.
+// For a wrapper only directives that do not change stap's command line count.
 func TestHeaderOfWrapper(t *testing.T) {
 	const shell = "#!/bin/bash\n# stap-exporter: keepalive=9 start-timeout=2m\n"
 	s, err := readHeader(shell+"exec stap \"$@\" x.stp\n", true)
@@ -200,8 +236,11 @@ func TestHeaderEndsAt64KiB(t *testing.T) {
 
 func FuzzHeader(f *testing.F) {
 	for _, text := range []string{
-		"#!/usr/bin/stap -v --bpf -c 'a b'\n// stap-exporter: keepalive=300 start-timeout=2m autostart=true runtime=bpf args=\"-g --suppress-handler-errors\"\n",
-		"#!/usr/bin/env -S stap -gvp5 -mx\n# stap-exporter: metric a counter \"b\\n\"\r\n\n# stap-exporter: scrape-interval=1d scrape-timeout=1.5s\nx\n# stap-exporter: x",
+		"#!/usr/bin/stap -v --bpf -c 'a b'\n" +
+			"// stap-exporter: keepalive=300 start-timeout=2m autostart=true runtime=bpf " +
+			"args=\"-g --suppress-handler-errors\"\n",
+		"#!/usr/bin/env -S stap -gvp5 -mx\n# stap-exporter: metric a counter \"b\\n\"\r\n\n" +
+			"# stap-exporter: scrape-interval=1d scrape-timeout=1.5s\nx\n# stap-exporter: x",
 		"# stap-exporter: args=\"-G \\\"a b\\\" \\\\ -sx --run bpf\"",
 	} {
 		f.Add([]byte(text), true)
@@ -209,8 +248,8 @@ func FuzzHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, head []byte, executable bool) {
 		in := Script{Path: "/s/a.stp", Executable: executable}
-		s, err := withHeader(in, slices.Clone(head))
-		if again, err2 := withHeader(in, head); !reflect.DeepEqual(s, again) || fmt.Sprint(err) != fmt.Sprint(err2) {
+		s, err := applyHeader(in, slices.Clone(head))
+		if again, err2 := applyHeader(in, head); !reflect.DeepEqual(s, again) || fmt.Sprint(err) != fmt.Sprint(err2) {
 			t.Fatal("not a pure function")
 		}
 		if err != nil && !errors.Is(err, ErrInvalidHeader) {
@@ -231,7 +270,7 @@ func FuzzHeader(f *testing.F) {
 			}
 		}
 		if s.Executable && (!executable || s.Shebang != nil || !reflect.DeepEqual(s.Options, Options{})) {
-			t.Errorf("a wrapper: %+v", s)
+			t.Errorf("wrapper: got %+v", s)
 		}
 		checkOptions(t, s.Options)
 	})

@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain runs the tests, or a second exporter that wants the same instance
-// when the test binary was started as one. It fails when a descriptor is left
-// over. (The package starts no goroutine.)
+// TestMain fails when the tests leak a descriptor. (The package starts no
+// goroutine.)
 func TestMain(m *testing.M) {
 	before := openDescriptors()
 	code := m.Run()
@@ -26,8 +25,7 @@ func openDescriptors() int {
 	}
 	n := 0
 	for _, e := range entries {
-		// The poller's descriptors come with the first pipe and stay; they are
-		// the runtime's.
+		// The descriptors of the runtime's poller stay open.
 		target, _ := os.Readlink("/proc/self/fd/" + e.Name())
 		if target != "anon_inode:[eventpoll]" && target != "anon_inode:[eventfd]" {
 			n++

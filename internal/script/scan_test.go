@@ -17,7 +17,7 @@ import (
 
 var testInst = instance.New(0, "/etc/stap-exporter", []string{":9900"})
 
-// fill puts an empty file with each name into a new directory.
+// fill returns a new directory with an empty file of each name.
 func fill(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -47,7 +47,7 @@ func names(scripts []Script) []string {
 }
 
 func TestScanNames(t *testing.T) {
-	scripts := []string{ // in the order of their bytes
+	scripts := []string{ // in byte order
 		" .stp",
 		"%2e%2F.stp",
 		"-m.stp",
@@ -63,11 +63,18 @@ func TestScanNames(t *testing.T) {
 		"~x.stp",
 		"\u00e9\u65e5\U0001F600.stp",
 	}
-	dir := fill(
-		t,
-		append(
-			[]string{"readme.md", "stp", "a.STP", "a.stp~", "a.stp.bak", ".stp", ".hidden.stp", ".#a.stp", ".\xff.stp"},
-			scripts...)...)
+	ignored := []string{
+		"readme.md",
+		"stp",
+		"a.STP",
+		"a.stp~",
+		"a.stp.bak",
+		".stp",
+		".hidden.stp",
+		".#a.stp",
+		".\xff.stp",
+	}
+	dir := fill(t, slices.Concat(ignored, scripts)...)
 	c := mustScan(t, dir)
 	if got := names(c.Scripts); !slices.Equal(got, scripts) {
 		t.Errorf("got  %q\nwant %q", got, scripts)
@@ -104,18 +111,18 @@ func TestScanRefusesNames(t *testing.T) {
 	}
 }
 
-func TestScanRefusesWhatIsNoFile(t *testing.T) {
+func TestScanRefusesNonFiles(t *testing.T) {
 	dir := fill(t, "good.stp", "target")
 	in := func(name string) string { return filepath.Join(dir, name) }
 	long := strings.Repeat("x", 300)
 	if err := errors.Join(
-		os.Mkdir(in("folder.stp"), 0o755),
+		os.Mkdir(in("dir.stp"), 0o755),
 		unix.Mkfifo(in("fifo.stp"), 0o644),
 		unix.Mknod(in("socket.stp"), unix.S_IFSOCK|0o644, 0),
 		os.Symlink("nowhere", in("dangling.stp")),
 		os.Symlink("loop.stp", in("loop.stp")),
 		os.Symlink(long, in("long.stp")),
-		os.Symlink(".", in("to-folder.stp")),
+		os.Symlink(".", in("to-dir.stp")),
 		os.Symlink("/dev/null", in("to-device.stp")),
 		os.Symlink("target", in("to-file.stp")),
 		os.Symlink("to-file.stp", in("to-link.stp")),
@@ -124,20 +131,19 @@ func TestScanRefusesWhatIsNoFile(t *testing.T) {
 	}
 	c := mustScan(t, dir)
 	checkRefused(t, c, map[string]string{
-		"folder.stp":    "a folder, not a regular file",
+		"dir.stp":       "a directory, not a regular file",
 		"fifo.stp":      "a FIFO, not a regular file",
 		"socket.stp":    "a socket, not a regular file",
-		"dangling.stp":  "leads nowhere: no such file",
+		"dangling.stp":  "target of the symlink does not exist",
 		"loop.stp":      "too many levels",
 		"long.stp":      "name too long",
-		"to-folder.stp": "a folder, not a regular file",
+		"to-dir.stp":    "a directory, not a regular file",
 		"to-device.stp": "a device, not a regular file",
 	})
 	if got, want := names(c.Scripts), []string{"good.stp", "to-file.stp", "to-link.stp"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	// Path leads through the link, so that a new target counts at the next
-	// start.
+	// Path is the link, so the next start uses a new target.
 	if got := c.Scripts[2].Path; got != in("to-link.stp") {
 		t.Errorf("path of a symlink is %q", got)
 	}
@@ -188,7 +194,7 @@ func TestScanFlags(t *testing.T) {
 	}
 }
 
-func TestScanRelativeFolder(t *testing.T) {
+func TestScanRelativeDirectory(t *testing.T) {
 	dir := fill(t, "a.stp")
 	t.Chdir(dir)
 	c := mustScan(t, ".")
@@ -197,13 +203,13 @@ func TestScanRelativeFolder(t *testing.T) {
 	}
 }
 
-func TestScanEmptyFolder(t *testing.T) {
+func TestScanEmptyDirectory(t *testing.T) {
 	if c := mustScan(t, t.TempDir()); len(c.Scripts)+len(c.Refused) != 0 {
 		t.Errorf("got %+v", c)
 	}
 }
 
-func TestScanFolderErrors(t *testing.T) {
+func TestScanErrors(t *testing.T) {
 	dir := fill(t, "file")
 	for path, want := range map[string]struct {
 		cause error
@@ -218,13 +224,9 @@ func TestScanFolderErrors(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want.part)
 		}
 	}
-	// Root reads every folder; what others are told is the same sentence.
-	if got := advice(
-		&fs.PathError{Op: "open", Path: dir, Err: unix.EACCES},
-	); !strings.Contains(
-		got,
-		"let this user read it",
-	) {
+	// Root can read every directory, so this case cannot be made here.
+	got := remedy(&fs.PathError{Op: "open", Path: dir, Err: unix.EACCES})
+	if !strings.Contains(got, "let this user read it") {
 		t.Errorf("got %q", got)
 	}
 }

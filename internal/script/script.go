@@ -1,36 +1,37 @@
 package script
 
-// Script is one .stp file, as Scan or Inspect found it. It is a value that
-// nobody changes; copies share its slices.
+// Script is one .stp file, as Scan or Inspect found it. It is immutable; copies
+// share its slices.
 type Script struct {
-	// the file's name in the folder, for example "example.stp"; served at "/" +
-	// Name
+	// Name is the file's name in the script directory, for example
+	// "example.stp". It is served at "/" + Name.
 	Name   string
-	Path   string // the file's absolute path in the scripts folder, symlinks unresolved
-	Module string // the kernel module (or bpf object) that it is loaded as, see Instance.Module
-	// a wrapper or another program: run as it is, with "-m Module" added to its
-	// arguments. False for all that the exporter hands to stap itself,
-	// executables whose first line names stap among them
+	Path   string // absolute, symlinks unresolved
+	Module string // name of its kernel module, or bpf object: see instance.Module
+	// Executable: a wrapper or another program, run as it is with "-m Module"
+	// added to its arguments. False for all that the exporter passes to stap
+	// itself, including executables whose first line names stap.
 	Executable bool
-	// started with the server, never stopped by keepalive, restarted when it
-	// ends: by the name, unless the header says otherwise. False while Refused
+	// Autostart: started with the server, never stopped by keepalive, restarted
+	// when it ends. The name decides, unless the header does. False while
+	// Refused is set.
 	Autostart bool
 
-	// what follows stap in the first line of an executable, as written; nil
-	// when that line does not name stap
+	// Shebang is what follows stap in the first line of an executable, as
+	// written; nil when that line does not name stap.
 	Shebang []string
-	// what stap is given beside what the exporter gives it; empty for wrappers
+	// Options for stap from the header; empty for wrappers.
 	Options Options
-	// "auto", "kernel" or "bpf" as the header or else the first line asks for
-	// it; empty: as --runtime says
+	// Runtime is "auto", "kernel" or "bpf" if the header, or else the first
+	// line, names one; empty: --script.runtime applies.
 	Runtime    string
-	Directives Directives // what the header says
+	Directives Directives // of the header
 
-	// why it must not be started: matches ErrUntrusted, ErrDirective, or both;
-	// nil for a good script. It stays in the catalogue, to answer with the
-	// reason
+	// Refused is why the script must not be started; nil for a good one. It
+	// matches trust.ErrUntrusted, ErrInvalidHeader, or both. The script stays
+	// in the catalogue, and requests for it are answered with the reason.
 	Refused error
-	// what would have been refused without ScanOptions.AllowInsecure; matches
-	// ErrUntrusted
+	// Insecure would be Refused without ScanOptions.AllowInsecure. It matches
+	// trust.ErrUntrusted.
 	Insecure error
 }

@@ -5,18 +5,19 @@ import (
 	"strings"
 )
 
-// shebangStap tells whether a first line that begins with #! hands the file to
-// stap, and returns what follows the name there. These do, for any folder:
+// shebangOfStap reports whether a first line that begins with #! runs the file
+// with stap, and returns what follows stap there. These lines do, with stap in
+// any directory:
 //
 //	#!/usr/bin/stap -v --bpf
 //	#!/usr/bin/env stap
 //	#!/usr/bin/env -S stap -v --bpf
 //
-// The kernel would hand over all options as one argument, which stap refuses
-// when they are more than one; the exporter splits them (see splitWords). Every
-// other line, env with variables or options of its own among them, is a
-// wrapper's, for the kernel to judge.
-func shebangStap(line string) (options string, ok bool) {
+// The kernel would pass all options as one argument, which stap refuses when it
+// holds more than one; the exporter splits them (see splitWords). Any other
+// line is a wrapper's, for the kernel to interpret, and so is env with
+// variables or options of its own.
+func shebangOfStap(line string) (options string, ok bool) {
 	interpreter, rest := cutWord(strings.TrimPrefix(line, "#!"))
 	if path.Base(interpreter) == "env" {
 		for _, flag := range []string{"-S", "--split-string=", "--split-string "} {

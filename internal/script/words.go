@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// errQuote tells that a quote is opened and not closed.
+// errQuote means that a quote is not closed.
 var errQuote = errors.New("a quote is not closed")
 
 // splitLine splits a directive line at blanks. Double quotes, anywhere in a
-// word, keep blanks together and go away; inside them \" is a quote, \\ a
-// backslash and \n a newline. Outside them a backslash is a backslash.
+// word, keep blanks and are removed; inside them \" is a quote, \\ a backslash
+// and \n a newline. Outside them a backslash is a backslash.
 func splitLine(s string) ([]string, error) {
 	var words []string
 	var word strings.Builder
@@ -27,7 +27,7 @@ func splitLine(s string) ([]string, error) {
 				j = strings.IndexByte(`"\n`, s[i])
 			}
 			if j < 0 {
-				return nil, errors.New(`a backslash in quotes is to be followed by ", \ or n`)
+				return nil, errors.New(`a backslash in quotes must be followed by ", \ or n`)
 			}
 			word.WriteByte("\"\\\n"[j])
 		case !quoted && isBlank(c):
@@ -50,9 +50,9 @@ func splitLine(s string) ([]string, error) {
 	return words, nil
 }
 
-// splitWords splits stap's options at blanks, as a plain shell would: quotes of
-// either kind keep blanks together and go away, a backslash takes the next
-// character as it is, but in single quotes. Nothing is expanded.
+// splitWords splits stap's options at blanks, as a POSIX shell would: quotes of
+// either kind keep blanks and are removed, and a backslash, except in single
+// quotes, keeps the next character. Nothing is expanded.
 func splitWords(s string) ([]string, error) {
 	if strings.IndexByte(s, 0) >= 0 {
 		return nil, errors.New("a NUL character")

@@ -1,20 +1,20 @@
 package trust
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// Nobody of the machine has these.
+// Ids that the machine does not use.
 const (
 	stranger      = 54321
 	strangerGroup = 54322
@@ -26,15 +26,15 @@ var rootAndGroup = Identity{UID: 0, Groups: []int{0, ourGroup}}
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can give files away; make test runs as root")
+		t.Skip("needs root, to change the owner of files")
 	}
 }
 
-// tree makes folder/sub/a.stp, folder/target.stp and the symlink
-// folder/link.stp to it; all of root, nobody else may write.
+// tree makes top/sub/a.stp, top/target.stp and the symlink top/link.stp to it.
+// Root owns all of them, and only root may write.
 func tree(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "folder")
+	dir := filepath.Join(t.TempDir(), "top")
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(dir, "sub"), 0o755),
 		os.WriteFile(filepath.Join(dir, "sub", "a.stp"), nil, 0o644),
@@ -46,67 +46,110 @@ func tree(t *testing.T) string {
 	return dir
 }
 
-func TestCheckTrust(t *testing.T) {
-	needRoot(t)
-	type change struct {
-		path     string // below the tree, "" for its root
-		mode     uint32 // 0: as it is
-		uid, gid int
+// change is what a test does to one file of the tree.
+type change struct {
+	path     string // "" for the top
+	mode     uint32 // 0: unchanged
+	uid, gid int
+}
+
+func mode(path string, bits uint32) []change { return []change{{path: path, mode: bits}} }
+
+func owned(path string, bits uint32, uid int) []change {
+	return []change{{path: path, mode: bits, uid: uid}}
+}
+
+func grouped(path string, bits uint32, gid int) []change {
+	return []change{{path: path, mode: bits, gid: gid}}
+}
+
+func (c change) apply(t *testing.T, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, c.path)
+	if err := os.Lchown(path, c.uid, c.gid); err != nil {
+		t.Fatal(err)
 	}
+	if c.mode == 0 {
+		return
+	}
+	if err := unix.Chmod(path, c.mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	needRoot(t)
+	const foreign, open = "is owned by user 54321", "is writable by all users"
 	for name, c := range map[string]struct {
 		changes []change
-		script  string // "sub/a.stp" when empty
 		want    string // part of the error; empty: trusted
 	}{
-		"all of root":                {},
-		"file of another":            {changes: []change{{"sub/a.stp", 0o444, stranger, 0}}, want: `sub/a.stp" belongs to user 54321: chown root "`},
-		"folder of another":          {changes: []change{{"sub", 0o555, stranger, 0}}, want: `sub" belongs to user 54321: chown root "`},
-		"ancestor of another":        {changes: []change{{"", 0, stranger, 0}}, want: `folder" belongs to user 54321: chown root "`},
-		"file for all":               {changes: []change{{"sub/a.stp", 0o666, 0, 0}}, want: `sub/a.stp" can be written by all: chmod go-w "`},
-		"file for others alone":      {changes: []change{{"sub/a.stp", 0o602, 0, 0}}, want: "by all"},
-		"folder for all":             {changes: []change{{"sub", 0o777, 0, 0}}, want: `sub" can be written by all`},
-		"ancestor for all":           {changes: []change{{"", 0o757, 0, 0}}, want: `folder" can be written by all`},
-		"sticky ancestor":            {changes: []change{{"", 0o1777, 0, 0}}},
-		"sticky folder":              {changes: []change{{"sub", 0o1777, 0, 0}}},
-		"sticky folder of another":   {changes: []change{{"sub", 0o1777, stranger, 0}}, want: "belongs to user"},
-		"file of another in sticky":  {changes: []change{{"sub", 0o1777, 0, 0}, {"sub/a.stp", 0o644, stranger, 0}}, want: "belongs to user"},
-		"sticky file is no folder":   {changes: []change{{"sub/a.stp", 0o1666, 0, 0}}, want: "by all"},
-		"group of another":           {changes: []change{{"sub/a.stp", 0o664, 0, strangerGroup}}, want: `sub/a.stp" can be written by group 54322: chmod g-w "`},
-		"folder for another group":   {changes: []change{{"sub", 0o2775, 0, strangerGroup}}, want: "by group 54322"},
-		"group of another, reading":  {changes: []change{{"sub/a.stp", 0o644, 0, strangerGroup}}},
-		"root's group":               {changes: []change{{"sub/a.stp", 0o664, 0, 0}}},
-		"our group":                  {changes: []change{{"sub/a.stp", 0o664, 0, ourGroup}, {"sub", 0o775, 0, ourGroup}}},
-		"symlink":                    {script: "link.stp"},
-		"symlink's target":           {script: "link.stp", changes: []change{{"target.stp", 0o646, 0, 0}}, want: `target.stp" can be written by all`},
-		"symlink of another":         {script: "link.stp", changes: []change{{"link.stp", 0, stranger, 0}}},
-		"the same in a sticky place": {script: "link.stp", changes: []change{{"", 0o1777, 0, 0}, {"link.stp", 0, stranger, 0}}, want: `link.stp" belongs to user 54321: chown -h root "`},
-		"root's link there":          {script: "link.stp", changes: []change{{"", 0o1777, 0, 0}}},
-		"nothing there":              {script: "none.stp", want: "no such file"},
+		"all of root":                 {},
+		"file of another":             {owned("sub/a.stp", 0o444, stranger), `a.stp" ` + foreign + `: run chown root`},
+		"directory of another":        {owned("sub", 0o555, stranger), `sub" ` + foreign + `: run chown root "`},
+		"ancestor of another":         {owned("", 0, stranger), `top" ` + foreign + `: run chown root "`},
+		"file for all":                {mode("sub/a.stp", 0o666), `sub/a.stp" ` + open + `: run chmod go-w "`},
+		"file for others alone":       {mode("sub/a.stp", 0o602), open},
+		"directory for all":           {mode("sub", 0o777), `sub" ` + open},
+		"ancestor for all":            {mode("", 0o757), `top" ` + open},
+		"sticky ancestor":             {mode("", 0o1777), ""},
+		"sticky directory":            {mode("sub", 0o1777), ""},
+		"sticky directory of another": {owned("sub", 0o1777, stranger), foreign},
+		"file of another in sticky": {
+			slices.Concat(mode("sub", 0o1777), owned("sub/a.stp", 0o644, stranger)), foreign,
+		},
+		"sticky bit of a file": {mode("sub/a.stp", 0o1666), open},
+		"group of another": {
+			grouped("sub/a.stp", 0o664, strangerGroup), `sub/a.stp" is writable by group 54322: run chmod g-w "`,
+		},
+		"directory for another group": {grouped("sub", 0o2775, strangerGroup), "by group 54322"},
+		"group of another, reading":   {grouped("sub/a.stp", 0o644, strangerGroup), ""},
+		"root's group":                {mode("sub/a.stp", 0o664), ""},
+		"our group": {
+			slices.Concat(grouped("sub/a.stp", 0o664, ourGroup), grouped("sub", 0o775, ourGroup)), "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t)
-			for _, ch := range c.changes {
-				path := filepath.Join(dir, ch.path)
-				if err := os.Lchown(path, ch.uid, ch.gid); err != nil {
-					t.Fatal(err)
-				}
-				if ch.mode != 0 {
-					if err := unix.Chmod(path, ch.mode); err != nil {
-						t.Fatal(err)
-					}
-				}
+			for _, change := range c.changes {
+				change.apply(t, dir)
 			}
-			if c.script == "" {
-				c.script = "sub/a.stp"
+			checkTrusted(t, filepath.Join(dir, "sub/a.stp"), rootAndGroup, c.want)
+		})
+	}
+	checkTrusted(t, filepath.Join(tree(t), "none.stp"), rootAndGroup, "no such file")
+}
+
+// The owner of a symlink matters only in a sticky directory; the target always
+// does.
+func TestCheckLink(t *testing.T) {
+	needRoot(t)
+	for name, c := range map[string]struct {
+		changes []change
+		want    string
+	}{
+		"all of root":             {},
+		"target for all":          {mode("target.stp", 0o646), `target.stp" is writable by all users`},
+		"symlink of another":      {owned("link.stp", 0, stranger), ""},
+		"symlink of root, sticky": {mode("", 0o1777), ""},
+		"symlink of another, sticky": {
+			slices.Concat(mode("", 0o1777), owned("link.stp", 0, stranger)),
+			`link.stp" is owned by user 54321: run chown -h root "`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := tree(t)
+			for _, change := range c.changes {
+				change.apply(t, dir)
 			}
-			checkTrusted(t, filepath.Join(dir, c.script), rootAndGroup, c.want)
+			checkTrusted(t, filepath.Join(dir, "link.stp"), rootAndGroup, c.want)
 		})
 	}
 }
 
-func checkTrusted(t *testing.T, path string, who Identity, want string) {
+func checkTrusted(t *testing.T, path string, id Identity, want string) {
 	t.Helper()
-	err := Check(path, who)
+	err := Check(path, id)
 	switch {
 	case want == "" && err != nil:
 		t.Errorf("got %v", err)
@@ -116,8 +159,8 @@ func checkTrusted(t *testing.T, path string, who Identity, want string) {
 	}
 }
 
-// The server's user is trusted as root is, and root by every user.
-func TestCheckTrustOfUser(t *testing.T) {
+// The exporter's own user is trusted, and so is root by every user.
+func TestCheckAsUser(t *testing.T) {
 	needRoot(t)
 	dir := tree(t)
 	if err := os.Chown(filepath.Join(dir, "sub", "a.stp"), stranger, 0); err != nil {
@@ -125,21 +168,21 @@ func TestCheckTrustOfUser(t *testing.T) {
 	}
 	checkTrusted(t, filepath.Join(dir, "sub", "a.stp"), Identity{UID: stranger}, "")
 	checkTrusted(t, filepath.Join(dir, "target.stp"), Identity{UID: stranger}, "")
-	checkTrusted(t, filepath.Join(dir, "sub", "a.stp"), Identity{UID: stranger + 1}, "belongs to user")
+	checkTrusted(t, filepath.Join(dir, "sub", "a.stp"), Identity{UID: stranger + 1}, "is owned by user")
 	checkTrusted(t, filepath.Join(dir, "target.stp"), Identity{UID: stranger + 1}, "")
 }
 
-// The way through symlinks is walked as the kernel walks it: folders on it
-// count, and only those.
-func TestCheckTrustFollowsLinks(t *testing.T) {
+// Symlinks are followed as the kernel does: the directories on that path count,
+// and no others.
+func TestCheckFollowsLinks(t *testing.T) {
 	dir := tree(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(
 		os.MkdirAll(in("open/inner"), 0o755),
 		os.WriteFile(in("open/inner/b.stp"), nil, 0o644),
 		os.Symlink(in("open/inner/b.stp"), in("absolute.stp")),
-		os.Symlink("open/inner", in("folderlink")),
-		os.Symlink("folderlink/../inner/b.stp", in("dots.stp")), // ".." of the link's target
+		os.Symlink("open/inner", in("dirlink")),
+		os.Symlink("dirlink/../inner/b.stp", in("dots.stp")), // ".." of the link's target
 		os.Symlink("open/../target.stp", in("through.stp")),
 		os.Symlink("././/sub//a.stp", in("plain.stp")),
 		os.Symlink("loop.stp", in("loop.stp")),
@@ -148,107 +191,40 @@ func TestCheckTrustFollowsLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"absolute.stp":     `open" can be written by all`,
-		"folderlink/b.stp": `open" can be written by all`,
-		"dots.stp":         `open" can be written by all`,
-		"through.stp":      `open" can be written by all`,
-		"plain.stp":        "",
-		"loop.stp":         "too many levels",
+		"absolute.stp":  `open" is writable by all users`,
+		"dirlink/b.stp": `open" is writable by all users`,
+		"dots.stp":      `open" is writable by all users`,
+		"through.stp":   `open" is writable by all users`,
+		"plain.stp":     "",
+		"loop.stp":      "too many levels",
 	} {
 		checkTrusted(t, in(name), Self(), want)
 	}
 	t.Chdir(in("sub"))
 	checkTrusted(t, "../target.stp", Self(), "")
-	checkTrusted(t, "../absolute.stp", Self(), "by all")
+	checkTrusted(t, "../absolute.stp", Self(), "by all users")
 	if err := Check(in("none"), Self()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// acl makes a system.posix_acl_access attribute from a mode's owner and other
-// bits, and the entries.
-func acl(entries ...aclEntry) []byte {
-	all := append([]aclEntry{{0x01, 6, 0xffffffff}}, entries...)
-	all = append(all, aclEntry{0x10, 7, 0xffffffff}, aclEntry{0x20, 4, 0xffffffff}) // mask, others
-	b := binary.LittleEndian.AppendUint32(nil, 2)
-	for _, e := range all {
-		b = binary.LittleEndian.AppendUint16(b, e.tag)
-		b = binary.LittleEndian.AppendUint16(b, e.perm)
-		b = binary.LittleEndian.AppendUint32(b, e.id)
-	}
-	return b
-}
-
-func TestCheckTrustACL(t *testing.T) {
-	needRoot(t)
-	const none = 0xffffffff
-	for name, c := range map[string]struct {
-		acl    []byte
-		gid    int
-		noMask bool // chmod g-w afterwards: that is the mask
-		want   string
-	}{
-		"user":                 {acl: acl(aclEntry{aclUser, 6, stranger}, aclEntry{aclGroupObj, 4, none}), want: `a.stp" can be written by user 54321 through an access control list: setfacl -b "`},
-		"user, masked":         {acl: acl(aclEntry{aclUser, 6, stranger}, aclEntry{aclGroupObj, 4, none}), noMask: true},
-		"user, reading":        {acl: acl(aclEntry{aclUser, 4, stranger}, aclEntry{aclGroupObj, 4, none})},
-		"root by name":         {acl: acl(aclEntry{aclUser, 6, 0}, aclEntry{aclGroupObj, 4, none}), gid: strangerGroup},
-		"group":                {acl: acl(aclEntry{aclGroupObj, 4, none}, aclEntry{aclGroup, 6, strangerGroup}), want: "can be written by group 54322 through"},
-		"our group":            {acl: acl(aclEntry{aclGroupObj, 4, none}, aclEntry{aclGroup, 6, ourGroup})},
-		"the file's own group": {acl: acl(aclEntry{aclGroupObj, 6, none}, aclEntry{aclGroup, 6, ourGroup}), gid: strangerGroup, want: "can be written by group 54322: chmod g-w"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(tree(t), "sub", "a.stp")
-			if err := errors.Join(
-				os.Chown(path, 0, c.gid),
-				unix.Setxattr(path, "system.posix_acl_access", c.acl, 0),
-			); err != nil {
-				if errors.Is(err, unix.EOPNOTSUPP) {
-					t.Skip("the file system of the test's folder has no access control lists")
-				}
-				t.Fatal(err)
-			}
-			if c.noMask {
-				if err := os.Chmod(path, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			checkTrusted(t, path, rootAndGroup, c.want)
-		})
-	}
-	for _, b := range [][]byte{nil, {2, 0, 0}, {1, 0, 0, 0}, {2, 0, 0, 0, 1}} {
-		if _, err := parseACL(b); err == nil {
-			t.Errorf("%v is read", b)
-		}
-	}
-}
-
-// On a read-only mount owner and mode count as elsewhere: who owns a file can
-// write to it by another mount.
-func TestCheckTrustReadOnlyMount(t *testing.T) {
+// On a read-only mount owner and mode count as elsewhere, because the owner of
+// a
+// file can write to it through another mount.
+func TestCheckReadOnlyMount(t *testing.T) {
 	needRoot(t)
 	dir := tree(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(
 		os.Mkdir(in("mount"), 0o755),
-		os.WriteFile(
-			in("sub/foreign.stp"),
-			[]byte("old"),
-			0o644,
-		),
+		os.WriteFile(in("sub/foreign.stp"), []byte("old"), 0o644),
 		os.Chown(in("sub/foreign.stp"), stranger, strangerGroup),
 		os.WriteFile(in("sub/open.stp"), nil, 0o644),
 		os.Chmod(in("sub/open.stp"), 0o666),
-		os.WriteFile(
-			in("sub/group.stp"),
-			nil,
-			0o644,
-		),
+		os.WriteFile(in("sub/group.stp"), nil, 0o644),
 		os.Chown(in("sub/group.stp"), 0, strangerGroup),
 		os.Chmod(in("sub/group.stp"), 0o664),
-		os.MkdirAll(
-			in("sub/theirs"),
-			0o755,
-		),
+		os.MkdirAll(in("sub/theirs"), 0o755),
 		os.WriteFile(in("sub/theirs/a.stp"), nil, 0o644),
 		os.Chown(in("sub/theirs"), stranger, 0),
 		os.Mkdir(in("sub/sticky"), 0o755),
@@ -260,12 +236,12 @@ func TestCheckTrustReadOnlyMount(t *testing.T) {
 	}
 	done := make(chan string)
 	go func() {
-		// The thread gets a mount namespace of its own, and is never given
-		// back: it ends with the goroutine, and the mounts with it.
+		// The thread gets a mount namespace of its own. It stays locked, so it
+		// ends with the goroutine, and the mounts with it.
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNS)
 		if errors.Is(err, unix.EPERM) {
-			done <- "this root may make no mount namespace (a container?)"
+			done <- "no right to make a mount namespace (a container?)"
 			return
 		}
 		if err == nil {
@@ -293,17 +269,17 @@ func TestCheckTrustReadOnlyMount(t *testing.T) {
 		}
 		for name, want := range map[string]string{
 			"a.stp":           "",
-			"foreign.stp":     `foreign.stp" belongs to user 54321`,
-			"open.stp":        `open.stp" can be written by all`,
-			"group.stp":       `group.stp" can be written by group 54322`,
-			"theirs/a.stp":    `theirs" belongs to user 54321`,
-			"sticky/link.stp": `link.stp" belongs to user 54321`,
+			"foreign.stp":     `foreign.stp" is owned by user 54321`,
+			"open.stp":        `open.stp" is writable by all users`,
+			"group.stp":       `group.stp" is writable by group 54322`,
+			"theirs/a.stp":    `theirs" is owned by user 54321`,
+			"sticky/link.stp": `link.stp" is owned by user 54321`,
 		} {
 			checkTrusted(t, in("mount/"+name), rootAndGroup, want)
 		}
 		done <- ""
 	}()
-	if why := <-done; why != "" {
-		t.Skip(why)
+	if reason := <-done; reason != "" {
+		t.Skip(reason)
 	}
 }
