@@ -9,20 +9,19 @@ import (
 	"strings"
 )
 
-// Instance tells one exporter on a host from another: two that run as different
-// users, on different folders or on different addresses have different ones,
-// and one that is started again has its old one.
+// Instance identifies one exporter on a host. Exporters that run as different
+// users, serve different directories or listen on different addresses have
+// different instances. A restarted exporter has the same instance as before.
 type Instance struct {
 	ID string // 8 hex digits
 }
 
-// NewInstance returns the instance of an exporter that runs with the effective
-// user id uid, serves the scripts in realDir (an absolute path with all
-// symlinks resolved) and listens on the addresses in listen, in any order.
+// New returns the instance of an exporter with the effective user id uid that
+// serves the scripts in realDir (an absolute path without symlinks) and listens
+// on the addresses in listen, in any order.
 //
 // ID is the beginning of the SHA-256 of uid, realDir and the sorted addresses,
-// each written as a netstring ("LENGTH:TEXT,"), so that no two lists read the
-// same.
+// each as a netstring ("LENGTH:TEXT,"), so that no two lists are the same text.
 func New(uid int, realDir string, listen []string) Instance {
 	var b strings.Builder
 	for _, field := range append([]string{strconv.Itoa(uid), realDir}, slices.Sorted(slices.Values(listen))...) {
@@ -33,20 +32,24 @@ func New(uid int, realDir string, listen []string) Instance {
 
 const (
 	modulePrefix = "stap_exporter_"
-	slugLen      = 18 // 14 + 8 + 1 + 18 + 1 + 12 = 54, the most that stap -m takes without cutting
+	// slugLen makes names of at most 14 + 8 + 1 + 18 + 1 + 12 = 54 characters,
+	// the longest that stap -m does not cut.
+	slugLen = 18
 )
 
-// Module returns the name under which the script called name is loaded:
+// Module returns the name of the kernel module, or bpf object, of the script
+// called name:
 //
 //	stap_exporter_<instance ID>_<slug>_<first 12 hex digits of the SHA-256 of name>
 //
-// The slug is there for people: name without ".stp", in lower case, each run of
-// characters other than a-z, 0-9 and _ become one _, cut after 18 characters
-// (it may be empty). The hash is what keeps apart a-b.stp, a_b.stp and A_b.stp,
-// and names that differ late.
-// The result is the same at every call, matches ^[a-z0-9_]+$ and has at most 54
-// characters: stap cuts longer ones and then the path of the procfs file is
-// another.
+// The slug is for people: name without ".stp", in lower case, with each run of
+// characters other than a-z, 0-9 and _ replaced by one _, cut to 18 characters
+// (it may be empty). The hash distinguishes a-b.stp, a_b.stp and A_b.stp, and
+// names that differ only after the cut.
+//
+// The result is always the same for the same name, matches ^[a-z0-9_]+$ and has
+// at most 54 characters. Observed with SystemTap 4.8: stap cuts longer names,
+// so the path of the procfs file is not the expected one.
 func (i Instance) Module(name string) string {
 	return modulePrefix + i.ID + "_" + slug(name) + "_" + hash(name, 12)
 }

@@ -17,24 +17,24 @@ func TestNewInstance(t *testing.T) {
 	}
 	listen := []string{"b:2", "a:1"}
 	if New(0, "/d", listen) != New(0, "/d", []string{"a:1", "b:2"}) {
-		t.Error("the order of the addresses counts")
+		t.Error("the order of the addresses matters")
 	}
 	if listen[0] != "b:2" {
 		t.Error("the caller's addresses were sorted")
 	}
 	seen := map[Instance]string{}
 	for name, i := range map[string]Instance{
-		"base":                  New(0, "/d", []string{"a:1", "b:2"}),
-		"other user":            New(1, "/d", []string{"a:1", "b:2"}),
-		"other folder":          New(0, "/e", []string{"a:1", "b:2"}),
-		"other address":         New(0, "/d", []string{"a:1", "b:3"}),
-		"one address":           New(0, "/d", []string{"a:1"}),
-		"no address":            New(0, "/d", nil),
-		"empty address":         New(0, "/d", []string{""}),
-		"addresses in one":      New(0, "/d", []string{"a:1,b:2"}),
-		"address in the folder": New(0, "/d,3:a:1", []string{"b:2"}),
-		"digits moved":          New(1, "2/d", nil),
-		"digits moved back":     New(12, "/d", nil),
+		"base":                 New(0, "/d", []string{"a:1", "b:2"}),
+		"other user":           New(1, "/d", []string{"a:1", "b:2"}),
+		"other directory":      New(0, "/e", []string{"a:1", "b:2"}),
+		"other address":        New(0, "/d", []string{"a:1", "b:3"}),
+		"one address":          New(0, "/d", []string{"a:1"}),
+		"no address":           New(0, "/d", nil),
+		"empty address":        New(0, "/d", []string{""}),
+		"addresses in one":     New(0, "/d", []string{"a:1,b:2"}),
+		"address in directory": New(0, "/d,3:a:1", []string{"b:2"}),
+		"digits moved":         New(1, "2/d", nil),
+		"digits moved back":    New(12, "/d", nil),
 	} {
 		if other, ok := seen[i]; ok {
 			t.Errorf("%s and %s have the same instance", name, other)
@@ -43,8 +43,8 @@ func TestNewInstance(t *testing.T) {
 	}
 }
 
-// The formula is a promise: a name from the log must be the same after an
-// update.
+// The formula must not change: a name from the log is still the same after an
+// update of the exporter.
 func TestModuleFormula(t *testing.T) {
 	inst := Instance{ID: "0123abcd"}
 	for name, want := range map[string]string{
@@ -77,15 +77,8 @@ func TestModulesDiffer(t *testing.T) {
 		}
 		seen[m] = name
 	}
-	if other := New(
-		0,
-		"/etc/stap-exporter",
-		[]string{":9999"},
-	); other.Module(
-		"a.stp",
-	) == testInst.Module(
-		"a.stp",
-	) {
+	other := New(0, "/etc/stap-exporter", []string{":9999"})
+	if other.Module("a.stp") == testInst.Module("a.stp") {
 		t.Error("two instances have the same module")
 	}
 }
@@ -99,14 +92,14 @@ func FuzzModule(f *testing.F) {
 		ma, mb := testInst.Module(a), testInst.Module(b)
 		for _, m := range []string{ma, mb} {
 			if !validModule.MatchString(m) || len(m) > 54 || !strings.HasPrefix(m, modulePrefix+testInst.ID+"_") {
-				t.Errorf("%q is no module name", m)
+				t.Errorf("%q is not a module name", m)
 			}
 		}
 		if (a == b) != (ma == mb) {
 			t.Errorf("%q is %q, %q is %q", a, ma, b, mb)
 		}
 		if ma != testInst.Module(a) {
-			t.Errorf("module of %q changes", a)
+			t.Errorf("the module of %q changed", a)
 		}
 	})
 }

@@ -14,10 +14,12 @@ import (
 	"testing"
 )
 
-const secondEnv = "SCRIPT_TEST_SECOND"
+// secondEnv makes the test binary a second exporter. It holds the directory of
+// the lock.
+const secondEnv = "INSTANCE_TEST_SECOND"
 
-// second is the life of another exporter: it takes the lock in dir, says how
-// that went and keeps it until stdin ends.
+// second takes the lock in dir, prints the result, and keeps the lock until
+// stdin ends. It returns the exit code.
 func second(dir string) int {
 	lock, err := testInst.Lock(dir)
 	if err != nil {
@@ -30,9 +32,9 @@ func second(dir string) int {
 	return 0
 }
 
-// startSecond starts another exporter and returns what it said. end lets it end
-// by itself (or kills it) and reaps it.
-func startSecond(t *testing.T, dir string) (said string, osPID int, end func(kill bool)) {
+// startSecond starts a second exporter and returns what it printed. end closes
+// its stdin, or kills it, and waits for its end.
+func startSecond(t *testing.T, dir string) (line string, osPID int, end func(kill bool)) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), secondEnv+"="+dir)
@@ -61,11 +63,11 @@ func startSecond(t *testing.T, dir string) (said string, osPID int, end func(kil
 		_ = cmd.Wait()
 	}
 	t.Cleanup(func() { end(true) })
-	said, err = bufio.NewReader(stdout).ReadString('\n')
+	line, err = bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(said), cmd.Process.Pid, end
+	return strings.TrimSpace(line), cmd.Process.Pid, end
 }
 
 func mustLock(t *testing.T, dir string) *Lock {
@@ -79,12 +81,12 @@ func mustLock(t *testing.T, dir string) *Lock {
 }
 
 func TestLockAgainstAnotherProcess(t *testing.T) {
-	for name, kill := range map[string]bool{"that ends": false, "that is killed": true} {
+	for name, kill := range map[string]bool{"ends": false, "is killed": true} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			said, osPID, end := startSecond(t, dir)
-			if said != "locked" {
-				t.Fatal(said)
+			line, osPID, end := startSecond(t, dir)
+			if line != "locked" {
+				t.Fatal(line)
 			}
 			_, err := testInst.Lock(dir)
 			if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d,", osPID)) ||
@@ -94,14 +96,14 @@ func TestLockAgainstAnotherProcess(t *testing.T) {
 			end(kill)
 
 			lock := mustLock(t, dir)
-			said, _, end = startSecond(t, dir)
-			if !strings.Contains(said, fmt.Sprintf("process %d,", os.Getpid())) {
-				t.Errorf("the other process says %q", said)
+			line, _, end = startSecond(t, dir)
+			if !strings.Contains(line, fmt.Sprintf("process %d,", os.Getpid())) {
+				t.Errorf("the second process printed %q", line)
 			}
 			end(false)
 			lock.Release()
-			if said, _, _ := startSecond(t, dir); said != "locked" {
-				t.Errorf("after Release the other process says %q", said)
+			if line, _, _ := startSecond(t, dir); line != "locked" {
+				t.Errorf("after Release the second process printed %q", line)
 			}
 		})
 	}
@@ -117,7 +119,7 @@ func TestLockFile(t *testing.T) {
 	if b, err := os.ReadFile(path); string(b) != fmt.Sprintln(os.Getpid()) || err != nil {
 		t.Errorf("lock file holds %q, %v", b, err)
 	}
-	// A second open is another flock, in the same process too.
+	// Each open has its own flock, also in the same process.
 	if _, err := testInst.Lock(dir); !errors.Is(err, ErrLocked) {
 		t.Errorf("got %v, want ErrLocked", err)
 	}
@@ -138,7 +140,7 @@ func TestLockFile(t *testing.T) {
 	mustLock(t, dir)
 }
 
-func TestLockWhileTheHolderIsUnknown(t *testing.T) {
+func TestLockOfUnknownProcess(t *testing.T) {
 	dir := t.TempDir()
 	mustLock(t, dir)
 	if err := os.Truncate(filepath.Join(dir, testInst.ID+".lock"), 0); err != nil {
@@ -149,9 +151,9 @@ func TestLockWhileTheHolderIsUnknown(t *testing.T) {
 	}
 }
 
-func TestLockRefuses(t *testing.T) {
+func TestLockErrors(t *testing.T) {
 	if _, err := testInst.Lock(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no folder: got %v", err)
+		t.Errorf("no directory: got %v", err)
 	}
 	dir := t.TempDir()
 	target := filepath.Join(dir, "target")
