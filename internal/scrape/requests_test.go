@@ -29,4 +29,3 @@ func TestRequests(t *testing.T) {
 		t.Errorf("got %v, %v, want %v", last, ok, now)
 	}
 }
-
