@@ -42,13 +42,13 @@ probe nd_syscall.read { reads[tid()]++ }
 			fmt.Printf("%s is refused\n", s.Name)
 			continue
 		}
-		fmt.Printf("%s: runtime %s, options %q, stopped after %v\n",
-			s.Name, s.Runtime, s.Options.Stap, *s.Directives.Keepalive)
+		fmt.Println(s.Name, s.Runtime, s.Options.Stap, *s.Directives.Keepalive)
 		for _, m := range s.Directives.Metrics {
 			fmt.Printf("%s is a %s: %s\n", m.Name, m.Type, m.Help)
 		}
 	}
-	// Output: misspelled.stp is refused reads.stp: runtime bpf, options ["-v"
-	// "-D" "MAXSTRINGLEN=128"], stopped after 5m0s
+	// Output:
+	// misspelled.stp is refused
+	// reads.stp bpf [-v -D MAXSTRINGLEN=128] 5m0s
 	// reads_total is a counter: Read calls by thread.
 }
