@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"stap-exporter/bench/server"
-	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/heap"
 )
 
@@ -104,8 +103,7 @@ type ready struct {
 }
 
 func serve(o options, stdout io.Writer) error {
-	heap.Tune() // both as the exporter does
-	cpulimit.Tune()
+	heap.Tune() // as the exporter does
 	began := time.Now()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)

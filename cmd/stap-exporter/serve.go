@@ -23,7 +23,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"stap-exporter/httpfront"
-	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/heap"
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/procfile"
@@ -44,7 +43,6 @@ const (
 // one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
 	heap.Tune()
-	cpulimit.Tune()
 	out := newLogWriter(stderr)
 	defer out.Close()
 	log := newLogger(opts, out)

@@ -1,31 +1,44 @@
-// Package cpulimit decides how this process shares the processors that it
-// has.
+// Package cpulimit keeps work on large texts from taking every CPU that the
+// process may use.
+//
+// Work on a text of megabytes takes milliseconds; serving one small scrape
+// takes microseconds. Go's scheduler takes a CPU away from a goroutine only
+// after 10 ms, so two large texts on two CPUs could hold up every small scrape
+// for that long. Large work therefore takes a permit first, and there is one
+// permit fewer than CPUs.
+//
+// The package starts no goroutine. Its functions may be called from any
+// goroutine.
 package cpulimit
 
 import (
-	"os"
 	"runtime"
+	"time"
 )
 
-// least is how many goroutines run at a time at least, and are shared out by
-// the kernel.
-const least = 4
+// maxWait is how long Acquire waits for a permit. Work that holds one for
+// longer waits for something itself and occupies no CPU.
+const maxWait = 100 * time.Millisecond
 
-var number = runtime.GOMAXPROCS(0)
+// permits has a slot for each CPU but one, and at least one slot.
+var permits = make(chan struct{}, max(1, CPUs()-1))
 
-// Number is how many cpulimit there are for this process; it knows a
-// container's share.
-func CPUs() int { return number }
+// CPUs returns how many CPUs this process may use at a time, which accounts for
+// the CPU limit of a container.
+func CPUs() int { return runtime.GOMAXPROCS(0) }
 
-// Tune lets at least four goroutines run at a time, also where there are fewer
-// cpulimit. Go's scheduler takes a processor away from a goroutine after 10
-// ms only, and while all are taken it looks as seldom for what came from
-// outside; the kernel's does both at once. With two of them a large page and a
-// collection could hold up all small ones. GOMAXPROCS in the environment wins.
-// From then on a share of a container that changes is not noticed. It is called
-// once, at the start of a process.
-func Tune() {
-	if os.Getenv("GOMAXPROCS") == "" && number < least {
-		runtime.GOMAXPROCS(least)
+// Acquire waits until a permit is free, or for 100 ms; then the caller goes on
+// without one. The caller must call release exactly once. A goroutine that
+// holds a permit must not acquire another.
+func Acquire() (release func()) { return acquire(permits, maxWait) }
+
+func acquire(permits chan struct{}, wait time.Duration) (release func()) {
+	timeout := time.NewTimer(wait)
+	defer timeout.Stop()
+	select {
+	case permits <- struct{}{}:
+		return func() { <-permits }
+	case <-timeout.C:
+		return func() {}
 	}
 }

@@ -1,24 +1,22 @@
 package cpulimit
 
 import (
-	"runtime"
 	"testing"
+	"time"
 )
 
-func TestTune(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	runtime.GOMAXPROCS(number)
-	t.Setenv("GOMAXPROCS", "1")
-	Tune()
-	if got := runtime.GOMAXPROCS(0); got != number {
-		t.Errorf("%d at a time, though the environment says so: want %d", got, number)
+// A caller that has waited long enough goes on without a permit and returns
+// none.
+func TestAcquire(t *testing.T) {
+	permits := make(chan struct{}, 1)
+	release := acquire(permits, time.Minute)
+	late := acquire(permits, time.Millisecond)
+	if len(permits) != 1 {
+		t.Errorf("%d permits taken, want 1", len(permits))
 	}
-	t.Setenv("GOMAXPROCS", "")
-	Tune()
-	if got, want := runtime.GOMAXPROCS(0), max(number, least); got != want {
-		t.Errorf("%d at a time, want %d", got, want)
-	}
-	if CPUs() != number {
-		t.Errorf("%d processors, want %d as before", CPUs(), number)
+	late()
+	release()
+	if len(permits) != 0 {
+		t.Errorf("%d permits taken at the end, want 0", len(permits))
 	}
 }
