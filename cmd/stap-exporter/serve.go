@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -23,7 +24,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"stap-exporter/httpfront"
-	"stap-exporter/internal/heap"
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
@@ -42,7 +42,11 @@ const (
 // serve runs the exporter until a signal or a failure ends it. Its error is the
 // one line that says why it did not start, or what it left behind.
 func serve(opts options, stderr io.Writer) error {
-	heap.Tune()
+	// Go's default keeps as much garbage as there is live heap, which with many
+	// connections is much. GOGC in the environment wins.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
 	out := newLogWriter(stderr)
 	defer out.Close()
 	log := newLogger(opts, out)
