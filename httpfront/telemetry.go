@@ -3,7 +3,6 @@ package httpfront
 import (
 	"encoding/json"
 	"net/http"
-	"runtime"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -29,22 +28,15 @@ func (s *Server) telemetry(h http.Handler) route {
 }
 
 // largePage takes a turn when a page begins to be written: what is to be in it
-// was collected by then, which waits for a look through all processes. It lets
-// other goroutines run after every 4 KB.
+// was collected by then, which waits for a look through all processes.
 type largePage struct {
 	http.ResponseWriter
-	written int
-	turn    func()
+	turn func()
 }
 
 func (p *largePage) Write(b []byte) (int, error) {
 	if p.turn == nil {
 		p.turn = cpulimit.Acquire()
-	}
-	before := p.written
-	p.written += len(b)
-	if before>>12 != p.written>>12 {
-		runtime.Gosched()
 	}
 	return p.ResponseWriter.Write(b)
 }

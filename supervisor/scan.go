@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -41,9 +40,6 @@ func look(scripts []script.Script) []found {
 		if err != nil {
 			panic(err) // a script.Script is plain values
 		}
-		// a folder of hundreds takes some 10 ms, for which scrapes are not to
-		// wait
-		runtime.Gosched()
 		list[i] = found{Script: s, version: sum + " " + string(header), stamp: fmt.Sprint(stamp, s.Refused, s.Insecure)}
 	}
 	return list

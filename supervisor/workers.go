@@ -19,7 +19,6 @@ func newWorkers() *workers {
 			for {
 				select {
 				case f := <-w.work:
-					runtime.Gosched() // those who are about to ask come first, and share the answer
 					f()
 				case <-w.quit:
 					return

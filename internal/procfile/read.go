@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -112,7 +111,6 @@ func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) 
 		if f.FIFO && empty == 1 && other == 0 {
 			// Nearly always the writer needs a few microseconds to see that the
 			// last reader has left; a sleep takes far longer.
-			runtime.Gosched()
 			continue
 		}
 		time.Sleep(pause)

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"stap-exporter/internal/instance"
@@ -61,8 +60,6 @@ func Scan(dir string, inst instance.Instance, opts ScanOptions) (Catalogue, erro
 	}
 	var c Catalogue
 	for _, entry := range entries {
-		// A scan of hundreds of files takes some 10 ms. Requests come first.
-		runtime.Gosched()
 		name := entry.Name()
 		if strings.HasPrefix(name, ".") || !strings.HasSuffix(name, Ext) {
 			continue
