@@ -37,15 +37,15 @@ func (p pollable) close() { _ = p.file.Close() }
 // It looks at ctx at least every slice; when ctx has ended it returns
 // errNoAnswer, or errCutShort when that was too soon to say so.
 func (s *scratch) await(ctx context.Context, p pollable) error {
-	if s.look == nil {
-		s.look = s.lookAt
+	if s.ready == nil {
+		s.ready = s.isReady
 	}
 	start := time.Now()
 	for ctx.Err() == nil {
 		if err := p.file.SetReadDeadline(time.Now().Add(slice)); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
-		switch err := p.conn.Read(s.look); {
+		switch err := p.conn.Read(s.ready); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
@@ -61,9 +61,9 @@ func (s *scratch) await(ctx context.Context, p pollable) error {
 	return errNoAnswer
 }
 
-// lookAt tells whether there is something to read, or an end. The poller asks
+// isReady tells whether there is something to read, or an end. The poller asks
 // it first, and then after each event, of which some are old.
-func (s *scratch) lookAt(fd uintptr) bool {
+func (s *scratch) isReady(fd uintptr) bool {
 	s.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, err := unix.Poll(s.poll[:], 0)
 	for errors.Is(err, unix.EINTR) {

@@ -62,7 +62,7 @@ func write(t testing.TB, path string, body []byte) {
 }
 
 func TestKernelFileBodies(t *testing.T) {
-	for _, size := range []int{1, 4096, scratchSize - 1, scratchSize, scratchSize + 1, scratchSize + partSize - 1, scratchSize + partSize, scratchSize + partSize + 1, 3_000_000, MaxBody} {
+	for _, size := range []int{1, 4096, scratchSize - 1, scratchSize, scratchSize + 1, 2 * scratchSize, 2*scratchSize + 1, 3_000_000, MaxBody} {
 		f := kernelFile(t)
 		want := make([]byte, size)
 		for i := range want {

@@ -184,7 +184,7 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 			// until its readers are gone.
 			written = true
 			if err := s.await(ctx, fifo); err != nil {
-				return 0, cutOff(s.size(), tooLarge, err)
+				return 0, cutOff(len(s.buf), tooLarge, err)
 			}
 			continue
 		case errors.Is(err, unix.EAGAIN):
@@ -196,11 +196,11 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 		case n == 0 && tooLarge:
 			return 0, ErrTooLarge
 		case n == 0:
-			return s.size(), nil
+			return len(s.buf), nil
 		}
 		s.took(n)
 		written = true
-		if s.size() > MaxBody {
+		if len(s.buf) > MaxBody {
 			if f.Abandonable {
 				return 0, ErrTooLarge
 			}
@@ -210,7 +210,7 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 			s.reset()
 		}
 		if ctx.Err() != nil {
-			return 0, cutOff(s.size(), tooLarge, errNoAnswer)
+			return 0, cutOff(len(s.buf), tooLarge, errNoAnswer)
 		}
 	}
 }
