@@ -135,7 +135,7 @@ func (f *fileSource) check(text []byte, ended bool) *exposition.Page {
 	if f.page != nil && f.ended == ended && bytes.Equal(f.text, text) {
 		return f.page
 	}
-	f.page = exposition.Sanitize(text, exposition.Options{ChildEnded: ended, Directives: f.directives})
+	f.page = exposition.Sanitize(text, exposition.Options{Truncated: ended, Directives: f.directives})
 	if f.page.Empty() {
 		f.page = exposition.NoSamples(f.name + " has no samples yet")
 	}

@@ -288,7 +288,7 @@ func TestPrometheusOfAFaultyScript(t *testing.T) {
 	}
 	t.Logf("%d scrapes", total)
 	own := e.get("/metrics", "").body
-	for _, reason := range []string{"torn-last-line", "bad-name", "bad-label", "bad-escape", "not-utf8", "bad-value", "bad-timestamp", "duplicate-series", "bad-metadata"} {
+	for _, reason := range []string{"truncated-last-line", "bad-name", "bad-label", "bad-escape", "not-utf8", "bad-value", "bad-timestamp", "duplicate-series", "bad-metadata"} {
 		if !regexp.MustCompile(fmt.Sprintf(`(?m)^stap_exporter_script_lines_dropped_total\{reason=%q,script="faulty.stp"\} [1-9]`, reason)).
 			MatchString(own) {
 			t.Errorf("no line was left out for the reason %s", reason)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// pageText makes a text as scripts write it, of nearly size bytes.
+// pageText returns a text of nearly size bytes, such as scripts write.
 func pageText(size int) []byte {
 	var b []byte
 	families := max(1, size/2048)
@@ -37,7 +37,7 @@ func sizes(b *testing.B, text func([]byte) []byte, run func(b *testing.B, text [
 
 func asIs(text []byte) []byte { return text }
 
-func BenchmarkCheckValid(b *testing.B) {
+func BenchmarkSanitizeValid(b *testing.B) {
 	sizes(b, asIs, func(b *testing.B, text []byte) {
 		for b.Loop() {
 			Sanitize(text, Options{})
@@ -45,7 +45,7 @@ func BenchmarkCheckValid(b *testing.B) {
 	})
 }
 
-func BenchmarkCheckOneBadLine(b *testing.B) {
+func BenchmarkSanitizeOneBadLine(b *testing.B) {
 	sizes(b, func(text []byte) []byte { return append(text, "bad line\n"...) }, func(b *testing.B, text []byte) {
 		for b.Loop() {
 			Sanitize(text, Options{})
@@ -53,7 +53,7 @@ func BenchmarkCheckOneBadLine(b *testing.B) {
 	})
 }
 
-func BenchmarkCheckEscapes(b *testing.B) {
+func BenchmarkSanitizeEscapes(b *testing.B) {
 	sizes(
 		b,
 		func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(`cpu="`), []byte(`cpu="\t`)) },
@@ -65,7 +65,7 @@ func BenchmarkCheckEscapes(b *testing.B) {
 	)
 }
 
-func BenchmarkCheckDirectives(b *testing.B) {
+func BenchmarkSanitizeDirectives(b *testing.B) {
 	sizes(
 		b,
 		func(text []byte) []byte { return bytes.ReplaceAll(text, []byte("# "), []byte("## ")) },

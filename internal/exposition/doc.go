@@ -1,49 +1,51 @@
-// Package exposition stands between what a script wrote and what a scrape gets:
-// it checks Prometheus exposition text, mends what can be mended, leaves out
-// what cannot, and renders the rest.
-// One bad line makes Prometheus throw a whole scrape away, so the promise is:
-// whatever goes in, what comes out parses, and a good sample is never lost with
-// a bad one.
-// It knows no HTTP and no actors.
+// Package exposition validates, repairs and renders Prometheus exposition text.
+// It stands between what a script wrote and what a scrape receives. It knows no
+// HTTP and no actors.
+//
+// Prometheus rejects a whole scrape for one bad line. The package therefore
+// promises: whatever goes in, the result parses, and a good sample is never
+// lost with a bad one.
 //
 // # What is valid
 //
-// A line passes as it is when both of Prometheus's own parsers take it:
+// A line passes unchanged when both of Prometheus's own parsers accept it:
 // textparse.PromParser, which a Prometheus server uses, and expfmt.TextParser,
-// which promtool and most other readers use.
-// They differ in many small things (a blank at a line's end, a negative
-// timestamp, "# TYPE x Counter"), and where one refuses, the line is mended if
-// its meaning is beyond doubt, else left out.
+// which promtool and most other readers use. The two differ in many details (a
+// blank at the end of a line, a negative timestamp, "# TYPE x Counter"). Where
+// one of them rejects a line, the line is repaired if its meaning is beyond
+// doubt, and dropped otherwise.
+//
 // Names are the classic ones, [a-zA-Z_:][a-zA-Z0-9_:]* for metrics and the same
-// without ':' for labels, since Prometheus 2 knows no others: a quoted name is
-// unquoted when it is a classic one, else refused. In "a.5 1" both parsers see
-// the name a, the value .5 and a time; it is refused, since whoever wrote it
-// meant a name.
+// without ':' for labels, because Prometheus 2 knows no others. A quoted name
+// is unquoted when it is a classic name, and rejected otherwise. In "a.5 1"
+// both parsers see the name a, the value .5 and a timestamp; the line is
+// rejected, because the author meant a name.
 //
-// A text that needs nothing is served from the very bytes that were read. Check
-// then allocates the Page and nothing else.
+// A valid text is served from the very bytes that were read: Sanitize then
+// allocates the Page and nothing else.
 //
-// # What is mended
+// # What is repaired
 //
-// The C escapes of SystemTap's string_quoted in label values, and the "..."
-// that it puts after the closing quote of a string that it cut; CR LF; blanks
-// at either end of a line; a byte order mark; the lines of a family that do not
-// stand together; TYPE after the family's first sample, a second TYPE or HELP
-// (the first one holds); quoted names.
+//   - C escapes of SystemTap's string_quoted in label values
+//   - the "..." that string_quoted puts after the closing quote of a string
+//     that it truncated
+//   - CR LF, blanks at either end of a line, a byte order mark
+//   - lines of a family that do not stand together
+//   - TYPE after the first sample of its family, and a second TYPE or HELP (the
+//     first one wins)
+//   - quoted names
 //
 // # Duplicates
 //
-// Two samples are the same series when name and labels agree; the labels' order
-// does not count, and a label with an empty value is no label. They are
-// duplicates when their timestamps agree too, or when neither has one: the
-// first is kept, as Prometheus does. The same series at two different times is
-// not a duplicate.
+// Two samples belong to the same series when their names and labels agree; the
+// order of labels does not count, and a label with an empty value is no label.
+// Two samples of a series are duplicates when their timestamps agree, or when
+// neither has one. The first one is kept, as Prometheus does.
 //
-// # Who owns what
+// # Ownership and goroutines
 //
-// Check and Merge may be called from any goroutine; what they need beside the
-// Page comes from pools. The text given to Check belongs to the Page from then
-// on.
-// A Page is immutable. Its renderings are made once, by Prepare or by whichever
-// goroutine asks first, and are shared: nobody may write to them.
+// Every function may be called from any goroutine; the package starts none. The
+// text given to Sanitize belongs to the Page from then on. A Page is immutable.
+// Its renderings are made once, by Prepare or by the first caller of Render,
+// and are shared: nobody may modify them. Working memory comes from pools.
 package exposition

@@ -5,16 +5,15 @@ import (
 	"unicode/utf8"
 )
 
-// appendMended writes a label value anew: C escapes decoded, and only what the
-// exposition format knows encoded. It returns why that cannot be done.
+// appendRepaired rewrites a label value: it decodes C escapes and encodes only
+// what the exposition format escapes. It returns the reason when it cannot.
 //
 // SystemTap's string_quoted writes \a \b \f \n \r \t \v \" \\, three octal
-// digits for other bytes, \uXXXX and \UXXXXXXXX for UTF-8
-// (runtime/stp_string.c, _stp_text_str); under bpf, \x and two hex digits for
-// any byte (seen).
-// UTF-8 is checked on what they stand for, since bpf spells each byte of a
-// character by itself.
-func appendMended(dst, value []byte) ([]byte, Reason) {
+// digits for other bytes, \uXXXX and \UXXXXXXXX for UTF-8 (SystemTap 4.8,
+// runtime/stp_string.c, _stp_text_str). Observed with SystemTap 4.8: the bpf
+// runtime writes \x and two hexadecimal digits for any byte. UTF-8 is validated
+// after decoding, because bpf escapes each byte of a character separately.
+func appendRepaired(dst, value []byte) ([]byte, Reason) {
 	from := len(dst)
 	dst, ok := appendDecoded(dst, value)
 	if !ok {
@@ -31,7 +30,8 @@ func appendMended(dst, value []byte) ([]byte, Reason) {
 	return appendEscaped(dst[:from], plain), None
 }
 
-// appendEscaped writes a label value as the exposition format spells it.
+// appendEscaped appends a label value with the escapes of the exposition
+// format.
 func appendEscaped(dst, plain []byte) []byte {
 	for _, b := range plain {
 		switch b {
@@ -46,8 +46,8 @@ func appendEscaped(dst, plain []byte) []byte {
 	return dst
 }
 
-// appendDecoded writes the bytes that a quoted C string stands for; false when
-// it has an escape that is not C's.
+// appendDecoded appends the bytes that a quoted C string stands for. It returns
+// false for an escape that C does not know.
 func appendDecoded(dst, value []byte) ([]byte, bool) {
 	for i := 0; i < len(value); i++ {
 		if value[i] != '\\' {
@@ -106,9 +106,10 @@ func appendDecoded(dst, value []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// digits reads at most most digits of the base; n is how many there were.
-func digits(b []byte, most int, base uint32) (n int, v uint32) {
-	for n < most && n < len(b) {
+// digits reads up to limit digits of the base from the start of b. It returns
+// their number and their value.
+func digits(b []byte, limit int, base uint32) (n int, v uint32) {
+	for n < limit && n < len(b) {
 		d := uint32(99)
 		switch c := b[n]; {
 		case c >= '0' && c <= '9':

@@ -9,27 +9,30 @@ type family struct {
 	name    []byte
 	hash    uint64
 	typ     Type
-	typed   bool       // a TYPE line or a directive gave typ
-	helped  bool       // a HELP line with text was seen, or a directive gave one
-	present bool       // a line of it was seen
+	typed   bool       // a TYPE line or a directive set typ
+	helped  bool       // a HELP line with text was seen, or a directive has one
+	present bool       // a line of the family was seen
 	samples int        // samples seen
-	given   *directive // what the script's header says of it; nil: nothing
+	given   *directive // metadata from the script's header; nil: none
 
-	// For mending only.
-	sampled     bool  // a sample stands before the line that is looked at
-	rearranged  bool  // its HELP and TYPE must be written before all else
-	first, last int32 // its lines, as a list through rec.next; -1: none
+	// Used by repair only.
+	sampled     bool  // a sample precedes the current line
+	rearranged  bool  // HELP and TYPE must be written before all other lines
+	first, last int32 // the family's lines, a list through rec.next; -1: none
 }
 
-// families holds the families of a text in order of appearance, and finds them
-// by name.
+// families holds the families of a text in order of appearance and finds them
+// by
+// name.
 type families struct {
-	list  []family
-	slots []int32 // open addressing, power of two; index into list plus 1, 0 = free
+	list []family
+	// hash table with open addressing, a power of two; index into list plus 1,
+	// 0 = free
+	slots []int32
 }
 
 func (t *families) reset() {
-	clear(t.list) // do not keep texts alive
+	clear(t.list) // releases the texts
 	t.list = t.list[:0]
 	if len(t.slots) == 0 {
 		t.slots = make([]int32, 64)
@@ -38,8 +41,7 @@ func (t *families) reset() {
 	clear(t.slots)
 }
 
-// find returns the index of the family with exactly this name, -1 when there is
-// none.
+// find returns the index of the family with exactly this name, or -1.
 func (t *families) find(name []byte, hash uint64) int32 {
 	mask := uint64(len(t.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
@@ -53,7 +55,7 @@ func (t *families) find(name []byte, hash uint64) int32 {
 	}
 }
 
-// add appends a family that find did not find.
+// add appends a family; find must not know its name.
 func (t *families) add(name []byte, hash uint64) int32 {
 	if 2*(len(t.list)+1) > len(t.slots) {
 		t.slots = make([]int32, 2*len(t.slots))
@@ -81,7 +83,7 @@ func (t *families) place(hash uint64, n int32) {
 	t.slots[i] = n
 }
 
-// exact returns the family with this name, made if need be.
+// exact returns the family with exactly this name and adds it if necessary.
 func (t *families) exact(name []byte) int32 {
 	hash := maphash.Bytes(seed, name)
 	if n := t.find(name, hash); n >= 0 {
@@ -91,7 +93,7 @@ func (t *families) exact(name []byte) int32 {
 }
 
 // parent returns the summary or histogram that a sample of this name is a part
-// of, -1 when there is none.
+// of, or -1.
 func (t *families) parent(name []byte) int32 {
 	base, bucket := stripSuffix(name)
 	if base == nil {
@@ -107,21 +109,23 @@ func (t *families) parent(name []byte) int32 {
 	return -1
 }
 
-// resolve returns the family that a line about this name belongs to, as expfmt
-// sees it while it reads from top to bottom: the one of that name, else the
-// summary or histogram that it is a part of, else a new one.
-// expfmt looks at HELP and TYPE lines in the same way as at samples.
+// resolve returns the family that a line with this name belongs to, as expfmt
+// determines it while it reads from top to bottom: the family of that name,
+// else
+// the summary or histogram that the name is a part of, else a new family.
+// expfmt
+// treats HELP and TYPE lines in the same way as samples.
 func (t *families) resolve(name []byte) int32 {
 	hash := maphash.Bytes(seed, name)
 	n := t.find(name, hash)
 	if n >= 0 && t.list[n].present {
 		return n
 	}
-	// A directive's histogram or summary of which no line has been seen counts
-	// only if its HELP and TYPE can be inserted: not when it is itself a part
-	// of another.
-	// And one of the same name does not count before a line of it has been
-	// seen.
+	// Before its first line, a histogram or summary from a directive counts
+	// only
+	// if its HELP and TYPE can be inserted, which is not possible when it is
+	// itself a part of another one. A directive for exactly this name does not
+	// count before the family's first line.
 	if p := t.parent(name); p >= 0 && (t.list[p].present || t.owner(t.list[p].name) < 0) {
 		return p
 	}
@@ -131,9 +135,9 @@ func (t *families) resolve(name []byte) int32 {
 	return t.add(name, hash)
 }
 
-// owner is parent in a text whose HELP and TYPE lines are all known: a family
-// that is itself a part of another is no parent, since its own TYPE does not
-// hold.
+// owner is parent for a text whose HELP and TYPE lines are all known. A family
+// that is itself a part of another one is no parent, because its own TYPE is
+// dropped.
 func (t *families) owner(name []byte) int32 {
 	n := t.parent(name)
 	if n >= 0 && t.owner(t.list[n].name) >= 0 {
@@ -142,8 +146,9 @@ func (t *families) owner(name []byte) int32 {
 	return n
 }
 
-// stripSuffix returns the name without its _sum, _count or _bucket, nil when it
-// has none.
+// stripSuffix returns the name without its suffix _sum, _count or _bucket, or
+// nil
+// when it has none of them.
 func stripSuffix(name []byte) (base []byte, bucket bool) {
 	switch {
 	case hasSuffix(name, "_sum"):
@@ -156,14 +161,14 @@ func stripSuffix(name []byte) (base []byte, bucket bool) {
 	return nil, false
 }
 
-// hasSuffix tells whether name ends in suffix and has something before it.
+// hasSuffix reports whether name ends in suffix and is longer than it.
 func hasSuffix(name []byte, suffix string) bool {
 	return len(name) > len(suffix) && string(name[len(name)-len(suffix):]) == suffix
 }
 
-// fits tells whether expfmt takes the sample as part of this family: it reads
-// le and quantile as numbers, and wants no negative counts.
-// PromParser is content with anything.
+// fits checks that expfmt accepts the sample in this family: expfmt parses le
+// and
+// quantile as numbers and rejects negative counts. PromParser accepts anything.
 func (f *family) fits(s *sample) Reason {
 	switch f.typ {
 	case Summary:

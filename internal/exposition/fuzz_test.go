@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// kept calls add with each line of a file in testdata: what the fuzzers found
-// worth keeping, as Go-quoted strings with a blank between. The module in
+// addCorpus calls add for each line of a file in testdata, which holds inputs
+// that fuzzing found, as quoted Go strings separated by blanks. The module in
 // oracle/ uses the same files.
-func kept(f *testing.F, file string, add func(fields []string)) {
+func addCorpus(f *testing.F, file string, add func(fields []string)) {
 	f.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -34,9 +34,9 @@ func kept(f *testing.F, file string, add func(fields []string)) {
 	}
 }
 
-// seeds are the texts that the fuzzers start from.
+// seeds adds the texts that fuzzing starts from.
 func seeds(f *testing.F) {
-	kept(f, "testdata/texts.txt", func(fields []string) { f.Add([]byte(fields[0])) })
+	addCorpus(f, "testdata/texts.txt", func(fields []string) { f.Add([]byte(fields[0])) })
 	for _, s := range []string{
 		"# HELP a x\n# TYPE a gauge\na 1\n",
 		"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2 5\n",
@@ -49,7 +49,7 @@ func seeds(f *testing.F) {
 	}
 }
 
-// The grammar of a sample line, said once more and in another way.
+// sampleLine is a second, independent grammar of a sample line.
 var sampleLine = regexp.MustCompile(strings.ReplaceAll(
 	`^[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*([ \t]|\{[ \t]*(LABEL[ \t]*(,[ \t]*LABEL[ \t]*)*,?)?[ \t]*\})[ \t]*[^ \t{]+([ \t]+[0-9]+)?$`,
 	"LABEL",
@@ -60,8 +60,8 @@ var metadataLine = regexp.MustCompile(
 	`^[ \t]*#[ \t]+(HELP[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*([ \t].*)?|TYPE[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*[ \t](counter|gauge|histogram|summary|untyped))$`,
 )
 
-// plain tells whether each line is one that PromParser would take, too, and
-// holds nothing that is mended in a text that all parsers take.
+// plain reports whether PromParser accepts each line too, and whether the text
+// has nothing that Sanitize repairs although all parsers accept it.
 func plain(text []byte) bool {
 	for line := range strings.Lines(string(text)) {
 		line, whole := strings.CutSuffix(line, "\n")
@@ -84,14 +84,13 @@ func plain(text []byte) bool {
 	return true
 }
 
-// Whatever goes in, what comes out parses; and valid text comes out as it went
-// in.
-func FuzzCheck(f *testing.F) {
+// Whatever goes in, the result parses. Valid text stays unchanged.
+func FuzzSanitize(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		in := bytes.Clone(text)
 		p := Sanitize(text, Options{})
-		sound(t, p)
+		assertSound(t, p)
 		if !plain(in) || parses(in) != nil || !validValues(in) {
 			return
 		}
@@ -101,16 +100,18 @@ func FuzzCheck(f *testing.F) {
 				t.Fatalf("valid\n%q\nbecame\n%q", in, p.Text())
 			}
 		default:
-			// All that may happen to a valid text: lines move, a TYPE among
-			// them to before what it takes into its family, and duplicates go.
+			// Two things may happen to a valid text: lines move, among them a
+			// TYPE to before the samples of its family, and duplicates are
+			// dropped.
 			for r, n := range p.Dropped {
 				if n > 0 && Reason(r) != DuplicateSeries {
 					t.Fatalf("valid\n%q\nlost lines: %s", in, outcome(p))
 				}
 			}
 			for m, n := range p.Repaired {
-				if n > 0 && Repair(m) != RepairScattered && (Repair(m) != RepairMetadata || p.Repaired[RepairScattered] == 0) {
-					t.Fatalf("valid\n%q\nwas mended: %s", in, outcome(p))
+				if n > 0 && Repair(m) != RepairScattered &&
+					(Repair(m) != RepairMetadata || p.Repaired[RepairScattered] == 0) {
+					t.Fatalf("valid\n%q\nwas repaired: %s", in, outcome(p))
 				}
 			}
 			out := slices.Collect(bytes.Lines(p.Text()))
@@ -129,14 +130,15 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// validValues tells whether all label values and HELP texts are UTF-8: comments
-// may be anything.
+// validValues reports whether the text is UTF-8. Label values and HELP texts
+// must
+// be; comments may be anything.
 func validValues(text []byte) bool {
 	return bytes.Equal(bytes.ToValidUTF8(text, nil), text)
 }
 
-// lines makes a text out of a choice of lines, two bytes each, so that the
-// fuzzer comes to what lines do to each other.
+// lines builds a text from a choice of lines, two bytes each, so that fuzzing
+// reaches the interactions between lines.
 func lines(choice []byte) []byte {
 	names := [...]string{"h", "h_sum", "h_count", "h_bucket", "h_sum_sum", "h_sum_count", "a", "a_total"}
 	forms := [...]string{
@@ -178,20 +180,22 @@ func lines(choice []byte) []byte {
 	return text
 }
 
-// The same promises as FuzzCheck and FuzzMerge, for texts made of lines.
+// FuzzLines tests the promises of FuzzSanitize and FuzzMerge with texts built
+// from
+// lines.
 func FuzzLines(f *testing.F) {
-	kept(f, "testdata/lines.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
+	addCorpus(f, "testdata/lines.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
 	f.Add([]byte{10, 0, 2, 3, 18, 1, 0, 2}, []byte{12, 1, 1, 1})
 	f.Add([]byte{0, 1, 0, 0, 10, 0, 13, 4, 3, 5}, []byte{11, 0, 0, 0, 11, 1, 0, 5})
 	f.Fuzz(func(t *testing.T, one, two []byte) {
 		a, b := Sanitize(lines(one), Options{}), Sanitize(lines(two), Options{})
-		sound(t, a)
-		sound(t, b)
+		assertSound(t, a)
+		assertSound(t, b)
 		if in := lines(one); plain(in) && parses(in) == nil && outcome(a) == "" && !bytes.Equal(in, a.Text()) {
 			t.Fatalf("valid\n%q\nbecame\n%q", in, a.Text())
 		}
 		m := Merge([]Source{{"a.stp", a}, {"b.stp", b}})
-		sound(t, m)
+		assertSound(t, m)
 		if m.Samples != a.Samples+b.Samples {
 			t.Fatalf("%d samples of %d and %d", m.Samples, a.Samples, b.Samples)
 		}
@@ -205,20 +209,20 @@ func FuzzLines(f *testing.F) {
 			}
 		}
 		d, _ := NewDirectives(all)
-		sound(t, Sanitize(lines(one), Options{Directives: d}))
+		assertSound(t, Sanitize(lines(one), Options{Directives: d}))
 	})
 }
 
-// What is cut at any place costs at most the line that is cut.
-func FuzzTorn(f *testing.F) {
+// A text that is truncated anywhere loses at most the truncated line.
+func FuzzTruncated(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p := Sanitize(bytes.Clone(text), Options{AtCap: true})
-		sound(t, p)
+		p := Sanitize(bytes.Clone(text), Options{Truncated: true})
+		assertSound(t, p)
 		end := bytes.LastIndexByte(text, '\n') + 1
 		whole := Sanitize(bytes.Clone(text[:end]), Options{})
 		if !bytes.Equal(p.Text(), whole.Text()) {
-			t.Fatalf("cut text\n%q\ngave\n%q, its whole lines\n%q", text, p.Text(), whole.Text())
+			t.Fatalf("truncated text\n%q\ngave\n%q, its complete lines\n%q", text, p.Text(), whole.Text())
 		}
 	})
 }
@@ -230,7 +234,7 @@ func FuzzDirectives(f *testing.F) {
 		for typ := Untyped; typ <= Summary; typ++ {
 			d, _ := NewDirectives([]Metadata{{one, Counter, help}, {two, typ, help}})
 			p := Sanitize(bytes.Clone(text), Options{Directives: d})
-			sound(t, p)
+			assertSound(t, p)
 			without := Sanitize(bytes.Clone(text), Options{})
 			if typ < Histogram && p.Samples != without.Samples {
 				t.Fatalf("%d samples with directives, %d without", p.Samples, without.Samples)
@@ -250,7 +254,7 @@ func FuzzMerge(f *testing.F) {
 		[]byte("s_sum{exported_script=\"\",script=\"\"} -1\n"),
 		[]byte("# TYPE s gauge\ns 1\n# TYPE s_sum histogram\ns_sum_count 1\n"),
 	)
-	kept(
+	addCorpus(
 		f,
 		"testdata/merges.txt",
 		func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1]), []byte(fields[0])) },
@@ -258,10 +262,10 @@ func FuzzMerge(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, c []byte) {
 		pages := [3]*Page{Sanitize(a, Options{}), Sanitize(b, Options{}), Sanitize(c, Options{})}
 		p := Merge([]Source{{"a.stp", pages[0]}, {"b.stp", pages[1]}, {"c.stp", pages[2]}})
-		sound(t, p)
+		assertSound(t, p)
 		if want := pages[0].Samples + pages[1].Samples + pages[2].Samples; p.Samples != want {
 			t.Fatalf("%d samples of %d", p.Samples, want)
 		}
-		sound(t, Merge([]Source{{"", pages[0]}, {"b.stp", pages[1]}, {"c.stp", pages[2]}}))
+		assertSound(t, Merge([]Source{{"", pages[0]}, {"b.stp", pages[1]}, {"c.stp", pages[2]}}))
 	})
 }

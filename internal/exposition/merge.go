@@ -7,27 +7,26 @@ import (
 
 // Source is one script's page in a Merge.
 type Source struct {
-	// becomes the script label of each sample; empty for the exporter's own
-	// page, which is taken as it is
+	// Script becomes the script label of each sample. It is empty for the
+	// exporter's own page, whose samples get no label.
 	Script string
-	Page   *Page
+	Page   *Page // nil is skipped
 }
 
-// Merge makes one page of many: each sample gets the label script, and a
+// Merge joins several pages into one. Each sample gets the label script; a
 // script's own script label becomes exported_script (exported_exported_script
-// if that is taken, and so on). A second source with the same script is passed
-// over.
+// if that exists, and so on). A second source with the same script is skipped.
 //
-// Families of one name become one family, in order of first appearance. The
-// first HELP holds.
-// The TYPE holds when no script gives another one. A script that gives none
-// does not speak against counter or gauge, but against histogram and summary,
-// since their samples have to look a certain way; so does a family whose name
-// is that of one of their parts (x_count beside histogram x). Where there is a
-// conflict the family has no TYPE, and a histogram or summary becomes one
-// family for each of its sample names.
+// Families of the same name become one family, in order of first appearance.
+// The first HELP wins. The TYPE is kept when no two sources contradict each
+// other. A source without TYPE agrees with counter and gauge, but contradicts
+// histogram and summary, whose samples must have certain names and labels; so
+// does a family with the name of one of their parts (x_count beside histogram
+// x). After a contradiction the family has no TYPE, and a histogram or summary
+// becomes one family for each of its sample names.
+//
 // The families of the exporter's own page belong to it: a script's samples of
-// the same name are left out, as DuplicateSeries.
+// the same name are dropped as DuplicateSeries.
 func Merge(sources []Source) *Page {
 	texts := 0
 	for _, src := range sources {
@@ -35,7 +34,7 @@ func Merge(sources []Source) *Page {
 			texts += len(src.Page.body)
 		}
 	}
-	defer turn(texts)()
+	defer acquire(texts)()
 	m := merger{byName: make(map[string]*mergedFamily), page: &Page{}}
 	seen := make(map[string]bool, len(sources))
 	size := 0
@@ -52,7 +51,7 @@ func Merge(sources []Source) *Page {
 		m.read(script, src.Page.body)
 		size += len(src.Page.body) + src.Page.Samples*(len(script)+2)
 	}
-	m.settle()
+	m.resolveTypes()
 	m.write(size)
 	return m.page
 }
@@ -65,17 +64,17 @@ type merger struct {
 
 type mergedFamily struct {
 	name     string
-	typ      Type // what the first source that gives one says
-	untyped  bool // a source gives none
+	typ      Type // the TYPE of the first source that has one
+	untyped  bool // a source has no TYPE
 	conflict bool
-	own      bool   // the exporter's own
+	own      bool   // part of the exporter's own page
 	help     []byte // as written in a HELP line; nil: none
 	lines    []mergedLine
 }
 
 type mergedLine struct {
 	line, name []byte
-	script     []byte // the label to add, nil: none
+	script     []byte // the label to add; nil: none
 }
 
 func (m *merger) family(name []byte) *mergedFamily {
@@ -88,13 +87,13 @@ func (m *merger) family(name []byte) *mergedFamily {
 	return f
 }
 
-// read takes in one checked text. The lines stay where they are: a page's body
-// does not change.
+// read adds the lines of one valid text. It does not copy them: the body of a
+// page does not change.
 func (m *merger) read(script, body []byte) {
-	c := getChecker()
+	c := getSanitizer()
 	defer c.release()
 	if !c.verify(body, nil, true) {
-		return // a checked text verifies: the fuzzers hold that
+		return // never for a valid text, as the fuzzers show
 	}
 	for i := range c.recs {
 		r := &c.recs[i]
@@ -111,22 +110,22 @@ func (m *merger) read(script, body []byte) {
 		case kindSample:
 			f := m.family(local.name)
 			if n := len(f.lines); n == 0 || !sameSlice(f.lines[n-1].script, script) {
-				f.vote(local.typ)
+				f.addType(local.typ)
 			}
 			f.own = f.own || script == nil
 			f.lines = append(f.lines, mergedLine{r.line, r.name, script})
-		case kindComment, kindType, kindGone:
+		case kindComment, kindType, kindDropped:
 		}
 	}
 }
 
-// sameSlice tells whether a and b are the very same bytes in memory.
+// sameSlice reports whether a and b are the same bytes in memory.
 func sameSlice(a, b []byte) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-// vote notes what one source says of the type.
-func (f *mergedFamily) vote(t Type) {
+// addType records the type that one source has for the family.
+func (f *mergedFamily) addType(t Type) {
 	switch {
 	case t == Untyped:
 		f.untyped = true
@@ -137,30 +136,32 @@ func (f *mergedFamily) vote(t Type) {
 	}
 }
 
-func composite(t Type) bool { return t == Histogram || t == Summary }
+func isComposite(t Type) bool { return t == Histogram || t == Summary }
 
-// settle finds the conflicts and takes histograms and summaries that have one
-// apart. That may bring the next conflict, so it goes on until nothing changes;
-// each family is taken apart once.
-func (m *merger) settle() {
-	apart := make(map[*mergedFamily]bool)
-	for again := true; again; {
-		again = false
+// resolveTypes finds families whose sources contradict each other and splits
+// the
+// histograms and summaries among them. A split may cause the next conflict, so
+// it
+// repeats until nothing changes; each family is split once.
+func (m *merger) resolveTypes() {
+	split := make(map[*mergedFamily]bool)
+	for changed := true; changed; {
+		changed = false
 		for i := 0; i < len(m.order); i++ {
 			f := m.order[i]
-			if composite(f.typ) && !f.conflict && (f.untyped || m.partExists(f)) {
+			if isComposite(f.typ) && !f.conflict && (f.untyped || m.partExists(f)) {
 				f.conflict = true
 			}
-			if f.conflict && !apart[f] {
-				apart[f] = true
-				m.takeApart(f)
-				again = true
+			if f.conflict && !split[f] {
+				split[f] = true
+				m.splitParts(f)
+				changed = true
 			}
 		}
 	}
 }
 
-// partExists tells whether another family with samples has the name of a part
+// partExists reports whether another family with samples has the name of a part
 // of f.
 func (m *merger) partExists(f *mergedFamily) bool {
 	for _, suffix := range [...]string{"_sum", "_count", "_bucket"} {
@@ -172,8 +173,8 @@ func (m *merger) partExists(f *mergedFamily) bool {
 	return false
 }
 
-// takeApart gives each sample to the family of just its name.
-func (m *merger) takeApart(f *mergedFamily) {
+// splitParts moves each sample to the family of exactly its name.
+func (m *merger) splitParts(f *mergedFamily) {
 	kept := f.lines[:0]
 	for _, l := range f.lines {
 		if string(l.name) == f.name {
@@ -212,7 +213,7 @@ func (m *merger) write(size int) {
 			}
 			at := len(out)
 			out = appendWithScript(out, &s, l)
-			courtesy(at, len(out))
+			yield(at, len(out))
 			samples++
 		}
 		if samples == 0 {
@@ -225,8 +226,8 @@ func (m *merger) write(size int) {
 	m.page.body = out
 }
 
-// appendWithScript writes the sample line with its script label, first of all
-// labels, and a newline.
+// appendWithScript appends the sample line with its script label, before all
+// other labels, and a newline.
 func appendWithScript(dst []byte, s *sample, l mergedLine) []byte {
 	if l.script == nil {
 		return append(append(dst, l.line...), '\n')

@@ -17,7 +17,12 @@ func TestMerge(t *testing.T) {
 			"# TYPE m gauge\nm{script=\"a.stp\"} 1\nn{script=\"a.stp\",x=\"1\"} 2 5\no{script=\"a.stp\"} 3\np{script=\"a.stp\",x=\"1\", } 4\n",
 			"",
 		},
-		{"odd name", []src{{"a\"\\\n\xff.stp", "m 1\n"}}, "m{script=\"a\\\"\\\\\\n\uFFFD.stp\"} 1\n", ""},
+		{
+			"script name with escapes",
+			[]src{{"a\"\\\n\xff.stp", "m 1\n"}},
+			"m{script=\"a\\\"\\\\\\n\uFFFD.stp\"} 1\n",
+			"",
+		},
 		{
 			"families merged",
 			[]src{{"a", "# HELP m first\nm 1\nn 1\n"}, {"b", "n 2\n# HELP m second\nm 2\n"}},
@@ -82,7 +87,7 @@ func TestMerge(t *testing.T) {
 			if got := string(p.Text()); got != tt.out || outcome(p) != tt.did {
 				t.Errorf("gave\n%s(%s), want\n%s(%s)", got, outcome(p), tt.out, tt.did)
 			}
-			sound(t, p)
+			assertSound(t, p)
 		})
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// Type is the type of a metric family. The text format knows no others.
+// Type is the type of a metric family.
 type Type uint8
 
-// The types of the text format.
+// The types of the text format 0.0.4.
 const (
 	Untyped Type = iota
 	Counter
@@ -22,7 +22,7 @@ const (
 
 var typeNames = [...]string{"untyped", "counter", "gauge", "histogram", "summary"}
 
-// String returns the type as a TYPE line has it.
+// String returns the type as a TYPE line spells it.
 func (t Type) String() string {
 	if int(t) < len(typeNames) {
 		return typeNames[t]
@@ -30,8 +30,8 @@ func (t Type) String() string {
 	return "untyped"
 }
 
-// ParseType returns the type that a TYPE line or a header directive names, in
-// any case of letters; "unknown" is OpenMetrics' word for untyped.
+// ParseType returns the type that a TYPE line or a header directive names. Case
+// does not matter; "unknown" is the OpenMetrics name for untyped.
 func ParseType(s string) (Type, bool) {
 	for i, name := range typeNames {
 		if strings.EqualFold(s, name) {
@@ -41,32 +41,32 @@ func ParseType(s string) (Type, bool) {
 	return Untyped, strings.EqualFold(s, "unknown")
 }
 
-// Metadata is what a script's header directives say of one metric family. The
-// zero Type with an empty Help says nothing.
+// Metadata is the TYPE and HELP of one metric family from a script's header. An
+// Untyped entry without Help has no effect.
 type Metadata struct {
 	Name string
 	Type Type
-	Help string // may hold newlines; empty means none
+	Help string // may contain newlines; empty: none
 }
 
-// Directives are the metadata of one script, ready for Check. They are
-// immutable and may be shared.
+// Directives are the metadata of one script, prepared for Sanitize. They are
+// immutable and may be shared between goroutines.
 type Directives struct{ list []directive }
 
 type directive struct {
 	name []byte
 	typ  Type
-	// whole lines with newline: HELP (nil: none) and TYPE (nil: none, for
-	// untyped)
-	help, line []byte
+	help []byte // the HELP line with its newline; nil: none
+	line []byte // the TYPE line with its newline; nil: none, for Untyped
 }
 
-// NewDirectives checks metadata and prepares it. Wrong entries are left out,
-// and the error, several joined, names each; the Directives are usable all the
-// same.
+// NewDirectives validates metadata and prepares it for Sanitize. It drops
+// invalid
+// entries and returns an error for each of them, joined. The Directives are
+// usable in any case.
 func NewDirectives(all []Metadata) (*Directives, error) {
 	d := &Directives{}
-	var wrong []error
+	var invalid []error
 	seen := make(map[string]bool, len(all))
 	types := make(map[string]Type, len(all))
 	for _, m := range all {
@@ -77,18 +77,18 @@ func NewDirectives(all []Metadata) (*Directives, error) {
 	for _, m := range all {
 		switch {
 		case !ValidName(m.Name):
-			wrong = append(wrong, fmt.Errorf("metadata of %q: not a metric name", m.Name))
+			invalid = append(invalid, fmt.Errorf("metadata of %q: not a metric name", m.Name))
 			continue
 		case seen[m.Name]:
-			wrong = append(wrong, fmt.Errorf("metadata of %q: given twice", m.Name))
+			invalid = append(invalid, fmt.Errorf("metadata of %q: defined twice", m.Name))
 			continue
 		case !utf8.ValidString(m.Help):
-			wrong = append(wrong, fmt.Errorf("metadata of %q: help text is not UTF-8", m.Name))
+			invalid = append(invalid, fmt.Errorf("metadata of %q: help text is not UTF-8", m.Name))
 			continue
 		}
 		if base, bucket := stripSuffix([]byte(m.Name)); base != nil {
 			if t := types[string(base)]; t == Histogram || t == Summary && !bucket {
-				wrong = append(wrong, fmt.Errorf("metadata of %q: it is a part of the %s %q", m.Name, t, base))
+				invalid = append(invalid, fmt.Errorf("metadata of %q: name belongs to the %s %q", m.Name, t, base))
 				continue
 			}
 		}
@@ -109,10 +109,10 @@ func NewDirectives(all []Metadata) (*Directives, error) {
 			d.list = append(d.list, e)
 		}
 	}
-	return d, errors.Join(wrong...)
+	return d, errors.Join(invalid...)
 }
 
-// ValidName tells whether s is a classic metric name.
+// ValidName reports whether s is a classic metric name.
 func ValidName(s string) bool {
 	for i := range len(s) {
 		if class[s[i]]&inName == 0 {
@@ -122,18 +122,18 @@ func ValidName(s string) bool {
 	return s != "" && class[s[0]]&startsName != 0
 }
 
-// comment is a line that begins with '#', taken apart.
+// comment is a parsed line that begins with '#'.
 type comment struct {
 	kind kind
 	name []byte
-	help []byte // the text behind the name, without the blanks before it, as written
+	help []byte // the text after the name, without leading blanks, as written
 	typ  Type
-	// exact: both parsers take the line as it is. A line that is not exact can
-	// be written anew from the fields above, if its reason is None.
+	// exact reports that both parsers accept the line unchanged. A line that is
+	// not exact, but has no Reason, can be rewritten from the fields above.
 	exact bool
 }
 
-// kind is what a line is.
+// kind classifies a line.
 type kind uint8
 
 const (
@@ -141,16 +141,17 @@ const (
 	kindHelp
 	kindType
 	kindSample
-	kindGone // left out
+	kindDropped
 )
 
-// scanComment takes a comment line apart; line[i] is its '#'. PromParser sees a
-// plain comment in "#HELP x" and expfmt a HELP line; it is kept as written, and
-// counts as HELP. The same for TYPE.
+// scanComment parses a comment line; line[i] is its '#'. PromParser sees a
+// plain
+// comment in "#HELP x" and expfmt a HELP line; the line is kept as written and
+// counts as HELP. The same applies to TYPE.
 func scanComment(line []byte, i int) (comment, Reason) {
 	c := comment{exact: true}
 	if bytes.IndexByte(line, 0) >= 0 {
-		return c, BadMetadata // PromParser takes a NUL in "#x" for the end of the whole text
+		return c, BadMetadata // PromParser takes a NUL in "#x" for the end of the text
 	}
 	i = skipBlanks(line, i+1)
 	word := token(line[i:])
@@ -191,8 +192,9 @@ func scanComment(line []byte, i int) (comment, Reason) {
 		return c, BadMetadata
 	}
 	if c.kind == kindHelp && end == len(line) {
-		// Both parsers take this for a family without help, and expfmt does not
-		// even note the family.
+		// Both parsers accept this as a family without help, and expfmt does
+		// not
+		// even record the family.
 		if quoted {
 			return c, BadMetadata
 		}
@@ -210,8 +212,8 @@ func scanComment(line []byte, i int) (comment, Reason) {
 	return c, None
 }
 
-// scanType reads the type. PromParser wants one blank before it, lower case and
-// nothing after it.
+// scanType parses the type. PromParser requires one blank before it, lower case
+// and nothing after it.
 func scanType(c comment, oneBlank bool) (comment, Reason) {
 	word := bytes.TrimRight(c.help, " \t\r")
 	var ok bool
@@ -222,7 +224,7 @@ func scanType(c comment, oneBlank bool) (comment, Reason) {
 	return c, None
 }
 
-// token returns what stands before the first blank.
+// token returns the bytes before the first blank.
 func token(b []byte) []byte {
 	for i, x := range b {
 		if isBlank(x) {
@@ -232,8 +234,8 @@ func token(b []byte) []byte {
 	return b
 }
 
-// validHelp tells whether expfmt takes the help text: no backslash but in \\,
-// \n and \".
+// validHelp reports whether expfmt accepts the help text: a backslash may occur
+// in \\, \n and \" only.
 func validHelp(b []byte) bool {
 	for i := 0; i < len(b); i++ {
 		if b[i] != '\\' {
@@ -246,8 +248,8 @@ func validHelp(b []byte) bool {
 	return true
 }
 
-// appendMetadata writes the line anew, without newline, in the one form that
-// all parsers take.
+// appendMetadata appends the line, without newline, in the one form that all
+// parsers accept.
 func (c *comment) appendMetadata(dst []byte) []byte {
 	if c.kind == kindType {
 		dst = append(append(dst, "# TYPE "...), c.name...)

@@ -7,26 +7,30 @@ import (
 	"strconv"
 )
 
-// renderOpenMetrics writes a checked text in OpenMetrics 1.0.0. No sample is
-// renamed and no label value changed, so that a series is the same in both
-// formats.
+// renderOpenMetrics renders a valid text in OpenMetrics 1.0.0. It renames no
+// sample and changes no label value, so a series is the same in both formats.
 //
 // A family is a counter when its TYPE says so, its name ends in _total, no
-// other family has the name without _total, and no value is negative or NaN;
-// else it is unknown.
-// A histogram or summary stays one when its samples have the names and the le
-// or quantile labels that OpenMetrics wants. What the values say is not judged,
-// lest the type changes from read to read: with it Prometheus would change how
-// it spells le and quantile, and so the series. One that does not stay becomes
-// one unknown family for each of its sample names.
-// Comments and families without samples are left out.
+// other
+// family has the name without _total, and no value is negative or NaN;
+// otherwise
+// its type is unknown.
+//
+// A histogram or summary keeps its type when its samples have the names and the
+// le or quantile labels that OpenMetrics requires; otherwise it becomes one
+// unknown family for each of its sample names. Values do not matter: a type
+// that
+// changes between reads would change how Prometheus spells le and quantile, and
+// with it the series.
+//
+// Comments and families without samples are omitted.
 func renderOpenMetrics(body []byte) []byte {
-	defer turn(len(body))()
-	c := getChecker()
+	defer acquire(len(body))()
+	c := getSanitizer()
 	defer c.release()
 	o := openMetrics{c: c, out: make([]byte, 0, len(body)+len(body)/8+64)}
 	if !c.verify(body, nil, true) {
-		// A checked text verifies: the fuzzers hold that.
+		// Never for a valid text, as the fuzzers show.
 		return []byte("# EOF\n")
 	}
 	for from := 0; from < len(c.recs); {
@@ -43,12 +47,11 @@ func renderOpenMetrics(body []byte) []byte {
 }
 
 type openMetrics struct {
-	c   *checker
+	c   *sanitizer
 	out []byte
 }
 
-// family writes one family from its lines, which may have comments between
-// them.
+// family appends one family. lines are its lines, with comments between them.
 func (o *openMetrics) family(f *family, lines []rec) {
 	if f.samples == 0 {
 		return
@@ -69,8 +72,7 @@ func (o *openMetrics) family(f *family, lines []rec) {
 		}
 	case Untyped:
 	}
-	// One group for each sample name; but for a histogram or summary there is
-	// one only.
+	// One group for each sample name. Only a histogram or summary has several.
 	for i := range lines {
 		if lines[i].kind == kindSample && !earlier(lines[:i], lines[i].name) {
 			o.group(lines[i].name, "unknown", f.name, lines, lines[i].name)
@@ -107,8 +109,9 @@ func (o *openMetrics) isCounter(f *family, lines []rec) bool {
 	return true
 }
 
-// isComposite tells whether each sample is one that OpenMetrics knows in a
-// histogram or summary.
+// isComposite reports whether OpenMetrics allows each sample in a family of
+// this
+// type, which is a histogram or summary.
 func (o *openMetrics) isComposite(f *family, lines []rec) bool {
 	for i := range lines {
 		if lines[i].kind != kindSample {
@@ -129,8 +132,8 @@ func (o *openMetrics) isComposite(f *family, lines []rec) bool {
 	return true
 }
 
-// group writes TYPE, HELP and the samples called only, all when only is nil.
-// The HELP is the one that lines has for the family.
+// group appends TYPE and HELP and the samples whose name is only; all samples
+// when only is nil. The HELP is the one that lines has for the family.
 func (o *openMetrics) group(name []byte, typ string, family []byte, lines []rec, only []byte) {
 	o.out = append(append(o.out, "# TYPE "...), name...)
 	o.out = append(append(append(o.out, ' '), typ...), '\n')
@@ -143,13 +146,13 @@ func (o *openMetrics) group(name []byte, typ string, family []byte, lines []rec,
 		if lines[i].kind == kindSample && (only == nil || string(lines[i].name) == string(only)) {
 			before := len(o.out)
 			o.sample(lines[i].line)
-			courtesy(before, len(o.out))
+			yield(before, len(o.out))
 		}
 	}
 }
 
-// help writes the HELP line of the text for the name: '"' is escaped too here.
-// A line about a part of a histogram is passed over.
+// help appends the HELP line of the text under the given name. OpenMetrics
+// escapes '"' too. A line about a part of a histogram is skipped.
 func (o *openMetrics) help(name, family, line []byte) {
 	cm, _ := scanComment(line, bytes.IndexByte(line, '#'))
 	if len(cm.help) == 0 || len(cm.name) != len(family) {
@@ -170,8 +173,8 @@ func (o *openMetrics) help(name, family, line []byte) {
 	o.out = append(o.out, '\n')
 }
 
-// sample writes one sample line without the blanks and commas that OpenMetrics
-// does not know.
+// sample appends one sample line without the blanks and commas that OpenMetrics
+// does not allow.
 func (o *openMetrics) sample(line []byte) {
 	s := &o.c.sample
 	s.scan(line)
@@ -194,11 +197,10 @@ func (o *openMetrics) sample(line []byte) {
 	o.out = append(o.out, '\n')
 }
 
-// appendSeconds writes milliseconds as seconds, so that Prometheus, which
-// multiplies by 1000 and cuts what is left, comes to the same milliseconds:
-// where the plain decimal fraction would come out one too low, some more digits
-// are written.
-// That is promised for less than 2^45 milliseconds, until the year 3084.
+// appendSeconds appends milliseconds as seconds. Prometheus multiplies by 1000
+// and truncates. The result is the same number of milliseconds: where the plain
+// decimal fraction would come out one too low, more digits are written. This
+// holds for less than 2^45 milliseconds, until the year 3084.
 func appendSeconds(dst []byte, ms int64) []byte {
 	from := len(dst)
 	dst = strconv.AppendInt(dst, ms/1000, 10)

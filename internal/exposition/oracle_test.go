@@ -7,8 +7,9 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// parses asks expfmt, with the names that all Prometheus versions know.
-// Prometheus's own parser is asked in the module in oracle/.
+// parses returns the error of expfmt, with the names that all Prometheus
+// versions
+// accept. The module in oracle/ tests against Prometheus's own parser.
 func parses(text []byte) error {
 	p := expfmt.NewTextParser(model.LegacyValidation)
 	_, err := p.TextToMetricFamilies(bytes.NewReader(text))

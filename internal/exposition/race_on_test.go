@@ -2,6 +2,6 @@
 
 package exposition
 
-// raceEnabled: under the race detector sync.Pool drops some of what it is
-// given, so allocations cannot be counted.
+// raceEnabled disables tests that count allocations: under the race detector
+// sync.Pool drops some of the values that it receives.
 const raceEnabled = true

@@ -42,7 +42,7 @@ func TestOpenMetrics(t *testing.T) {
 			"a 1 1700000000123\na 1 1000\na 1 5\na 1 0\n",
 			"# TYPE a unknown\na 1 1700000000.123\na 1 1\na 1 0.005\na 1 0\n# EOF\n",
 		},
-		{"HELP behind samples", "a 1\n# HELP a x\n# HELP b y\n", "# TYPE a unknown\n# HELP a x\na 1\n# EOF\n"},
+		{"HELP after samples", "a 1\n# HELP a x\n# HELP b y\n", "# TYPE a unknown\n# HELP a x\na 1\n# EOF\n"},
 		{
 			"histogram", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n",
 			"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n# EOF\n",
@@ -76,8 +76,8 @@ func TestOpenMetrics(t *testing.T) {
 	}
 }
 
-// Prometheus multiplies the seconds by 1000 and cuts the rest off.
-func TestSecondsComeBackAsTheSameMilliseconds(t *testing.T) {
+// Prometheus multiplies the seconds by 1000 and truncates.
+func TestSecondsRoundTrip(t *testing.T) {
 	check := func(ms int64) {
 		b := appendSeconds(nil, ms)
 		v, err := strconv.ParseFloat(string(b), 64)
@@ -87,7 +87,7 @@ func TestSecondsComeBackAsTheSameMilliseconds(t *testing.T) {
 	}
 	for ms := range int64(100_000) {
 		check(ms)
-		check(1<<30*1000 + ms) // where a float's digits are fewest beside 1000
+		check(1<<30*1000 + ms) // where a float has the fewest digits left
 		check(1_700_000_000_000 + ms)
 		check(1<<45 - 1 - ms)
 	}
@@ -96,7 +96,7 @@ func TestSecondsComeBackAsTheSameMilliseconds(t *testing.T) {
 	}
 }
 
-func TestRenderingsAreMadeOnceAndShared(t *testing.T) {
+func TestRenderingsAreShared(t *testing.T) {
 	p := Sanitize(pageText(3<<10), Options{})
 	var wg sync.WaitGroup
 	var got [4][16][]byte
@@ -122,12 +122,12 @@ func TestRenderingsAreMadeOnceAndShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		if plain, err := io.ReadAll(r); err != nil || !bytes.Equal(plain, got[form][0]) {
-			t.Errorf("form %d does not unpack to what was packed: %v", form+1, err)
+			t.Errorf("form %d decompresses to something else: %v", form+1, err)
 		}
 	}
 }
 
-// A page keeps its renderings when the pools are used again.
+// A page keeps its renderings when the pooled memory is reused.
 func TestPagesDoNotShareMemory(t *testing.T) {
 	first := Sanitize([]byte("a{x=\"\\t1\"} 1\nb 1\na 2\n"), Options{})
 	text, om, zipped := string(first.Text()), string(first.OpenMetrics()), string(first.Render(Form{Gzip: true}))

@@ -9,13 +9,13 @@ import (
 	"unsafe"
 )
 
-// What a byte may be part of.
+// The classes of a byte: what it may be part of.
 const (
-	inName     = 1 << iota // a metric name
-	startsName             // its first byte
-	inLabel                // a label name
-	startsLabel
-	inValue // a label value between its quotes, as it is: all but '"', '\' and newline
+	inName      = 1 << iota // a metric name
+	startsName              // the first byte of a metric name
+	inLabel                 // a label name
+	startsLabel             // the first byte of a label name
+	inValue                 // a label value, unescaped: all but '"', '\' and newline
 	isASCII
 )
 
@@ -43,32 +43,34 @@ var class = func() (t [256]uint8) {
 	return t
 }()
 
-// label is one label of a sample; both parts point into the sample's line. The
-// value is as written, without its quotes.
+// label is one label of a sample. Both parts point into the line of the sample;
+// the value is as written, without its quotes.
 type label struct{ name, value []byte }
 
-// sample is one sample line taken apart. It is used again and again; all slices
-// point into the line last given to scan.
+// sample is one parsed sample line. It is reused: all slices point into the
+// line
+// of the latest scan.
 type sample struct {
 	line    []byte
 	name    []byte
 	labels  []label
 	value   []byte
-	valueAt int   // where value begins in line
-	ts      int64 // milliseconds; meaningful when hasTS
+	valueAt int   // offset of value in line
+	ts      int64 // milliseconds; valid when hasTS
 	hasTS   bool
-	hash    uint64 // of the labels, whatever their order
-	text    []byte // scratch: a label spelt without blanks
+	hash    uint64 // of the labels, independent of their order
+	text    []byte // scratch: a label without blanks
 }
 
 var seed = maphash.MakeSeed()
 
-// manyLabels is where the search for a label given twice changes from comparing
-// each with each to a map.
+// manyLabels is the number of labels above which repeated labels are found with
+// a
+// map instead of comparing each pair.
 const manyLabels = 32
 
-// scan takes one line apart, without its newline. It returns None when both of
-// Prometheus's parsers take the line as it is.
+// scan parses one line, without its newline. It returns None when both of
+// Prometheus's parsers accept the line unchanged.
 func (s *sample) scan(line []byte) Reason {
 	s.line, s.labels, s.hasTS, s.hash = line, s.labels[:0], false, 0
 	i := 0
@@ -106,8 +108,9 @@ func (s *sample) scan(line []byte) Reason {
 	return s.scanTimestamp(skipBlanks(line, j))
 }
 
-// scanTimestamp reads the digits from line[i] to the line's end. PromParser
-// takes neither sign, expfmt no blank after it.
+// scanTimestamp parses the digits from line[i] to the end of the line.
+// PromParser
+// rejects signs, expfmt rejects a trailing blank.
 func (s *sample) scanTimestamp(i int) Reason {
 	digits := s.line[i:]
 	if len(digits) == 0 {
@@ -125,7 +128,8 @@ func (s *sample) scanTimestamp(i int) Reason {
 	return None
 }
 
-// scanLabels reads from behind '{' to behind '}' and returns that place.
+// scanLabels parses the labels from line[i], after '{', and returns the offset
+// after '}'.
 func (s *sample) scanLabels(i int) (int, Reason) {
 	line := s.line
 	for {
@@ -186,8 +190,8 @@ func (s *sample) scanLabels(i int) (int, Reason) {
 	return i + 1, None
 }
 
-// scanString returns where the closing quote of the label value that begins at
-// line[i] stands.
+// scanString returns the offset of the closing quote of the label value that
+// begins at line[i].
 func scanString(line []byte, i int) (int, Reason) {
 	from := i
 	all := uint8(isASCII)
@@ -215,8 +219,8 @@ func scanString(line []byte, i int) (int, Reason) {
 	return i, BadLabel
 }
 
-// addLabel appends a label; false when it was there already, or is the metric
-// name's own.
+// addLabel appends a label. It returns false for a repeated label and for
+// __name__.
 func (s *sample) addLabel(name, value []byte) bool {
 	if name[0] == '_' && string(name) == "__name__" {
 		return false
@@ -240,7 +244,7 @@ func (s *sample) repeatsLabel() bool {
 	return len(seen) != len(s.labels)
 }
 
-// get returns the value of the label called name, nil when there is none.
+// get returns the value of the label with this name, or nil.
 func (s *sample) get(name string) []byte {
 	for i := range s.labels {
 		if string(s.labels[i].name) == name {
@@ -250,17 +254,17 @@ func (s *sample) get(name string) []byte {
 	return nil
 }
 
-// same tells whether two samples are duplicates: see the package comment.
+// same reports whether two samples are duplicates, see the package comment.
 func (s *sample) same(o *sample) bool {
 	if s.hasTS != o.hasTS || s.hasTS && s.ts != o.ts || !bytes.Equal(s.name, o.name) {
 		return false
 	}
-	return s.within(o) && o.within(s)
+	return s.subset(o) && o.subset(s)
 }
 
-// within tells whether each label of s with a value is in o. Values are as
-// written, but a valid one can be written in one way only.
-func (s *sample) within(o *sample) bool {
+// subset reports whether o has each label of s that has a value. Values are
+// compared as written: there is one valid spelling of each.
+func (s *sample) subset(o *sample) bool {
 	for _, l := range s.labels {
 		if len(l.value) > 0 && !bytes.Equal(l.value, o.get(unsafeString(l.name))) {
 			return false
@@ -269,7 +273,7 @@ func (s *sample) within(o *sample) bool {
 	return true
 }
 
-// has tells whether there is a label called name.
+// has reports whether there is a label with this name.
 func (s *sample) has(name string) bool {
 	for i := range s.labels {
 		if string(s.labels[i].name) == name {
@@ -288,10 +292,12 @@ func skipBlanks(b []byte, i int) int {
 	return i
 }
 
-// validNumber tells whether both parsers take b as a sample's value: what
-// strconv.ParseFloat takes, without underscores and hexadecimal exponents.
+// validNumber reports whether both parsers accept b as the value of a sample:
+// everything that strconv.ParseFloat accepts, except underscores and
+// hexadecimal
+// exponents.
 func validNumber(b []byte) bool {
-	const surelyInRange = 300 // digits; 1e308 is the largest
+	const alwaysInRange = 300 // digits; the largest number is about 1e308
 	i, digits := 0, 0
 	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
 		i++
@@ -304,14 +310,14 @@ func validNumber(b []byte) bool {
 			digits++
 		}
 	}
-	if i == len(b) && digits > 0 && digits < surelyInRange {
+	if i == len(b) && digits > 0 && digits < alwaysInRange {
 		return true
 	}
 	_, ok := number(b)
 	return ok
 }
 
-// number returns b's value as validNumber has it.
+// number returns the value of b, and whether it is a valid number.
 func number(b []byte) (float64, bool) {
 	if len(b) == 0 || bytes.ContainsAny(b, "pP_") {
 		return 0, false
@@ -320,5 +326,6 @@ func number(b []byte) (float64, bool) {
 	return v, err == nil
 }
 
-// unsafeString looks at b as a string, for calls that keep neither.
+// unsafeString returns b as a string without a copy, for calls that retain
+// neither.
 func unsafeString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

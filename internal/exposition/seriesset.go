@@ -1,9 +1,9 @@
 package exposition
 
-// seriesSet finds samples by their series hash. The caller compares what it
-// finds: two series may share a hash.
+// seriesSet finds samples by the hash of their series. Two series may share a
+// hash, so the caller must compare the samples.
 type seriesSet struct {
-	slots []seriesSlot // open addressing, power of two, at most half full
+	slots []seriesSlot // hash table with open addressing, a power of two, at most half full
 	mask  uint64
 }
 
@@ -12,7 +12,7 @@ type seriesSlot struct {
 	id   int32 // 0 = free
 }
 
-const maxKeptSlots = 1 << 16 // 1 MiB; a larger set is not kept for later
+const maxKeptSlots = 1 << 16 // 1 MiB; a larger set is not kept for reuse
 
 // reset empties the set and makes room for n samples.
 func (t *seriesSet) reset(n int) {
@@ -29,8 +29,8 @@ func (t *seriesSet) reset(n int) {
 	t.mask = uint64(size - 1)
 }
 
-// next looks for the hash from slot i on. It returns the id found, or 0 and the
-// free slot to put into.
+// next searches for the hash from slot i on. It returns the id and the slot of
+// the sample, or 0 and the free slot for put.
 func (t *seriesSet) next(hash, i uint64) (id int32, slot uint64) {
 	for ; ; i++ {
 		s := &t.slots[i&t.mask]

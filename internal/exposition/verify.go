@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// checker is what one pass over a text needs. Checkers are pooled.
-type checker struct {
+// sanitizer is the working memory of one pass over a text. Sanitizers are
+// pooled.
+type sanitizer struct {
 	text   []byte
 	fams   families
 	series seriesSet
@@ -15,38 +16,39 @@ type checker struct {
 	other  sample // the earlier one of two that may be duplicates
 	recs   []rec
 
-	inserts []insert // verify: where directives' HELP and TYPE go
-	buf     []byte   // mend: lines written anew
+	inserts []insert // set by verify: where HELP and TYPE of directives go
+	buf     []byte   // used by repair: rewritten lines
 	samples int
 }
 
-// insert says that the directive's lines of a family belong before the line
-// that begins at text[at].
+// insert is a place for the directive's lines of a family: before the line that
+// begins at text[at].
 type insert struct {
 	at  int
 	fam int32
 }
 
-// rec is one line of the text, as verify and mend note it.
+// rec is the record of one line of the text. Some fields are set by repair
+// only.
 type rec struct {
 	line []byte // without newline
-	name []byte // of the sample, or of what the metadata is about
-	no   int32  // line number, from 1; mend only
-	fam  int32
-	next int32 // the next line of the same family, -1: none; mend only
+	name []byte // of the sample, or of the family that the metadata is about
+	no   int32  // line number, from 1; repair only
+	fam  int32  // index of the family; -1: none
+	next int32  // the next line of the same family; -1: none; repair only
 	kind kind
 	typ  Type // of a TYPE line
-	help bool // a HELP line with text; mend only
+	help bool // a HELP line with text; repair only
 }
 
-const maxKeptLines = 1 << 14 // a checker with room for more is not kept for later
+const maxKeptLines = 1 << 14 // a sanitizer for longer texts is not kept for reuse
 
-var checkers = sync.Pool{New: func() any { return new(checker) }}
+var sanitizers = sync.Pool{New: func() any { return new(sanitizer) }}
 
-func getChecker() *checker { return checkers.Get().(*checker) }
+func getSanitizer() *sanitizer { return sanitizers.Get().(*sanitizer) }
 
-// release gives the checker back, without a hold on the text.
-func (c *checker) release() {
+// release returns the sanitizer to the pool, without references to the text.
+func (c *sanitizer) release() {
 	if cap(c.recs) > maxKeptLines || cap(c.buf) > maxKeptLines*64 || cap(c.fams.list) > maxKeptLines {
 		return
 	}
@@ -55,7 +57,7 @@ func (c *checker) release() {
 	c.fams.reset()
 	c.sample.forget()
 	c.other.forget()
-	checkers.Put(c)
+	sanitizers.Put(c)
 }
 
 func (s *sample) forget() {
@@ -63,7 +65,7 @@ func (s *sample) forget() {
 	*s = sample{labels: s.labels[:0], text: s.text[:0]}
 }
 
-func (c *checker) reset(text []byte, d *Directives) {
+func (c *sanitizer) reset(text []byte, d *Directives) {
 	c.text = text
 	c.fams.reset()
 	c.series.reset(bytes.Count(text, newline) + 1)
@@ -79,58 +81,30 @@ func (c *checker) reset(text []byte, d *Directives) {
 
 var newline = []byte{'\n'}
 
-// verify tells whether the text, whose every line ends in newline, is valid as
-// it is; c.inserts then says where the directives' lines go.
-// On true c.fams and c.samples are complete; with keep, so is c.recs. It stops
-// at the first thing that is not valid: mend takes it from there, from the
-// start.
-func (c *checker) verify(text []byte, d *Directives, keep bool) bool {
+// verify reports whether the text is valid unchanged. Every line must end in a
+// newline. When it is valid, c.fams and c.samples are complete, c.inserts has
+// the
+// places for the lines of directives, and with keep c.recs is complete. verify
+// stops at the first invalid line; repair then starts again from the first one.
+func (c *sanitizer) verify(text []byte, d *Directives, keep bool) bool {
 	c.reset(text, d)
-	current := int32(-1) // the family of the line before
-	var name []byte      // the sample name before, and what came of it
-	var named int32
-	var nameHash uint64
+	current := int32(-1) // the family of the previous line
+	var name []byte      // of the previous sample
+	var named int32      // the family of name
+	var nameHash uint64  // the hash of name
 	for at := 0; at < len(text); {
 		end := at + bytes.IndexByte(text[at:], '\n')
 		line := text[at:end]
 		start := at
 		at = end + 1
-		courtesy(start, at)
+		yield(start, at)
 		if len(line) == 0 || class[line[0]]&startsName == 0 {
-			if len(line) > 0 && line[len(line)-1] == '\r' {
+			kind, ok := c.verifyComment(line, &current, keep)
+			if !ok {
 				return false
 			}
-			i := skipBlanks(line, 0)
-			if i == len(line) {
-				if keep {
-					c.recs = append(c.recs, rec{line: line, fam: current})
-				}
-				continue
-			}
-			if line[i] != '#' {
-				return false
-			}
-			cm, why := scanComment(line, i)
-			if why != None || !cm.exact {
-				return false
-			}
-			r := rec{
-				line: line,
-				fam:  current,
-				kind: cm.kind,
-				typ:  cm.typ,
-			}
-			if cm.kind != kindComment {
-				r.name = cm.name
-				r.fam = c.fams.resolve(cm.name)
-				name = nil // it may have changed what a sample name resolves to
-				f := &c.fams.list[r.fam]
-				if !f.enter(&current, r.fam) || !f.describe(&cm) {
-					return false
-				}
-			}
-			if keep {
-				c.recs = append(c.recs, r)
+			if kind != kindComment {
+				name = nil // this line may have changed the family of a sample name
 			}
 			continue
 		}
@@ -155,7 +129,7 @@ func (c *checker) verify(text []byte, d *Directives, keep bool) bool {
 		if f.typ >= Histogram && f.fits(s) != None {
 			return false
 		}
-		if !c.firstOf(nameHash, int32(start)+1) {
+		if !c.addSeries(nameHash, int32(start)+1) {
 			return false
 		}
 		if keep {
@@ -170,7 +144,38 @@ func (c *checker) verify(text []byte, d *Directives, keep bool) bool {
 	return true
 }
 
-// enter notes a line of the family; false when others stood between its lines.
+// verifyComment is verify for a comment, HELP, TYPE or blank line.
+func (c *sanitizer) verifyComment(line []byte, current *int32, keep bool) (kind, bool) {
+	if len(line) > 0 && line[len(line)-1] == '\r' {
+		return kindComment, false
+	}
+	r := rec{line: line, fam: *current}
+	if i := skipBlanks(line, 0); i < len(line) {
+		if line[i] != '#' {
+			return kindComment, false
+		}
+		cm, why := scanComment(line, i)
+		if why != None || !cm.exact {
+			return kindComment, false
+		}
+		r.kind, r.typ = cm.kind, cm.typ
+		if cm.kind != kindComment {
+			r.name = cm.name
+			r.fam = c.fams.resolve(cm.name)
+			f := &c.fams.list[r.fam]
+			if !f.enter(current, r.fam) || !f.describe(&cm) {
+				return kindComment, false
+			}
+		}
+	}
+	if keep {
+		c.recs = append(c.recs, r)
+	}
+	return r.kind, true
+}
+
+// enter records a line of the family. It returns false when lines of other
+// families stand between its lines.
 func (f *family) enter(current *int32, n int32) bool {
 	if *current == n {
 		return true
@@ -183,11 +188,11 @@ func (f *family) enter(current *int32, n int32) bool {
 	return true
 }
 
-// describe notes a HELP or TYPE line; false for one that expfmt takes for a
-// second one, or for TYPE after samples.
+// describe records a HELP or TYPE line. It returns false for a line that expfmt
+// takes for a repeated one, and for TYPE after samples.
 func (f *family) describe(c *comment) bool {
 	if len(c.name) != len(f.name) && !f.typed {
-		return false // it is about a part of what only a directive calls a histogram or summary
+		return false // about a part of a histogram or summary that only a directive declares
 	}
 	if c.kind == kindHelp {
 		if len(c.help) == 0 {
@@ -206,8 +211,8 @@ func (f *family) describe(c *comment) bool {
 	return true
 }
 
-// takeDirective notes the directive's HELP and TYPE where the text has none;
-// false when nothing is to be written.
+// takeDirective records the HELP and TYPE of the directive where the text has
+// none. It returns false when nothing must be written.
 func (f *family) takeDirective() bool {
 	help, typ := f.given.help != nil && !f.helped, f.given.line != nil && !f.typed
 	if !help && !typ {
@@ -228,9 +233,10 @@ func (f *family) takeDirective() bool {
 	return true
 }
 
-// firstOf notes c.sample under an id, the place of its line in c.text plus 1;
-// false when a duplicate was noted before.
-func (c *checker) firstOf(nameHash uint64, id int32) bool {
+// addSeries records c.sample under an id, the offset of its line in c.text plus
+// 1.
+// It returns false for a duplicate of an earlier sample.
+func (c *sanitizer) addSeries(nameHash uint64, id int32) bool {
 	hash := c.sample.seriesHash(nameHash)
 	for slot := hash; ; slot++ {
 		var found int32
@@ -247,7 +253,7 @@ func (c *checker) firstOf(nameHash uint64, id int32) bool {
 	}
 }
 
-// seriesHash is the hash of all that makes two samples duplicates.
+// seriesHash returns the hash of everything that makes two samples duplicates.
 func (s *sample) seriesHash(nameHash uint64) uint64 {
 	const odd = 0x9e3779b97f4a7c15
 	h := s.hash ^ nameHash*odd

@@ -21,9 +21,9 @@ import (
 	"stap-exporter/internal/exposition"
 )
 
-// series reads all samples of a text as Prometheus 3 does: labels, value and
-// timestamp of each. The parser panics at some texts, such as "{T}0"; that is a
-// refusal, too.
+// series parses all samples of a text as Prometheus 3 does: labels, value and
+// timestamp of each. The parser panics on some texts, such as "{T}0"; that
+// counts as an error.
 func series(p textparse.Parser) (all []string, err error) {
 	defer func() {
 		if bug := recover(); bug != nil {
@@ -51,13 +51,14 @@ func series(p textparse.Parser) (all []string, err error) {
 		if !ls.IsValid(model.LegacyValidation) {
 			return all, fmt.Errorf("invalid labels %s", ls)
 		}
-		all = append(all, one(ls, ts, v))
+		all = append(all, format(ls, ts, v))
 	}
 }
 
-// one spells a sample. Which le and quantile Prometheus spells anew depends on
-// the TYPE line before, so all are spelt anew here.
-func one(ls labels.Labels, ts *int64, v float64) string {
+// format formats a sample. Whether Prometheus normalizes le and quantile
+// depends
+// on the preceding TYPE line, so all of them are normalized here.
+func format(ls labels.Labels, ts *int64, v float64) string {
 	b := labels.NewBuilder(ls)
 	for _, name := range []string{model.BucketLabel, model.QuantileLabel} {
 		if f, err := strconv.ParseFloat(ls.Get(name), 64); err == nil {
@@ -85,22 +86,24 @@ func expfmtTakes(text []byte) bool {
 	return err == nil
 }
 
-// What is mended although both parsers take it, see the package comment of
-// exposition: CR LF, blanks before a name (which PromParser makes part of the
-// name), quoted names, a value that touches the name before it, NUL in
-// comments, and HELP and TYPE that only expfmt sees.
-var mendedAnyway = regexp.MustCompile(
+// alwaysRepaired matches what is repaired although both parsers accept it, see
+// the package comment of exposition: CR LF, blanks before a name (which
+// PromParser makes a part of the name), quoted names, a value that touches the
+// name before it, NUL in comments, and HELP and TYPE that only expfmt
+// recognizes.
+var alwaysRepaired = regexp.MustCompile(
 	`\r|(?m:^[a-zA-Z_:][a-zA-Z0-9_:]*[^a-zA-Z0-9_:{ \t\n])|\x00|(?m:^[ \t]+[^# \t\n])|(?m:^[ \t]*\{)|[{,][ \t]*"|(?m:^[ \t]*#(HELP|TYPE))|(?m:^[ \t]*#[ \t]*(HELP|TYPE)[ \t]+")|[^\n]$`,
 )
 
-// beyond is a timestamp for which seconds in a float cannot be promised to come
-// back as the same milliseconds.
-var beyond = regexp.MustCompile(`[0-9]{14,}`)
+// largeTimestamp matches timestamps whose seconds, as a float, may not convert
+// back to the same milliseconds.
+var largeTimestamp = regexp.MustCompile(`[0-9]{14,}`)
 
-// kept calls add with each line of a file in testdata: what the fuzzers found
-// worth keeping, as Go-quoted strings with a blank between. The files are the
-// gate's own.
-func kept(f *testing.F, file string, add func(fields []string)) {
+// addCorpus calls add for each line of a file in testdata, which holds inputs
+// that fuzzing found, as quoted Go strings separated by blanks. The files
+// belong
+// to package exposition.
+func addCorpus(f *testing.F, file string, add func(fields []string)) {
 	f.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -122,7 +125,7 @@ func kept(f *testing.F, file string, add func(fields []string)) {
 }
 
 func seeds(f *testing.F) {
-	kept(f, "../testdata/texts.txt", func(fields []string) { f.Add([]byte(fields[0])) })
+	addCorpus(f, "../testdata/texts.txt", func(fields []string) { f.Add([]byte(fields[0])) })
 	for _, s := range []string{
 		"# HELP a x\n# TYPE a gauge\na 1\n",
 		"# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2 1700000000123\n",
@@ -140,26 +143,27 @@ func check(t *testing.T, in []byte, p *exposition.Page) {
 	t.Helper()
 	got, err := textSeries(p.Text())
 	if err != nil {
-		t.Fatalf("PromParser refuses what came out: %v\n%q", err, p.Text())
+		t.Fatalf("PromParser rejects the result: %v\n%q", err, p.Text())
 	}
 	if len(got) != p.Samples {
 		t.Fatalf("PromParser sees %d samples of %d\n%q", len(got), p.Samples, p.Text())
 	}
 	if !expfmtTakes(p.Text()) {
-		t.Fatalf("expfmt refuses what came out:\n%q", p.Text())
+		t.Fatalf("expfmt rejects the result:\n%q", p.Text())
 	}
 	om, err := openMetricsSeries(p.OpenMetrics())
 	if err != nil {
-		t.Fatalf("OpenMetricsParser refuses what came out: %v\n%q", err, p.OpenMetrics())
+		t.Fatalf("OpenMetricsParser rejects the result: %v\n%q", err, p.OpenMetrics())
 	}
-	if !beyond.Match(p.Text()) && !slices.Equal(got, om) {
+	if !largeTimestamp.Match(p.Text()) && !slices.Equal(got, om) {
 		t.Fatalf("the formats differ:\n%s\nand\n%s\nfrom\n%q", strings.Join(got, "\n"), strings.Join(om, "\n"), in)
 	}
 }
 
-// Whatever goes in, Prometheus takes what comes out, in both formats, and sees
-// the same series in both; valid text comes out as it went in.
-func FuzzCheck(f *testing.F) {
+// Whatever goes in, Prometheus accepts the result in both formats and parses
+// the
+// same series from both. Valid text stays unchanged.
+func FuzzSanitize(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		in := bytes.Clone(text)
@@ -167,7 +171,7 @@ func FuzzCheck(f *testing.F) {
 		check(t, in, p)
 
 		before, err := textSeries(in)
-		if err != nil || !expfmtTakes(in) || mendedAnyway.Match(in) {
+		if err != nil || !expfmtTakes(in) || alwaysRepaired.Match(in) {
 			return
 		}
 		for r, n := range p.Dropped {
@@ -180,7 +184,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		if after, _ := textSeries(p.Text()); !slices.Equal(before, after) {
 			t.Fatalf(
-				"valid text\n%q\nmeant\n%s\nand now\n%s",
+				"valid text\n%q\nhad the series\n%s\nand now has\n%s",
 				in,
 				strings.Join(before, "\n"),
 				strings.Join(after, "\n"),
@@ -192,8 +196,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// lines makes a text out of a choice of lines, two bytes each, so that the
-// fuzzer comes to what lines do to each other.
+// lines builds a text from a choice of lines, two bytes each, so that fuzzing
+// reaches the interactions between lines.
 func lines(choice []byte) []byte {
 	names := [...]string{"h", "h_sum", "h_count", "h_bucket", "h_sum_sum", "h_sum_count", "a", "a_total"}
 	forms := [...]string{
@@ -235,27 +239,33 @@ func lines(choice []byte) []byte {
 	return text
 }
 
-// The same promises, for texts made of lines.
+// FuzzLines tests the same promises with texts built from lines.
 func FuzzLines(f *testing.F) {
-	kept(f, "../testdata/lines.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
+	addCorpus(f, "../testdata/lines.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
 	f.Add([]byte{10, 0, 2, 3, 18, 1, 0, 2}, []byte{12, 1, 1, 1})
 	f.Add([]byte{0, 1, 0, 0, 10, 0, 13, 4, 3, 5}, []byte{11, 0, 0, 0, 11, 1, 0, 5})
 	f.Fuzz(func(t *testing.T, one, two []byte) {
-		a, b := exposition.Sanitize(lines(one), exposition.Options{}), exposition.Sanitize(lines(two), exposition.Options{})
+		a, b := exposition.Sanitize(
+			lines(one),
+			exposition.Options{},
+		), exposition.Sanitize(
+			lines(two),
+			exposition.Options{},
+		)
 		check(t, lines(one), a)
 		m := exposition.Merge([]exposition.Source{{Script: "a.stp", Page: a}, {Script: "b.stp", Page: b}})
 		check(t, lines(append(slices.Clone(one), two...)), m)
 	})
 }
 
-// The merged page is as valid as each of its parts.
+// A merged page is as valid as each of its parts.
 func FuzzMerge(f *testing.F) {
 	f.Add([]byte("# TYPE h histogram\nh_sum 1\nh_bucket{le=\"1\"} 1\n"), []byte("h_sum{script=\"x\"} -1\n"))
 	f.Add(
 		[]byte("# TYPE s summary\ns_sum 1\n"),
 		[]byte("s_sum{exported_script=\"\",script=\"\"} -1\n# TYPE s gauge\ns 1\n"),
 	)
-	kept(f, "../testdata/merges.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
+	addCorpus(f, "../testdata/merges.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		one, two := exposition.Sanitize(a, exposition.Options{}), exposition.Sanitize(b, exposition.Options{})
 		p := exposition.Merge([]exposition.Source{{Script: "a.stp", Page: one}, {Script: "b \"\\\n.stp", Page: two}})

@@ -5,30 +5,29 @@ import (
 	"hash/maphash"
 )
 
-// mend builds the text anew, line by line: what verify would refuse is mended
-// or left out, and each family's lines are put together.
-// Every line of text ends in newline. The result is freshly allocated; what was
-// done is counted in p.
+// repair rebuilds the text: it repairs or drops each line that verify would
+// reject and groups the lines of each family. Every line of text must end in a
+// newline. The result is freshly allocated; p counts what was done.
 //
-// A family is known by all HELP and TYPE lines of the text, wherever they
-// stand, and each family's own are written before its samples. So a reader from
-// top to bottom comes to the same families.
-func (c *checker) mend(p *Page, text []byte, d *Directives) []byte {
+// The families follow from all HELP and TYPE lines of the text, wherever they
+// stand. The HELP and TYPE lines of a family are written before its samples, so
+// a parser that reads from top to bottom determines the same families.
+func (c *sanitizer) repair(p *Page, text []byte, d *Directives) []byte {
 	c.reset(text, d)
 	c.buf = c.buf[:0]
-	c.mendLines(p)
+	c.repairLines(p)
 	c.describe(p)
 	order := c.assign(p)
 	return c.write(order, len(text))
 }
 
-// mendLines fills c.recs with the text's lines, mended one by one.
-func (c *checker) mendLines(p *Page) {
+// repairLines fills c.recs with the lines of the text, each repaired by itself.
+func (c *sanitizer) repairLines(p *Page) {
 	no := int32(0)
 	for at := 0; at < len(c.text); {
 		end := at + bytes.IndexByte(c.text[at:], '\n')
 		raw := c.text[at:end]
-		courtesy(at, end+1)
+		yield(at, end+1)
 		at = end + 1
 		no++
 		line := bytes.TrimRight(raw, "\r")
@@ -46,9 +45,9 @@ func (c *checker) mendLines(p *Page) {
 		switch {
 		case i == len(line):
 		case line[i] == '#':
-			why = c.mendComment(p, &r, i)
+			why = c.repairComment(p, &r, i)
 		default:
-			why = c.mendLine(p, &r)
+			why = c.repairLine(p, &r)
 		}
 		if why != None {
 			p.drop(why, int(no), raw)
@@ -61,8 +60,8 @@ func (c *checker) mendLines(p *Page) {
 	}
 }
 
-// mendComment handles a line that begins with '#': r.line[i].
-func (c *checker) mendComment(p *Page, r *rec, i int) Reason {
+// repairComment repairs a line whose first character, r.line[i], is '#'.
+func (c *sanitizer) repairComment(p *Page, r *rec, i int) Reason {
 	cm, why := scanComment(r.line, i)
 	if why != None {
 		return why
@@ -75,24 +74,24 @@ func (c *checker) mendComment(p *Page, r *rec, i int) Reason {
 	return None
 }
 
-// mendLine handles a line that must be a sample.
-func (c *checker) mendLine(p *Page, r *rec) Reason {
+// repairLine repairs a line that must be a sample.
+func (c *sanitizer) repairLine(p *Page, r *rec) Reason {
 	line := bytes.Trim(r.line, " \t\r")
 	trimmed := len(line) != len(r.line)
 	s := &c.sample
 	why := s.scan(line)
 	if why != None && why != BadValue && why != BadTimestamp {
 		from := len(c.buf)
-		var what mended
-		var refused Reason
-		if c.buf, what, refused = mendSample(c.buf, line); refused != None {
+		var done repairSet
+		var rejected Reason
+		if c.buf, done, rejected = repairSample(c.buf, line); rejected != None {
 			c.buf = c.buf[:from]
-			return refusal(why, refused)
+			return moreSpecific(why, rejected)
 		}
 		line = c.buf[from:len(c.buf):len(c.buf)]
 		if why = s.scan(line); why == None {
 			for m := range numRepairs {
-				if what.has(m) {
+				if done.has(m) {
 					p.Repaired[m]++
 				}
 			}
@@ -108,28 +107,29 @@ func (c *checker) mendLine(p *Page, r *rec) Reason {
 	return None
 }
 
-// refusal picks the reason to tell: mendSample sees less than scan, but knows
-// which escapes can be mended.
-func refusal(scan, mend Reason) Reason {
-	if scan == BadEscape || scan == BadLabel && mend == NotUTF8 {
-		return mend
+// moreSpecific returns the reason to report for a line that both scan and
+// repairSample reject. scan sees more of the line, but repairSample knows which
+// escapes can be repaired.
+func moreSpecific(scan, repair Reason) Reason {
+	if scan == BadEscape || scan == BadLabel && repair == NotUTF8 {
+		return repair
 	}
 	return scan
 }
 
-// keep writes behind c.buf and returns what was written.
-func (c *checker) keep(write func([]byte) []byte) []byte {
+// keep appends to c.buf and returns what was appended.
+func (c *sanitizer) keep(write func([]byte) []byte) []byte {
 	from := len(c.buf)
 	c.buf = write(c.buf)
 	return c.buf[from:len(c.buf):len(c.buf)]
 }
 
-// describe gives each HELP and TYPE line its family, and drops second ones:
-// also those about a part of a histogram or summary, which expfmt takes for
-// second ones of the whole.
-// A directive's histogram or summary does not hold where the text itself says
-// something about a part.
-func (c *checker) describe(p *Page) {
+// describe assigns each HELP and TYPE line to its family and drops repeated
+// ones.
+// A line about a part of a histogram or summary is dropped too, because expfmt
+// takes it for a repeated line of the whole. A directive for a histogram or
+// summary is ignored when the text itself has HELP or TYPE of a part.
+func (c *sanitizer) describe(p *Page) {
 	for i := range c.recs {
 		r := &c.recs[i]
 		if r.kind != kindHelp && r.kind != kindType {
@@ -144,7 +144,7 @@ func (c *checker) describe(p *Page) {
 		case r.kind == kindType && !f.typed:
 			f.typed, f.typ = true, r.typ
 		default:
-			r.kind = kindGone
+			r.kind = kindDropped
 			p.Repaired[RepairMetadata]++
 		}
 	}
@@ -157,33 +157,33 @@ func (c *checker) describe(p *Page) {
 	}
 	for i := range c.recs {
 		if r := &c.recs[i]; (r.kind == kindHelp || r.kind == kindType) && c.fams.owner(r.name) >= 0 {
-			r.kind = kindGone
+			r.kind = kindDropped
 			p.Repaired[RepairMetadata]++
 		}
 	}
 }
 
-// assign finds each sample's family, drops duplicates and what does not fit its
-// family, and returns the families in order of appearance; each one's lines are
-// a list from first.
-func (c *checker) assign(p *Page) []int32 {
+// assign finds the family of each sample, drops duplicates and samples that do
+// not fit their family, and returns the families in order of appearance. The
+// lines of a family are a list that begins at its first.
+func (c *sanitizer) assign(p *Page) []int32 {
 	var order []int32
-	// waiting: the first of the comments that go with the next line
-	current, waiting := int32(-1), int32(-1)
+	// comments is the first of the comments that go with the next line.
+	current, comments := int32(-1), int32(-1)
 	for i := range c.recs {
 		r := &c.recs[i]
 		switch r.kind {
-		case kindGone:
+		case kindDropped:
 			continue
 		case kindComment:
-			if waiting < 0 {
-				waiting = int32(i)
+			if comments < 0 {
+				comments = int32(i)
 			}
 			continue
 		case kindSample:
 			if why := c.assignSample(r, int32(i)); why != None {
 				p.drop(why, int(r.no), r.line)
-				r.kind = kindGone
+				r.kind = kindDropped
 				continue
 			}
 		case kindHelp, kindType:
@@ -202,23 +202,22 @@ func (c *checker) assign(p *Page) []int32 {
 			p.Repaired[RepairScattered]++
 		}
 		current = r.fam
-		if waiting >= 0 {
-			for n := waiting; n < int32(i); n++ {
+		if comments >= 0 {
+			for n := comments; n < int32(i); n++ {
 				if c.recs[n].kind == kindComment {
 					c.link(f, n)
 				}
 			}
-			waiting = -1
+			comments = -1
 		}
 		c.link(f, int32(i))
 		f.sampled = f.sampled || r.kind == kindSample
 	}
-	if waiting >= 0 {
-		// What stands behind the last line makes a family of its own, without
-		// name.
+	if comments >= 0 {
+		// The comments after the last line form a family without a name.
 		c.fams.list = append(c.fams.list, family{first: -1, last: -1})
 		n := int32(len(c.fams.list) - 1)
-		for i := int(waiting); i < len(c.recs); i++ {
+		for i := int(comments); i < len(c.recs); i++ {
 			if c.recs[i].kind == kindComment {
 				c.link(&c.fams.list[n], int32(i))
 			}
@@ -228,9 +227,9 @@ func (c *checker) assign(p *Page) []int32 {
 	return order
 }
 
-// assignSample finds the family of the sample in c.recs[i], and whether it may
-// stay.
-func (c *checker) assignSample(r *rec, i int32) Reason {
+// assignSample finds the family of the sample in c.recs[i]. It returns the
+// reason when the sample must be dropped.
+func (c *sanitizer) assignSample(r *rec, i int32) Reason {
 	hash := maphash.Bytes(seed, r.name)
 	n := c.fams.owner(r.name)
 	if n < 0 {
@@ -260,8 +259,8 @@ func (c *checker) assignSample(r *rec, i int32) Reason {
 	return None
 }
 
-// link appends c.recs[i] to the family's lines.
-func (c *checker) link(f *family, i int32) {
+// link appends c.recs[i] to the lines of the family.
+func (c *sanitizer) link(f *family, i int32) {
 	if f.last < 0 {
 		f.first = i
 	} else {
@@ -270,8 +269,8 @@ func (c *checker) link(f *family, i int32) {
 	f.last = i
 }
 
-// write puts the families' lines together.
-func (c *checker) write(order []int32, size int) []byte {
+// write joins the lines of the families in the given order.
+func (c *sanitizer) write(order []int32, size int) []byte {
 	out := make([]byte, 0, size+256)
 	for _, n := range order {
 		f := &c.fams.list[n]
@@ -279,13 +278,13 @@ func (c *checker) write(order []int32, size int) []byte {
 			for i := f.first; i >= 0; i = c.recs[i].next {
 				if r := &c.recs[i]; r.kind == kindHelp || r.kind == kindType {
 					out = append(append(out, r.line...), '\n')
-					r.kind = kindGone
+					r.kind = kindDropped
 				}
 			}
 		}
 		for i := f.first; i >= 0; i = c.recs[i].next {
 			r := &c.recs[i]
-			if r.kind == kindGone {
+			if r.kind == kindDropped {
 				continue
 			}
 			if r.kind == kindSample && f.given != nil {
