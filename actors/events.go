@@ -5,7 +5,6 @@ import (
 
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
-	"stap-exporter/internal/stap"
 )
 
 // Event is something that happened to a script. Log, metrics and API listen;
@@ -28,17 +27,12 @@ type StateChanged struct {
 	Reason    string    // why the last run ended, several lines
 }
 
-// ChildEnded is published when a run is over: its processes are reaped and what
-// they left is removed.
+// ChildEnded is published when a run is over: its processes are reaped and its
+// residue is removed.
 type ChildEnded struct {
-	Time     time.Time
-	Script   string
-	Run      uint64
-	Stopped  bool          // the exporter had stopped it
-	Duration time.Duration // from its start
-	Exit     stap.Exit
-	Reason   string   // Exit's
-	Residue  []string // Exit's: what could not be removed
+	Script  string
+	End     scrape.End
+	Residue []string // what could not be removed, by name
 }
 
 // ActorFailed is published when a script actor panicked for another reason than
@@ -92,58 +86,6 @@ type CrashLoopChanged struct {
 	Cause    string        // "quick ends"; of its end: "healthy", "script changed", "operator"
 	Backoff  time.Duration // while it lasts
 	Reason   string        // of the last end, several lines
-}
-
-// countReads counts a script's reads for its status, and hands all events on.
-func countReads(reads *scrape.Reads, next func(Event)) func(Event) {
-	return func(e Event) {
-		if r, ok := e.(ReadEnded); ok {
-			r.count(reads)
-		}
-		next(e)
-	}
-}
-
-// lateRead is what the status says of a read that is not done in time.
-var lateRead = "not done in time"
-
-// noteLate says in the status that the read under way had its time: it may go
-// on for as long as its script hangs.
-func (a *scriptActor) noteLate() {
-	if r := a.durable.read; r != nil && r.expired {
-		a.durable.counted.Problem.Store(&lateRead)
-	}
-}
-
-func (e *ReadEnded) count(reads *scrape.Reads) {
-	reads.Done.Add(1)
-	reads.Nanos.Store(int64(e.Duration))
-	if e.Replies > 1 {
-		reads.Shared.Add(uint64(e.Replies - 1))
-	}
-	if e.Err != nil || e.Expired {
-		reads.Failed.Add(1)
-		problem := lateRead
-		if e.Err != nil {
-			problem = e.Err.Error()
-		}
-		reads.Problem.Store(&problem)
-		return
-	}
-	var problem *string
-	if e.Page.Invalid() {
-		problem = new(noValidSamples(e.Page).Error())
-	}
-	reads.Problem.Store(problem)
-	if first := e.Page.First; first != nil {
-		reads.Dropped.Add(uint64(e.Page.Problems()))
-		reads.FirstDropped.Store(first)
-	}
-	reads.Bytes.Store(uint64(e.Page.Size))
-	reads.Samples.Store(uint64(e.Page.Samples))
-	if e.Page.Size == 0 {
-		reads.Empty.Add(1)
-	}
 }
 
 func (CrashLoopChanged) event() {}

@@ -37,17 +37,12 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	a.durable.process, a.osPID, a.output, a.durable.residue = nil, 0, nil, m.Exit.Residue
 	a.endRead()
 	a.disarm()
-	reason := m.Exit.Reason()
-	a.durable.history = a.durable.history.With(endOf(m, now, lasted, reason))
+	end := endOf(m, now, lasted)
+	a.durable.history = a.durable.history.With(end)
 	a.durable.listen(ChildEnded{
-		Time:     now,
-		Script:   a.durable.script.Name,
-		Run:      m.Run,
-		Stopped:  m.Exit.Stopped,
-		Duration: lasted,
-		Exit:     m.Exit,
-		Reason:   reason,
-		Residue:  m.Exit.Residue,
+		Script:  a.durable.script.Name,
+		End:     end,
+		Residue: m.Exit.Residue,
 	})
 
 	if a.health() >= healthAfter {
@@ -59,7 +54,7 @@ func (a *scriptActor) processExited(m ProcessExited) {
 		return
 	}
 	if a.durable.script.Refused == nil {
-		a.durable.reason = reason
+		a.durable.reason = end.Reason
 	}
 	if !a.durable.script.Autostart && a.durable.served && clean(m.Exit) {
 		a.resetFailures("healthy")
@@ -75,7 +70,7 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	a.answerAll(scrape.ErrBackingOff)
 	if a.durable.script.Autostart {
 		a.failing = true
-		panic(childEnded{reason})
+		panic(childEnded{end.Reason})
 	}
 }
 
@@ -189,7 +184,7 @@ func (a *scriptActor) health() time.Duration {
 }
 
 // endOf is a run's end for the history.
-func endOf(m ProcessExited, now time.Time, lasted time.Duration, reason string) scrape.End {
+func endOf(m ProcessExited, now time.Time, lasted time.Duration) scrape.End {
 	e := m.Exit
 	end := scrape.End{
 		Time:     now,
@@ -199,7 +194,7 @@ func endOf(m ProcessExited, now time.Time, lasted time.Duration, reason string) 
 		Duration: lasted,
 		Ready:    e.Ready,
 		Output:   e.Tail,
-		Reason:   reason,
+		Reason:   e.Reason(),
 	}
 	if e.Signal != 0 {
 		end.Signal = unix.SignalName(e.Signal)

@@ -144,7 +144,7 @@ func (w *world) listen(e Event) {
 		}
 		w.printf("%s", line)
 	case ChildEnded:
-		w.printf("child of run %d ended: asked=%v %s", e.Run, e.Stopped, e.Reason)
+		w.printf("child of run %d ended: asked=%v %s", e.End.Run, e.End.Cause == scrape.EndStopped, e.End.Reason)
 	case ScriptReplaced:
 		w.printf("script replaced")
 	case ScriptRefused:

@@ -53,12 +53,12 @@ func (r *eventRing) listen(e actors.Event) {
 		r.add(out)
 	case actors.ChildEnded:
 		r.add(Event{
-			Time:      e.Time,
+			Time:      e.End.Time,
 			Script:    e.Script,
 			Kind:      KindChildEnded,
-			Cause:     e.Exit.EndCause().String(),
-			Run:       e.Run,
-			Reason:    e.Reason,
+			Cause:     e.End.Cause.String(),
+			Run:       e.End.Run,
+			Reason:    e.End.Reason,
 			Leftovers: e.Residue,
 		})
 	case actors.ScriptReplaced:

@@ -119,14 +119,14 @@ func (l *scriptLog) stateChanged(e actors.StateChanged) {
 func (l *scriptLog) childEnded(e actors.ChildEnded) {
 	fields := []zap.Field{
 		zap.String("script", e.Script),
-		zap.Uint64("run", e.Run),
-		zap.Duration("lasted", e.Duration),
-		zap.String("reason", e.Reason),
+		zap.Uint64("run", e.End.Run),
+		zap.Duration("lasted", e.End.Duration),
+		zap.String("reason", e.End.Reason),
 	}
 	switch {
 	case len(e.Residue) > 0:
 		l.log.Error("child ended and left something", append(fields, zap.Strings("left", e.Residue))...)
-	case e.Stopped:
+	case e.End.Cause == scrape.EndStopped:
 		l.log.Info("child ended", fields...)
 	default:
 		l.log.Warn("child ended by itself", fields...)

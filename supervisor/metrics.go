@@ -165,7 +165,7 @@ func (sm *scriptMetrics) listen(e actors.Event) {
 			sm.m.startSeconds.WithLabelValues(sm.name, how).Observe(e.Took.Seconds())
 		}
 	case actors.ChildEnded:
-		sm.exits[e.Exit.EndCause()].Inc()
+		sm.exits[e.End.Cause].Inc()
 	case actors.ReadEnded:
 		sm.read(e)
 	}
