@@ -39,7 +39,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 				MaxWaiting:  1,
 				Clock:       SystemClock{},
 				Go:          func(f func()) { go f() },
-				Listener:    func(script.Script) func(Event) { return func(Event) {} },
+				Listener:    func(script.Script) func(scrape.Event) { return func(scrape.Event) {} },
 				Decorate: func(script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
 					return func(a actor.Actor) actor.Actor { return a }, actor.Unbounded()
 				},

@@ -3,9 +3,9 @@ package actors
 import "stap-exporter/internal/scrape"
 
 // countReads counts a script's reads for its status, and hands all events on.
-func countReads(reads *scrape.Reads, next func(Event)) func(Event) {
-	return func(e Event) {
-		if r, ok := e.(ReadEnded); ok {
+func countReads(reads *scrape.Reads, next func(scrape.Event)) func(scrape.Event) {
+	return func(e scrape.Event) {
+		if r, ok := e.(scrape.ReadEnded); ok {
 			countRead(reads, r)
 		}
 		next(e)
@@ -24,7 +24,7 @@ func (a *scriptActor) noteLate() {
 }
 
 // countRead counts one read that ended.
-func countRead(reads *scrape.Reads, e ReadEnded) {
+func countRead(reads *scrape.Reads, e scrape.ReadEnded) {
 	reads.Done.Add(1)
 	reads.Nanos.Store(int64(e.Duration))
 	if e.Replies > 1 {

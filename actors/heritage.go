@@ -21,7 +21,7 @@ type durable struct {
 
 	requests *scrape.Requests
 	counted  *scrape.Reads
-	listen   func(Event) // gets the script's events
+	listen   func(scrape.Event) // gets the script's events
 
 	// number of the latest run: never starts again at 1, or an old report would
 	// match a new run

@@ -21,7 +21,7 @@ func (a *scriptActor) barred() error {
 
 // startOver stops the run, if there is one, and starts the next. Who waits goes
 // on waiting for that.
-func (a *scriptActor) startOver(cause Cause) {
+func (a *scriptActor) startOver(cause scrape.Cause) {
 	switch a.state {
 	case scrape.Starting, scrape.Running:
 		a.becomeStopping(cause)
@@ -43,13 +43,13 @@ func (a *scriptActor) startNow() {
 	case a.state == scrape.Starting:
 		a.durable.process.Prioritize()
 	default:
-		a.startOver(CauseStartAsked)
+		a.startOver(scrape.CauseStartRequested)
 	}
 }
 
 func (a *scriptActor) restartNow() {
 	if a.release() {
-		a.startOver(CauseRestartAsked)
+		a.startOver(scrape.CauseRestartRequested)
 	}
 }
 
@@ -68,10 +68,10 @@ func (a *scriptActor) stopNow() {
 	a.durable.paused = true
 	switch a.state {
 	case scrape.Starting, scrape.Running:
-		a.becomeStopping(CauseStopAsked)
+		a.becomeStopping(scrape.CauseStopRequested)
 	case scrape.BackingOff:
 		a.disarm()
-		a.becomeIdle(CauseStopAsked)
+		a.becomeIdle(scrape.CauseStopRequested)
 	case scrape.Idle, scrape.Stopping:
 		a.nextCause = ""
 		a.publish()

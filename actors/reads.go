@@ -178,7 +178,7 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	r.cancel()
 	now := a.cfg.Clock.Now()
 	a.pause(r, now)
-	ended := ReadEnded{
+	ended := scrape.ReadEnded{
 		Script:   a.durable.script.Name,
 		Duration: now.Sub(r.begun),
 		Page:     m.Page,
@@ -207,9 +207,9 @@ func (a *scriptActor) readFinished(m ReadFinished) {
 	if r.run == a.durable.run && a.state == scrape.Running && errors.Is(m.Err, fs.ErrNotExist) {
 		// Somebody removed the file under a living script: it never comes back.
 		a.nextRead.moveTo(&a.startWaiters)
-		a.becomeStopping(CauseFileGone)
+		a.becomeStopping(scrape.CauseFileGone)
 		if len(a.startWaiters.list) > 0 {
-			a.nextCause = CauseRequest
+			a.nextCause = scrape.CauseRequest
 		}
 		return
 	}

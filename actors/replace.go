@@ -46,7 +46,7 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 			a.publish()
 			return
 		}
-		a.startOver(CauseScriptChanged)
+		a.startOver(scrape.CauseScriptChanged)
 		if err := a.barred(); err != nil {
 			a.nextCause = ""
 			a.answerAll(err)
@@ -64,9 +64,9 @@ func (a *scriptActor) replaceScript(m ReplaceScript) {
 		starts := a.durable.script.Autostart && a.barred() == nil
 		switch {
 		case starts:
-			a.becomeStarting(CauseScriptChanged)
+			a.becomeStarting(scrape.CauseScriptChanged)
 		case a.state == scrape.BackingOff:
-			a.becomeIdle(CauseScriptChanged)
+			a.becomeIdle(scrape.CauseScriptChanged)
 		default:
 			a.publish()
 		}
@@ -135,13 +135,13 @@ func (a *scriptActor) validationEnded(m ValidationEnded) {
 func (a *scriptActor) refusePending(reason string) {
 	a.durable.pending.refused = reason
 	a.publish()
-	a.durable.listen(VersionRefused{a.cfg.Clock.Now(), a.durable.script.Name, reason})
+	a.durable.listen(scrape.VersionRefused{Time: a.cfg.Clock.Now(), Script: a.durable.script.Name, Reason: reason})
 }
 
 // takeOver ends the old version's run and starts one of the new.
 func (a *scriptActor) takeOver() {
 	a.takePending()
-	a.startOver(CauseScriptChanged)
+	a.startOver(scrape.CauseScriptChanged)
 }
 
 // takePending makes the file's version the script's, if that is another.
@@ -161,11 +161,11 @@ func (a *scriptActor) adopt(s script.Script, version string) {
 	}
 	if s.Refused != nil {
 		a.durable.reason = s.Refused.Error()
-		a.durable.listen(ScriptRefused{a.cfg.Clock.Now(), s.Name, a.durable.reason})
+		a.durable.listen(scrape.ScriptRefused{Time: a.cfg.Clock.Now(), Script: s.Name, Reason: a.durable.reason})
 		return
 	}
 	if changed {
-		a.durable.listen(ScriptReplaced{a.cfg.Clock.Now(), s.Name})
+		a.durable.listen(scrape.ScriptReplaced{Time: a.cfg.Clock.Now(), Script: s.Name})
 	}
 }
 

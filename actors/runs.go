@@ -39,7 +39,7 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	a.disarm()
 	end := endOf(m, now, lasted)
 	a.durable.history = a.durable.history.With(end)
-	a.durable.listen(ChildEnded{
+	a.durable.listen(scrape.ChildEnded{
 		Script:  a.durable.script.Name,
 		End:     end,
 		Residue: m.Exit.Residue,
@@ -58,12 +58,12 @@ func (a *scriptActor) processExited(m ProcessExited) {
 	}
 	if !a.durable.script.Autostart && a.durable.served && clean(m.Exit) {
 		a.resetFailures("healthy")
-		a.becomeIdle(CauseChildEnded)
+		a.becomeIdle(scrape.CauseChildEnded)
 		a.startAgain()
 		return
 	}
 	a.backOff()
-	a.becomeBackingOff(CauseChildEnded)
+	a.becomeBackingOff(scrape.CauseChildEnded)
 	if errors.Is(m.Exit.Err, trust.ErrUntrusted) {
 		a.answerAll(m.Exit.Err)
 	}
@@ -85,7 +85,7 @@ func (a *scriptActor) startAgain() {
 		return
 	}
 	if len(a.currentRead.list)+len(a.nextRead.list)+len(a.startWaiters.list) > 0 {
-		a.becomeStarting(CauseRequest)
+		a.becomeStarting(scrape.CauseRequest)
 		a.waitForRun()
 	}
 }
@@ -115,15 +115,15 @@ func (a *scriptActor) stopped() {
 			a.becomeStopped()
 		}
 	case a.barred() != nil:
-		a.becomeIdle(CauseChildEnded)
+		a.becomeIdle(scrape.CauseChildEnded)
 		a.answerAll(a.barred())
 	case a.durable.retryAt.After(a.cfg.Clock.Now()):
-		a.becomeBackingOff(CauseChildEnded)
+		a.becomeBackingOff(scrape.CauseChildEnded)
 		a.answerAll(scrape.ErrBackingOff)
 	case a.nextCause != "" || a.durable.script.Autostart:
-		a.becomeStarting(cmp.Or(a.nextCause, CauseAutostart))
+		a.becomeStarting(cmp.Or(a.nextCause, scrape.CauseAutostart))
 	default:
-		a.becomeIdle(CauseChildEnded)
+		a.becomeIdle(scrape.CauseChildEnded)
 	}
 }
 
@@ -132,12 +132,12 @@ func (a *scriptActor) backOff() {
 	a.durable.backoffDelay = a.durable.backoff.next()
 	a.durable.retryAt = a.cfg.Clock.Now().Add(a.durable.backoffDelay)
 	if a.durable.backoff.failures == crashLoopAfter {
-		a.durable.listen(CrashLoopChanged{
+		a.durable.listen(scrape.CrashLoopChanged{
 			Time:     a.cfg.Clock.Now(),
 			Script:   a.durable.script.Name,
 			Looping:  true,
 			Failures: crashLoopAfter,
-			Cause:    "quick ends",
+			Cause:    "consecutive failures",
 			Backoff:  a.durable.backoffDelay,
 			Reason:   a.durable.reason,
 		})
@@ -149,7 +149,7 @@ func (a *scriptActor) resetFailures(cause string) {
 	b := a.durable.backoff
 	a.durable.backoff, a.durable.retryAt = backoff{}, time.Time{}
 	if b.looping() {
-		a.durable.listen(CrashLoopChanged{
+		a.durable.listen(scrape.CrashLoopChanged{
 			Time:     a.cfg.Clock.Now(),
 			Script:   a.durable.script.Name,
 			Failures: b.failures,

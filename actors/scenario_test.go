@@ -134,26 +134,26 @@ func (p *fakeProcess) Prioritize() { p.w.printf("hurry %s %d", p.what, p.run) }
 
 func (p *fakeProcess) Kill() { p.w.printf("kill %s %d", p.what, p.run) }
 
-func (w *world) listen(e Event) {
+func (w *world) listen(e scrape.Event) {
 	switch e := e.(type) {
-	case StateChanged:
+	case scrape.StateChanged:
 		line := fmt.Sprintf("%s -> %s (%s)", e.From, e.To, e.Cause)
 		if e.To == scrape.BackingOff {
 			// without the jitter
 			line += fmt.Sprintf(" for at least %d s", 1<<int(math.Log2(e.RetryAt.Sub(e.Time).Seconds())))
 		}
 		w.printf("%s", line)
-	case ChildEnded:
+	case scrape.ChildEnded:
 		w.printf("child of run %d ended: asked=%v %s", e.End.Run, e.End.Cause == scrape.EndStopped, e.End.Reason)
-	case ScriptReplaced:
+	case scrape.ScriptReplaced:
 		w.printf("script replaced")
-	case ScriptRefused:
+	case scrape.ScriptRefused:
 		w.printf("script refused: %s", e.Reason)
-	case VersionRefused:
+	case scrape.VersionRefused:
 		w.printf("new version refused: %s", e.Reason)
-	case CrashLoopChanged:
-		w.printf("crash loop: %v (%s) after %d quick ends", e.Looping, e.Cause, e.Failures)
-	case ActorFailed:
+	case scrape.CrashLoopChanged:
+		w.printf("crash loop: %v (%s) after %d consecutive failures", e.Looping, e.Cause, e.Failures)
+	case scrape.ActorFailed:
 		w.printf("bug: %s", e.Reason)
 	}
 }

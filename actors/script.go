@@ -26,7 +26,7 @@ type Config struct {
 	MaxWaiting int
 	// makes what gets a script's events, in its actor's goroutine: it must not
 	// block
-	Listener func(script.Script) func(Event)
+	Listener func(script.Script) func(scrape.Event)
 	// what measures a script's actor
 	Decorate func(script.Script) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer)
 	Clock    Clock
@@ -124,7 +124,7 @@ type scriptActor struct {
 	lastRequest time.Time
 	// why another run follows the one that is being stopped; empty: none does
 	// unless it is an autostart script
-	nextCause Cause
+	nextCause scrape.Cause
 
 	timer     uint64 // the timer that counts, see heritage.timers
 	stopTimer func()
@@ -178,7 +178,7 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 func (a *scriptActor) guarded(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			a.durable.listen(ActorFailed{
+			a.durable.listen(scrape.ActorFailed{
 				Time:   a.cfg.Clock.Now(),
 				Script: a.durable.script.Name,
 				Reason: fmt.Sprint(p),
@@ -246,7 +246,7 @@ func (a *scriptActor) reportBug() {
 		return
 	}
 	if p := recover(); p != nil {
-		a.durable.listen(ActorFailed{
+		a.durable.listen(scrape.ActorFailed{
 			Time:   a.cfg.Clock.Now(),
 			Script: a.durable.script.Name,
 			Reason: fmt.Sprint(p),
@@ -264,15 +264,15 @@ func (a *scriptActor) begin() {
 	switch now := a.cfg.Clock.Now(); {
 	case a.durable.process != nil, a.durable.shutdown && a.durable.validation != nil:
 		// the incarnation before had a bug
-		a.becomeStopping(CauseRestarted)
+		a.becomeStopping(scrape.CauseRestarted)
 	case a.durable.shutdown:
 		a.becomeStopped()
 	case a.durable.retryAt.After(now):
-		a.becomeBackingOff(CauseRestarted)
+		a.becomeBackingOff(scrape.CauseRestarted)
 	default:
-		a.becomeIdle(CauseSpawned)
+		a.becomeIdle(scrape.CauseSpawned)
 		if a.durable.script.Autostart && !a.durable.paused {
-			a.becomeStarting(CauseAutostart)
+			a.becomeStarting(scrape.CauseAutostart)
 		}
 	}
 }
@@ -311,7 +311,7 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 		a.refuse(m, a.endError())
 	case scrape.Idle:
 		a.startWaiters.add(m)
-		a.becomeStarting(CauseRequest)
+		a.becomeStarting(scrape.CauseRequest)
 		a.answerWithoutWaiting(m)
 	case scrape.Starting, scrape.Stopping:
 		if a.durable.shutdown {
@@ -319,7 +319,7 @@ func (a *scriptActor) readMetrics(m *ReadMetrics) {
 			return
 		}
 		if a.state == scrape.Stopping {
-			a.nextCause = cmp.Or(a.nextCause, CauseRequest)
+			a.nextCause = cmp.Or(a.nextCause, scrape.CauseRequest)
 		}
 		if !m.Query.Wait {
 			a.refuse(m, scrape.ErrNotRunning)
@@ -407,11 +407,11 @@ func (a *scriptActor) endError() error {
 	return scrape.ErrShuttingDown
 }
 
-func (a *scriptActor) endCause() Cause {
+func (a *scriptActor) endCause() scrape.Cause {
 	if a.durable.removed {
-		return CauseRemoved
+		return scrape.CauseRemoved
 	}
-	return CauseShutdown
+	return scrape.CauseShutdown
 }
 
 // reportEnd says that nothing is left of the child.

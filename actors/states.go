@@ -81,7 +81,7 @@ var transitions = map[scrape.State][]scrape.State{
 
 // become is the only place that assigns the state. cause says why, in a few
 // fixed words.
-func (a *scriptActor) become(to scrape.State, cause Cause) {
+func (a *scriptActor) become(to scrape.State, cause scrape.Cause) {
 	from := a.durable.board.Load().State
 	if a.born && !slices.Contains(transitions[from], to) {
 		panic(fmt.Sprintf("no way from %s to %s (%s)", from, to, cause))
@@ -92,7 +92,7 @@ func (a *scriptActor) become(to scrape.State, cause Cause) {
 		a.source = nil
 	}
 	a.publish()
-	e := StateChanged{
+	e := scrape.StateChanged{
 		Time:      a.since,
 		Script:    a.durable.script.Name,
 		Autostart: a.durable.script.Autostart,
@@ -150,12 +150,12 @@ func (a *scriptActor) retryAt() time.Time {
 }
 
 // becomeIdle: no child, nothing held off.
-func (a *scriptActor) becomeIdle(cause Cause) {
+func (a *scriptActor) becomeIdle(cause scrape.Cause) {
 	a.become(scrape.Idle, cause)
 }
 
 // becomeStarting starts a run. There must be none.
-func (a *scriptActor) becomeStarting(cause Cause) {
+func (a *scriptActor) becomeStarting(cause scrape.Cause) {
 	if a.durable.process != nil {
 		panic("start beside a running child")
 	}
@@ -164,7 +164,7 @@ func (a *scriptActor) becomeStarting(cause Cause) {
 	a.durable.served, a.nextCause = false, ""
 	a.become(scrape.Starting, cause)
 	a.durable.process = a.cfg.Starter.Start(a.durable.script, a.durable.run, a.tell)
-	if cause != CauseAutostart && cause != CauseScriptChanged || len(a.startWaiters.list) > 0 {
+	if cause != scrape.CauseAutostart && cause != scrape.CauseScriptChanged || len(a.startWaiters.list) > 0 {
 		a.durable.process.Prioritize() // somebody waits, or has asked
 	}
 }
@@ -177,7 +177,7 @@ func (a *scriptActor) becomeRunning(m ProcessReady) {
 	if m.Compiled {
 		a.durable.lastCompile = a.durable.lastStart
 	}
-	a.become(scrape.Running, CauseReady)
+	a.become(scrape.Running, scrape.CauseReady)
 	a.durable.readyAt, a.pausing = a.since, false
 	a.armKeepalive(a.keepalive())
 	a.awaitHealth()
@@ -187,7 +187,7 @@ func (a *scriptActor) becomeRunning(m ProcessReady) {
 
 // becomeStopping ends the run: the read is closed first, since a child does not
 // end while its file is held.
-func (a *scriptActor) becomeStopping(cause Cause) {
+func (a *scriptActor) becomeStopping(cause scrape.Cause) {
 	a.disarm()
 	a.nextCause = ""
 	after := a.endRead()
@@ -202,7 +202,7 @@ func (a *scriptActor) becomeStopping(cause Cause) {
 }
 
 // becomeBackingOff waits for her.retryAt.
-func (a *scriptActor) becomeBackingOff(cause Cause) {
+func (a *scriptActor) becomeBackingOff(cause scrape.Cause) {
 	a.become(scrape.BackingOff, cause)
 	a.armBackoff(a.durable.retryAt.Sub(a.cfg.Clock.Now()))
 }

@@ -177,7 +177,7 @@ func worldIn(state scrape.State, autostart bool) *world {
 	case scrape.Running:
 		w.deliver(ProcessReady{Ready: stap.Ready{Run: 1}, Source: fakeSource{}})
 	case scrape.Stopping:
-		w.actor.becomeStopping(CauseStopAsked)
+		w.actor.becomeStopping(scrape.CauseStopRequested)
 	case scrape.BackingOff:
 		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Code: 1}})
 	case scrape.Stopped:

@@ -71,7 +71,7 @@ func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
 	if a.durable.served {
 		a.resetFailures("healthy") // it did what was asked of it, to the end
 	}
-	a.becomeStopping(CauseKeepalive)
+	a.becomeStopping(scrape.CauseKeepalive)
 	// they waited behind a stuck read for all of keepalive
 	a.answer(&a.nextRead, scrape.Answer{Err: scrape.ErrReadTimeout})
 }
@@ -81,8 +81,8 @@ func (a *scriptActor) backoffExpired(m BackoffExpired) {
 		return
 	}
 	if a.durable.script.Autostart && a.barred() == nil {
-		a.becomeStarting(CauseAutostart)
+		a.becomeStarting(scrape.CauseAutostart)
 		return
 	}
-	a.becomeIdle(CauseHoldOffOver)
+	a.becomeIdle(scrape.CauseBackoffOver)
 }

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"stap-exporter/actors"
+	"stap-exporter/internal/scrape"
 )
 
 // keptEvents is how many events can be read back.
@@ -37,9 +37,9 @@ type eventRing struct {
 
 func newEventRing() *eventRing { return &eventRing{} }
 
-func (r *eventRing) listen(e actors.Event) {
+func (r *eventRing) listen(e scrape.Event) {
 	switch e := e.(type) {
-	case actors.StateChanged:
+	case scrape.StateChanged:
 		out := Event{
 			Time:   e.Time,
 			Script: e.Script,
@@ -51,7 +51,7 @@ func (r *eventRing) listen(e actors.Event) {
 			OSPID:  e.OSPID,
 		}
 		r.add(out)
-	case actors.ChildEnded:
+	case scrape.ChildEnded:
 		r.add(Event{
 			Time:      e.End.Time,
 			Script:    e.Script,
@@ -61,23 +61,23 @@ func (r *eventRing) listen(e actors.Event) {
 			Reason:    e.End.Reason,
 			Leftovers: e.Residue,
 		})
-	case actors.ScriptReplaced:
+	case scrape.ScriptReplaced:
 		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindScriptReplaced})
-	case actors.ScriptRefused:
+	case scrape.ScriptRefused:
 		r.add(Event{
 			Time:   e.Time,
 			Script: e.Script,
 			Kind:   KindScriptRefused,
 			Reason: e.Reason,
 		})
-	case actors.VersionRefused:
+	case scrape.VersionRefused:
 		r.add(Event{
 			Time:   e.Time,
 			Script: e.Script,
 			Kind:   KindVersionRefused,
 			Reason: e.Reason,
 		})
-	case actors.CrashLoopChanged:
+	case scrape.CrashLoopChanged:
 		kind := KindLoopEnded
 		if e.Looping {
 			kind = KindLoopBegan
@@ -89,7 +89,7 @@ func (r *eventRing) listen(e actors.Event) {
 			Cause:  e.Cause,
 			Reason: e.Reason,
 		})
-	case actors.ActorFailed:
+	case scrape.ActorFailed:
 		r.add(Event{
 			Time:   e.Time,
 			Script: e.Script,

@@ -20,13 +20,13 @@ func TestLastEvents(t *testing.T) {
 				t.Errorf("after %d events: %d, from %d", n, len(list), list[0].Run)
 			}
 		}
-		r.listen(actors.StateChanged{
+		r.listen(scrape.StateChanged{
 			Time:   begin.Add(time.Duration(n)),
 			Script: "a.stp",
 			To:     scrape.Starting,
 			Run:    uint64(n),
 		})
-		r.listen(actors.ReadEnded{Script: "a.stp"})
+		r.listen(scrape.ReadEnded{Script: "a.stp"})
 	}
 	list := r.list()
 	if keptEvents != 1000 || len(list) != keptEvents {

@@ -5,7 +5,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"stap-exporter/actors"
 	"stap-exporter/internal/scrape"
 )
 
@@ -23,25 +22,25 @@ type scriptLog struct {
 
 func newScriptLog(log *zap.Logger, name string) *scriptLog { return &scriptLog{log: log, script: name} }
 
-func (l *scriptLog) listen(e actors.Event) {
+func (l *scriptLog) listen(e scrape.Event) {
 	switch e := e.(type) {
-	case actors.StateChanged:
+	case scrape.StateChanged:
 		l.stateChanged(e)
-	case actors.ChildEnded:
+	case scrape.ChildEnded:
 		l.childEnded(e)
-	case actors.ReadEnded:
+	case scrape.ReadEnded:
 		l.readEnded(e)
-	case actors.ScriptReplaced:
+	case scrape.ScriptReplaced:
 		l.log.Info("script replaced by a new version of its file", zap.String("script", l.script))
-	case actors.ScriptRefused:
+	case scrape.ScriptRefused:
 		l.log.Warn("script refused", zap.String("script", l.script), zap.String("error", e.Reason))
-	case actors.VersionRefused:
+	case scrape.VersionRefused:
 		l.log.Warn(
 			"new version of a script refused, the old one runs on",
 			zap.String("script", l.script),
 			zap.String("reason", e.Reason),
 		)
-	case actors.CrashLoopChanged:
+	case scrape.CrashLoopChanged:
 		if e.Looping {
 			l.log.Warn(
 				"script is in a crash loop",
@@ -58,7 +57,7 @@ func (l *scriptLog) listen(e actors.Event) {
 			zap.Int("quick_ends", e.Failures),
 			zap.String("cause", e.Cause),
 		)
-	case actors.ActorFailed:
+	case scrape.ActorFailed:
 		l.log.Error(
 			"script actor failed",
 			zap.String("script", e.Script),
@@ -68,7 +67,7 @@ func (l *scriptLog) listen(e actors.Event) {
 	}
 }
 
-func (l *scriptLog) readEnded(e actors.ReadEnded) {
+func (l *scriptLog) readEnded(e scrape.ReadEnded) {
 	if e.Page == nil {
 		return
 	}
@@ -92,7 +91,7 @@ func (l *scriptLog) readEnded(e actors.ReadEnded) {
 	}
 }
 
-func (l *scriptLog) stateChanged(e actors.StateChanged) {
+func (l *scriptLog) stateChanged(e scrape.StateChanged) {
 	fields := []zap.Field{
 		zap.String("script", e.Script),
 		zap.Stringer("state", e.To),
@@ -116,7 +115,7 @@ func (l *scriptLog) stateChanged(e actors.StateChanged) {
 	}
 }
 
-func (l *scriptLog) childEnded(e actors.ChildEnded) {
+func (l *scriptLog) childEnded(e scrape.ChildEnded) {
 	fields := []zap.Field{
 		zap.String("script", e.Script),
 		zap.Uint64("run", e.End.Run),

@@ -6,7 +6,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
@@ -114,7 +113,7 @@ type scriptMetrics struct {
 
 // listener returns what counts the script's events. All its series are there
 // from the beginning, so that a rate sees the first event.
-func (m *metrics) listener(s script.Script) func(actors.Event) {
+func (m *metrics) listener(s script.Script) func(scrape.Event) {
 	sm := &scriptMetrics{
 		m:           m,
 		name:        s.Name,
@@ -148,9 +147,9 @@ func (m *metrics) forget(name string) {
 	m.actors.forget(name)
 }
 
-func (sm *scriptMetrics) listen(e actors.Event) {
+func (sm *scriptMetrics) listen(e scrape.Event) {
 	switch e := e.(type) {
-	case actors.StateChanged:
+	case scrape.StateChanged:
 		switch {
 		case e.To == scrape.Starting:
 			sm.starts.Inc()
@@ -164,14 +163,14 @@ func (sm *scriptMetrics) listen(e actors.Event) {
 			}
 			sm.m.startSeconds.WithLabelValues(sm.name, how).Observe(e.Took.Seconds())
 		}
-	case actors.ChildEnded:
+	case scrape.ChildEnded:
 		sm.exits[e.End.Cause].Inc()
-	case actors.ReadEnded:
+	case scrape.ReadEnded:
 		sm.read(e)
 	}
 }
 
-func (sm *scriptMetrics) read(e actors.ReadEnded) {
+func (sm *scriptMetrics) read(e scrape.ReadEnded) {
 	sm.readSeconds.Observe(e.Duration.Seconds())
 	if e.Replies > 1 {
 		sm.shared.Add(float64(e.Replies - 1))

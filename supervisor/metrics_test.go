@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
@@ -255,7 +254,7 @@ func TestRestartsFollowTheScript(t *testing.T) {
 	m := newMetrics("", func() []*scrape.Status { return nil })
 	listen := m.listener(script.Script{Name: "b.stp"})
 	for run := uint64(1); run <= 3; run++ {
-		listen(actors.StateChanged{
+		listen(scrape.StateChanged{
 			Script:    "b.stp",
 			From:      scrape.Idle,
 			To:        scrape.Starting,

@@ -6,7 +6,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"stap-exporter/actors"
 	"stap-exporter/internal/scrape"
 )
 
@@ -29,7 +28,7 @@ func TestShutdownIsTold(t *testing.T) {
 	series, _ := gather(t, s)
 	told := map[string]bool{}
 	for _, e := range s.Events() {
-		if e.Cause == string(actors.CauseShutdown) {
+		if e.Cause == string(scrape.CauseShutdown) {
 			told[e.Script+" "+e.To] = true
 		}
 	}

@@ -61,9 +61,9 @@ func (s *Supervisor) Gatherer() prometheus.Gatherer { return s.metrics.registry 
 func (s *Supervisor) Events() []Event { return s.events.list() }
 
 // listener makes what gets the events of one script.
-func (s *Supervisor) listener(sc script.Script) func(actors.Event) {
+func (s *Supervisor) listener(sc script.Script) func(scrape.Event) {
 	log, count := newScriptLog(s.log, sc.Name), s.metrics.listener(sc)
-	return func(e actors.Event) {
+	return func(e scrape.Event) {
 		log.listen(e)
 		count(e)
 		s.events.listen(e)

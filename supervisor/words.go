@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"stap-exporter/actors"
 	"stap-exporter/internal/scrape"
 )
 
@@ -33,7 +32,7 @@ func EventKinds() []string {
 
 // Causes returns the causes of a change of state.
 func Causes() (causes []string) {
-	for _, c := range actors.Causes() {
+	for _, c := range scrape.Causes() {
 		causes = append(causes, string(c))
 	}
 	return causes

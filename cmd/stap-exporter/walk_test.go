@@ -241,7 +241,7 @@ func TestEveryStateAndCause(t *testing.T) {
 		{"fails again and again", "x-autostart.stp", func(t *testing.T) { w.is(t, "x-autostart.stp", scrape.BackingOff) }, nil, false},
 
 		{"fails", "fails.stp", func(*testing.T) { w.gate("fails", "exit", "4"); w.get("/fails.stp", "") }, []change{
-			{"", idle, starting, "request"}, {"", starting, backingOff, "child ended"}, {"", backingOff, idle, "hold-off over"},
+			{"", idle, starting, "request"}, {"", starting, backingOff, "child ended"}, {"", backingOff, idle, "back-off over"},
 		}, true},
 		{"is not up in time", "late.stp", ask("late.stp"), []change{{"", starting, backingOff, "child ended"}}, false},
 
@@ -272,12 +272,12 @@ func TestEveryStateAndCause(t *testing.T) {
 			}
 		}, []change{{"", running, idle, "child ended"}}, true},
 
-		{"is started by an operator", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, "start asked"}}, true},
+		{"is started by an operator", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, "start requested"}}, true},
 		{"is up, operated", "operated.stp", open("operated", "up"), []change{{"", starting, running, "ready"}}, true},
-		{"is restarted by an operator", "operated.stp", post("operated.stp", "restart"), []change{{"", running, stopping, "restart asked"}}, true},
-		{"is up again", "operated.stp", open("operated", "down"), []change{{"", stopping, starting, "restart asked"}, {"", starting, running, "ready"}}, true},
-		{"is stopped by an operator", "operated.stp", post("operated.stp", "stop"), []change{{"", running, stopping, "stop asked"}, {"", stopping, idle, "child ended"}}, true},
-		{"is started once more", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, "start asked"}, {"", starting, running, "ready"}}, true},
+		{"is restarted by an operator", "operated.stp", post("operated.stp", "restart"), []change{{"", running, stopping, "restart requested"}}, true},
+		{"is up again", "operated.stp", open("operated", "down"), []change{{"", stopping, starting, "restart requested"}, {"", starting, running, "ready"}}, true},
+		{"is stopped by an operator", "operated.stp", post("operated.stp", "stop"), []change{{"", running, stopping, "stop requested"}, {"", stopping, idle, "child ended"}}, true},
+		{"is started once more", "operated.stp", post("operated.stp", "start"), []change{{"", idle, starting, "start requested"}, {"", starting, running, "ready"}}, true},
 
 		{"has a new version that others can write", "operated.stp", func(t *testing.T) {
 			w.writable(t, "operated.stp")
@@ -293,7 +293,7 @@ func TestEveryStateAndCause(t *testing.T) {
 		{"is let out of it", "x-autostart.stp", func(t *testing.T) {
 			post("x-autostart.stp", "start")(t)
 			w.happened(t, "x-autostart.stp", supervisor.KindLoopEnded)
-		}, []change{{"", backingOff, starting, "start asked"}}, false},
+		}, []change{{"", backingOff, starting, "start requested"}}, false},
 
 		{"is up, to be removed", "removed.stp", func(t *testing.T) { open("removed", "up", "down")(t); w.get("/removed.stp", "") }, []change{{"", starting, running, "ready"}}, true},
 		{"is removed", "removed.stp", func(t *testing.T) {
