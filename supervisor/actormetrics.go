@@ -178,6 +178,15 @@ func (a *actorMetrics) parts() []prometheus.Collector {
 	return []prometheus.Collector{a.spawns, a.restarts, a.failures, a.messages, a.receive, a.wait, a.deadLetters}
 }
 
+// countDeadLetters counts messages to actors that are gone.
+func (a *actorMetrics) countDeadLetters(system *actor.ActorSystem) {
+	system.EventStream.Subscribe(func(e any) {
+		if _, ok := e.(*actor.DeadLetterEvent); ok {
+			a.deadLetters.Inc()
+		}
+	})
+}
+
 // decorate gives a script's actor a mailbox with hooks, and wraps what receives
 // its messages.
 func (a *actorMetrics) decorate(name string) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer) {

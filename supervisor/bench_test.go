@@ -67,26 +67,17 @@ func BenchmarkScrape(b *testing.B) {
 func BenchmarkRoundTrip(b *testing.B) {
 	scripts := named("b.stp")
 	scripts[0].Refused = trust.ErrUntrusted
-	for _, protoactor := range []bool{false, true} {
-		b.Run(fmt.Sprintf("protoactor metrics %v", protoactor), func(b *testing.B) {
-			s, err := StartWith(Config{
-				Scripts:     scripts,
-				ReadTimeout: 10 * time.Second,
-				Protoactor:  protoactor,
-				Logger:      zap.NewNop(),
-			}, newHost())
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer s.Shutdown(context.Background())
-			name := []byte("b.stp")
-			b.ReportAllocs()
-			for b.Loop() {
-				if a := s.Scrape(name, patient()); !errors.Is(a.Err, trust.ErrUntrusted) {
-					b.Fatal(a.Err)
-				}
-			}
-		})
+	s, err := StartWith(Config{Scripts: scripts, ReadTimeout: 10 * time.Second, Logger: zap.NewNop()}, newHost())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Shutdown(context.Background())
+	name := []byte("b.stp")
+	b.ReportAllocs()
+	for b.Loop() {
+		if a := s.Scrape(name, patient()); !errors.Is(a.Err, trust.ErrUntrusted) {
+			b.Fatal(a.Err)
+		}
 	}
 }
 

@@ -220,16 +220,6 @@ func TestMetricsAreDocumentedAndLint(t *testing.T) {
 	}
 }
 
-// protoactor-go's own metrics are there on request, in the same registry.
-func TestProtoactorMetrics(t *testing.T) {
-	s := startTree(t, newHost(), Config{Scripts: named("b.stp"), Protoactor: true})
-	s.Scrape([]byte("b.stp"), patient())
-	_, names := gather(t, s)
-	if !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "protoactor_") }) {
-		t.Errorf("none of protoactor's own: %q", names)
-	}
-}
-
 // textSource gives one text after the other, then nothing valid.
 type textSource struct {
 	source

@@ -33,7 +33,6 @@ type Config struct {
 	MaxWaiting  int          // how many requests may wait for one script; 1,024 when 0
 	Clock       actors.Clock // nil: the system's
 	Version     string       // for build_info
-	Protoactor  bool         // protoactor-go's own metrics, too
 	Logger      *zap.Logger
 }
 
@@ -104,15 +103,9 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	// protoactor-go's own words are of interest only when something is wrong
 	// with it.
 	library := slog.New(zapslog.NewHandler(cfg.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Core()))
-	options := []actor.ConfigOption{actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return library })}
-	if cfg.Protoactor {
-		provider, err := protoactorMetrics(s.metrics.registry)
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, actor.WithMetricProviders(provider))
-	}
-	s.system = actor.NewActorSystem(options...)
+	s.system = actor.NewActorSystem(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return library }),
+	)
 	s.metrics.actors.countDeadLetters(s.system)
 	s.metrics.actors.spawns.WithLabelValues("root").Inc()
 

@@ -33,7 +33,6 @@ func (b *bench) saturate(ctx context.Context) error {
 			if size == 3<<10 {
 				sides = append(
 					sides,
-					sized("product+protoactor", "product", "-protoactor"),
 					sized("mutex and read", "mutex"),
 					side{
 						Name:  "nginx",

@@ -69,7 +69,6 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		false,
 		"product: the scripts run when they are asked for, not from the start",
 	)
-	f.BoolVar(&o.server.Protoactor, "protoactor", false, "product: with protoactor-go's own metrics")
 	f.BoolVar(&o.server.TLS, "tls", false, "product: speak TLS, with a certificate made for this run")
 	f.StringVar(
 		&o.server.TextFile,

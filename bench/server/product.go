@@ -59,7 +59,6 @@ func newProduct(o Options) (Server, error) {
 		MaxWaiting:  maxConnections / 4 * 3,
 		Logger:      zap.NewNop(),
 		Version:     "bench",
-		Protoactor:  o.Protoactor,
 	}, starter{o, body.NewTemplate(o.Size)})
 	if err != nil {
 		return nil, err

@@ -13,15 +13,14 @@ import (
 
 // Options say what a server serves.
 type Options struct {
-	Size       int           // bytes of a text, at most 65,000
-	Cost       time.Duration // of one read of the source
-	Spin       bool          // the cost is CPU time, not waiting
-	Constant   bool          // product: every read gives the same page, made once
-	Scripts    int           // product: how many
-	OnDemand   bool          // product: scripts run when they are asked for, not from the start
-	Protoactor bool          // product: with protoactor-go's own metrics
-	TLS        bool          // product: with a certificate of its own
-	TextFile   string        // bare: serve what is in this file
+	Size     int           // bytes of a text, at most 65,000
+	Cost     time.Duration // of one read of the source
+	Spin     bool          // the cost is CPU time, not waiting
+	Constant bool          // product: every read gives the same page, made once
+	Scripts  int           // product: how many
+	OnDemand bool          // product: scripts run when they are asked for, not from the start
+	TLS      bool          // product: with a certificate of its own
+	TextFile string        // bare: serve what is in this file
 }
 
 // Server is one of the compared.

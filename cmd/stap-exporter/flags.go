@@ -42,7 +42,6 @@ type options struct {
 	externalURL   *url.URL // nil: as each request says
 	systemdSocket bool
 	telemetryPath string
-	protoactor    bool
 	stapRuntime   string
 	precompile    bool
 
@@ -173,8 +172,6 @@ func parseFlags(args []string, stdout io.Writer) (opts options, done bool, err e
 	)
 	app.Flag("precompile", "Compile all kernel modules at start, in the background, one at a time.").
 		BoolVar(&opts.precompile)
-	app.Flag("metrics.protoactor", "Export protoactor-go's own metrics, too; they cost over a microsecond a message.").
-		BoolVar(&opts.protoactor)
 	flag("web.telemetry-path", 0, "PATH", "Path of the exporter's own metrics (/metrics).", func(s string) error {
 		if !strings.HasPrefix(s, "/") || strings.HasSuffix(s, script.Ext) ||
 			slices.Contains(httpfront.FixedPaths(), s) {

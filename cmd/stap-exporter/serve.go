@@ -155,7 +155,6 @@ func serve(opts options, stderr io.Writer) error {
 		ReadTimeout: opts.readTimeout,
 		Logger:      log,
 		Version:     version,
-		Protoactor:  opts.protoactor,
 	})
 	if err != nil {
 		return err
