@@ -40,9 +40,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 				Clock:       SystemClock{},
 				Go:          func(f func()) { go f() },
 				Listener:    func(script.Script) func(scrape.Event) { return func(scrape.Event) {} },
-				Decorate: func(script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
-					return func(a actor.Actor) actor.Actor { return a }, actor.Unbounded()
-				},
+				Decorate:    func(a actor.Actor) actor.Actor { return a },
 			}
 			h, err := Spawn(system.Root, cfg, bench.script, "1", 1)
 			if err != nil {

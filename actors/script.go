@@ -27,8 +27,8 @@ type Config struct {
 	// makes what gets a script's events, in its actor's goroutine: it must not
 	// block
 	Listener func(script.Script) func(scrape.Event)
-	// what measures a script's actor
-	Decorate func(script.Script) (wrap func(actor.Actor) actor.Actor, mailbox actor.MailboxProducer)
+	// wraps each incarnation of a script's actor, to measure it
+	Decorate func(actor.Actor) actor.Actor
 	Clock    Clock
 	// runs a batch of messages, or a read, in a goroutine that does nothing
 	// else meanwhile
@@ -69,10 +69,8 @@ func Spawn(
 	if s.Refused != nil {
 		her.reason = s.Refused.Error()
 	}
-	wrap, mailbox := cfg.Decorate(s)
 	props := actor.PropsFromProducer(
-		func() actor.Actor { return wrap(newScriptActor(cfg, her)) },
-		actor.WithMailbox(mailbox),
+		func() actor.Actor { return cfg.Decorate(newScriptActor(cfg, her)) },
 		actor.WithDispatcher(dispatcher(cfg.Go)),
 	)
 	actorPID, err := parent.SpawnNamed(props, s.Module+"."+strconv.FormatUint(generation, 10))

@@ -144,7 +144,6 @@ func (m *metrics) forget(name string) {
 	}
 	m.startSeconds.DeletePartialMatch(label)
 	m.readSeconds.DeletePartialMatch(label)
-	m.actors.forget(name)
 }
 
 func (sm *scriptMetrics) listen(e scrape.Event) {

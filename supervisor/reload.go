@@ -73,6 +73,7 @@ func (r *rootActor) spawn(ctx actor.Context, f found) {
 		r.log.Error("script refused", zap.String("script", f.Name), zap.Error(err))
 		return
 	}
+	r.spawned()
 	r.entries[f.Name] = &entry{found: f, handle: h}
 	r.names[h.ActorPID().Id] = f.Name
 }

@@ -16,6 +16,7 @@ type rootActor struct {
 	scripts []found // to begin with
 	cfg     *actors.Config
 	publish func(*catalogue)
+	spawned func()            // counts the actor of a script
 	forget  func(name string) // drops the metrics of a script that is gone
 	gate    *gate
 	log     *zap.Logger

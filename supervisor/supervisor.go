@@ -115,6 +115,7 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	root := &rootActor{
 		scripts: look(cfg.Scripts),
 		log:     cfg.Logger,
+		spawned: s.metrics.actors.spawns.WithLabelValues("script").Inc,
 		forget:  s.metrics.forget,
 		gate:    &s.gate,
 		entries: map[string]*entry{},
@@ -127,10 +128,8 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 			MaxWaiting:  cfg.MaxWaiting,
 			Clock:       cfg.Clock,
 			Listener:    s.listener,
-			Decorate: func(sc script.Script) (func(actor.Actor) actor.Actor, actor.MailboxProducer) {
-				return s.metrics.actors.decorate(sc.Name)
-			},
-			Go: s.workers.run,
+			Decorate:    s.metrics.actors.timed,
+			Go:          s.workers.run,
 		},
 		publish: func(c *catalogue) {
 			s.scripts.Store(c)
