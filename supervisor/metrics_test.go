@@ -5,26 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 
+	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
-	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 )
 
 // gather returns the exporter's own metrics, each series with its labels,
 // histograms by their count.
-func gather(t *testing.T, s *Supervisor) (series map[string]float64, names []string) {
+func gather(t *testing.T, s *Supervisor) (series map[string]float64) {
 	t.Helper()
 	families, err := s.Gatherer().Gather()
 	if err != nil {
@@ -32,7 +28,6 @@ func gather(t *testing.T, s *Supervisor) (series map[string]float64, names []str
 	}
 	series = map[string]float64{}
 	for _, f := range families {
-		names = append(names, f.GetName())
 		for _, m := range f.GetMetric() {
 			var labels []string
 			for _, l := range m.GetLabel() {
@@ -49,7 +44,7 @@ func gather(t *testing.T, s *Supervisor) (series map[string]float64, names []str
 			}
 		}
 	}
-	return series, names
+	return series
 }
 
 // A life of two scripts, as the metrics tell it.
@@ -71,7 +66,7 @@ func TestMetricsTellALife(t *testing.T) {
 		}
 	}
 	eventually(t, "auto.stp runs again", func() bool { return s.Statuses()[0].State == scrape.Running })
-	series, _ := gather(t, s)
+	series := gather(t, s)
 	for key, want := range map[string]float64{
 		"stap_exporter_build_info{version=1.2.3}":                              1,
 		"stap_exporter_scripts{}":                                              2,
@@ -118,25 +113,16 @@ func TestMetricsTellALife(t *testing.T) {
 	}
 }
 
-// What the gate did to a script's text is counted by reason; the first line
-// left out is in the log, once, and in the status; that a text comes near the
-// limit is in the log.
-func TestMetricsOfTheGate(t *testing.T) {
+// The status has the number of dropped lines, the first of the latest page that
+// had such lines, and why a page without a valid sample is an error.
+func TestStatusOfDroppedLines(t *testing.T) {
 	h := newHost()
-	texts := []string{
-		"good 1\nbad x\n",
-		"good{l=\"\\x41\"} 1\n",
-		"",
-		"nothing valid here at all\n",
-		"good 1\n" + strings.Repeat("# filler\n", 7000),
-		"good 1\n",
-	}
+	texts := []string{"good 1\nbad x\n", "nothing valid here at all\n", "good 1\n"}
 	h.onStart = func(p *process) {
 		p.source = &textSource{texts: &texts}
 		p.ready()
 	}
-	core, logs := observer.New(zap.WarnLevel)
-	s := startTree(t, h, Config{Scripts: named("b.stp"), Logger: zap.New(core)})
+	s := startTree(t, h, Config{Scripts: named("b.stp"), Logger: zap.NewNop()})
 	for range texts {
 		s.Scrape([]byte("b.stp"), patient())
 	}
@@ -144,75 +130,12 @@ func TestMetricsOfTheGate(t *testing.T) {
 	if first := reads.FirstDropped.Load(); reads.Dropped.Load() != 2 || first == nil ||
 		first.String() != `bad-value in line 1: "nothing valid here at all"` ||
 		reads.Problem.Load() != nil {
-		t.Errorf("the status tells of %d lines, first %v", reads.Dropped.Load(), first)
-	}
-	left := logs.FilterMessage("lines of a script's metrics left out").All()
-	if len(left) != 1 || left[0].ContextMap()["first"] != `bad-value in line 2: "bad x"` {
-		t.Errorf("the log tells of lines left out: %v", left)
-	}
-	near := logs.FilterMessageSnippet("come near SystemTap's limit").All()
-	if len(near) != 1 || near[0].ContextMap()["room"] != int64(65535-63007) {
-		t.Errorf("the log tells of the limit: %v", near)
+		t.Errorf("the status has %d dropped lines, first %v", reads.Dropped.Load(), first)
 	}
 	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, scrape.ErrNoValidSamples) {
 		t.Errorf("a text without a valid line answered %v", a.Err)
 	} else if why := reads.Problem.Load(); why == nil || *why != a.Err.Error() {
 		t.Errorf("and the status says %v", why)
-	}
-	series, _ := gather(t, s)
-	for key, want := range map[string]float64{
-		"stap_exporter_script_lines_dropped_total{reason=bad-value,script=b.stp}": 3,
-		"stap_exporter_script_lines_mended_total{script=b.stp,what=escape}":       1,
-		"stap_exporter_script_reads_empty_total{script=b.stp}":                    1,
-	} {
-		if series[key] != want {
-			t.Errorf("%s is %v, want %v", key, series[key], want)
-		}
-	}
-}
-
-// METRICS.md names every metric that there is, and none that is not.
-func TestMetricsAreDocumentedAndLint(t *testing.T) {
-	h := newHost()
-	texts := []string{"good 1\nbad x\n"}
-	h.onStart = func(p *process) { p.source = &textSource{texts: &texts}; p.ready() }
-	s := startTree(t, h, Config{Scripts: named("auto.stp", "b.stp")})
-	s.Scrape([]byte("b.stp"), patient())
-	s.Scrape([]byte("b.stp"), patient())
-	eventually(t, "auto.stp runs", func() bool { return s.Statuses()[0].State == scrape.Running })
-	problems, err := testutil.GatherAndLint(s.Gatherer())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		t.Errorf("promlint: %s: %s", p.Metric, p.Text)
-	}
-	_, names := gather(t, s)
-	text, err := os.ReadFile("../METRICS.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	documented := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(stap_exporter_[a-z_]+)").FindAllStringSubmatch(string(text), -1) {
-		documented[m[1]] = true
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, "stap_exporter_") && !documented[name] {
-			t.Errorf("METRICS.md does not name %s", name)
-		}
-	}
-	conditional := []string{
-		"stap_exporter_script_cpu_seconds_total",
-		"stap_exporter_script_resident_memory_bytes",
-		"stap_exporter_script_lines_mended_total",
-		"stap_exporter_script_scrape_duration_seconds",
-	}
-	for name := range documented {
-		// those are httpfront's, which has a test of its own
-		ours := !strings.HasPrefix(name, "stap_exporter_http_")
-		if ours && !slices.Contains(names, name) && !slices.Contains(conditional, name) {
-			t.Errorf("METRICS.md names %s, which is not there", name)
-		}
 	}
 }
 
@@ -234,21 +157,28 @@ func (s *textSource) Read(context.Context, <-chan struct{}) (*exposition.Page, e
 	return p, nil
 }
 
-// Whether a start is a restart of an autostart script is as the script's header
-// says then, not as it said when the actor was spawned.
-func TestRestartsFollowTheScript(t *testing.T) {
-	m := newMetrics("", func() []*scrape.Status { return nil })
-	listen := m.listener(script.Script{Name: "b.stp"})
-	for run := uint64(1); run <= 3; run++ {
-		listen(scrape.StateChanged{
-			Script:    "b.stp",
-			From:      scrape.Idle,
-			To:        scrape.Starting,
-			Run:       run,
-			Autostart: run > 2,
+// A start that compiled counts apart from one that loaded a cached module.
+func TestStartsAreToldApart(t *testing.T) {
+	h := newHost()
+	h.onStart = func(p *process) {
+		p.report(actors.ProcessReady{
+			Ready:  stap.Ready{Run: p.run, OSPID: 1, Compiled: p.run == 1},
+			Source: p.source,
 		})
 	}
-	if n := testutil.ToFloat64(m.restarts.WithLabelValues("b.stp")); n != 1 {
-		t.Errorf("%v restarts", n)
+	s := startTree(t, h, Config{Scripts: named("b.stp")})
+	s.Scrape([]byte("b.stp"), patient())
+	if err := s.RestartScript("b.stp"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it runs again", func() bool {
+		st := s.Statuses()[0]
+		return st.Run == 2 && st.State == scrape.Running
+	})
+	series := gather(t, s)
+	for _, how := range []string{"compiled", "loaded"} {
+		if n := series["stap_exporter_script_start_duration_seconds{how="+how+",script=b.stp}"]; n != 1 {
+			t.Errorf("%v starts %s, want 1", n, how)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"stap-exporter/actors"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/telemetry"
 )
 
 // Reload looks through the scripts folder and lets the actors follow: a new
@@ -73,7 +74,7 @@ func (r *rootActor) spawn(ctx actor.Context, f found) {
 		r.log.Error("script refused", zap.String("script", f.Name), zap.Error(err))
 		return
 	}
-	r.spawned()
+	r.recorder.Actors.Spawned(telemetry.ScriptActor)
 	r.entries[f.Name] = &entry{found: f, handle: h}
 	r.names[h.ActorPID().Id] = f.Name
 }
@@ -162,7 +163,7 @@ func (r *rootActor) stopped(ctx actor.Context, actorPID *actor.PID) {
 		return
 	}
 	delete(r.entries, name)
-	r.forget(name)
+	r.recorder.Forget(name)
 	switch {
 	case e.again != nil:
 		r.spawn(ctx, *e.again)

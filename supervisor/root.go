@@ -8,18 +8,18 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/actors"
+	"stap-exporter/internal/telemetry"
 )
 
 // rootActor owns the catalogue: it spawns the script actors and publishes the
 // snapshot by which they are found.
 type rootActor struct {
-	scripts []found // to begin with
-	cfg     *actors.Config
-	publish func(*catalogue)
-	spawned func()            // counts the actor of a script
-	forget  func(name string) // drops the metrics of a script that is gone
-	gate    *gate
-	log     *zap.Logger
+	scripts  []found // to begin with
+	cfg      *actors.Config
+	publish  func(*catalogue)
+	recorder *telemetry.Recorder
+	gate     *gate
+	log      *zap.Logger
 
 	entries    map[string]*entry // by script name
 	names      map[string]string // script name by actor id
@@ -56,7 +56,7 @@ func (r *rootActor) spawnAll(ctx actor.Context) {
 // restartAlways is the strategy for the script actors: one for one, at once.
 // The reborn actor itself holds off before it starts its child again, and
 // answers meanwhile.
-type restartAlways struct{ metrics *actorMetrics }
+type restartAlways struct{ metrics *telemetry.ActorMetrics }
 
 // HandleFailure restarts the child that failed, alone.
 func (r restartAlways) HandleFailure(
@@ -66,12 +66,12 @@ func (r restartAlways) HandleFailure(
 	_ *actor.RestartStatistics,
 	reason, _ any,
 ) {
-	why := "bug"
+	why := telemetry.FailureBug
 	if actors.ChildEndedFailure(reason) {
-		why = "child-ended"
+		why = telemetry.FailureChildEnded
 	}
-	r.metrics.failures.WithLabelValues("script", why).Inc()
-	r.metrics.restarts.WithLabelValues("script").Inc()
+	r.metrics.Failed(telemetry.ScriptActor, why)
+	r.metrics.Restarted(telemetry.ScriptActor)
 	parent.RestartChildren(child)
 }
 

@@ -25,7 +25,7 @@ func TestShutdownIsTold(t *testing.T) {
 	if left := s.Shutdown(t.Context()); len(left) > 0 {
 		t.Fatal(left)
 	}
-	series, _ := gather(t, s)
+	series := gather(t, s)
 	told := map[string]bool{}
 	for _, e := range s.Events() {
 		if e.Cause == string(scrape.CauseShutdown) {

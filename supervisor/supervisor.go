@@ -18,6 +18,7 @@ import (
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/telemetry"
 )
 
 // Config is what a Supervisor needs to know.
@@ -38,14 +39,13 @@ type Config struct {
 
 // Supervisor runs the actor tree of one exporter.
 type Supervisor struct {
-	system  *actor.ActorSystem
-	rootPID *actor.PID
-	fatal   chan error
-	scripts atomic.Pointer[catalogue]
-	log     *zap.Logger
-	metrics *metrics
-	events  *eventRing
-	workers *workers
+	system   *actor.ActorSystem
+	rootPID  *actor.PID
+	fatal    chan error
+	scripts  atomic.Pointer[catalogue]
+	log      *zap.Logger
+	recorder *telemetry.Recorder
+	workers  *workers
 
 	scan     func() (script.Catalogue, error)
 	scanning sync.Mutex
@@ -54,20 +54,10 @@ type Supervisor struct {
 }
 
 // Gatherer gives the exporter's own metrics.
-func (s *Supervisor) Gatherer() prometheus.Gatherer { return s.metrics.registry }
+func (s *Supervisor) Gatherer() prometheus.Gatherer { return s.recorder.Gatherer() }
 
 // Events returns the last events, the oldest first: at most 1,000.
-func (s *Supervisor) Events() []Event { return s.events.list() }
-
-// listener makes what gets the events of one script.
-func (s *Supervisor) listener(sc script.Script) func(scrape.Event) {
-	log, count := newScriptLog(s.log, sc.Name), s.metrics.listener(sc)
-	return func(e scrape.Event) {
-		log.listen(e)
-		count(e)
-		s.events.listen(e)
-	}
-}
+func (s *Supervisor) Events() []telemetry.Event { return s.recorder.Events() }
 
 // catalogue is a snapshot of the script actors. Nobody changes it once it is
 // published.
@@ -94,41 +84,44 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	s := &Supervisor{
 		fatal:  make(chan error, 1),
 		log:    cfg.Logger,
-		events: newEventRing(),
 		scan:   cfg.Scan,
 		ending: make(chan struct{}),
 	}
 	s.scripts.Store(&catalogue{})
-	s.metrics = newMetrics(cfg.Version, s.Statuses)
+	s.recorder = telemetry.New(telemetry.Config{
+		Version:  cfg.Version,
+		Statuses: s.Statuses,
+		Usage:    usage,
+		Logger:   cfg.Logger,
+	})
 	// protoactor-go's own words are of interest only when something is wrong
 	// with it.
 	library := slog.New(zapslog.NewHandler(cfg.Logger.WithOptions(zap.IncreaseLevel(zap.WarnLevel)).Core()))
 	s.system = actor.NewActorSystem(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return library }),
 	)
-	s.metrics.actors.countDeadLetters(s.system)
-	s.metrics.actors.spawns.WithLabelValues("root").Inc()
+	countDeadLetters(s.system, s.recorder.Actors)
+	s.recorder.Actors.Spawned(telemetry.RootActor)
 
 	s.workers = newWorkers()
 	published := make(chan struct{})
 	var first sync.Once
 	root := &rootActor{
-		scripts: look(cfg.Scripts),
-		log:     cfg.Logger,
-		spawned: s.metrics.actors.spawns.WithLabelValues("script").Inc,
-		forget:  s.metrics.forget,
-		gate:    &s.gate,
-		entries: map[string]*entry{},
-		names:   map[string]string{},
-		refused: map[string]string{},
+		scripts:  look(cfg.Scripts),
+		log:      cfg.Logger,
+		recorder: s.recorder,
+		gate:     &s.gate,
+		entries:  map[string]*entry{},
+		names:    map[string]string{},
+		refused:  map[string]string{},
 		cfg: &actors.Config{
 			Starter:     starter,
 			Keepalive:   cfg.Keepalive,
 			ReadTimeout: cfg.ReadTimeout,
 			MaxWaiting:  cfg.MaxWaiting,
 			Clock:       cfg.Clock,
-			Listener:    s.listener,
-			Decorate:    s.metrics.actors.timed,
+			Listener:    func(sc script.Script) func(scrape.Event) { return s.recorder.Listener(sc.Name) },
+			Decorate:    func(a actor.Actor) actor.Actor { return &timedActor{next: a, metrics: s.recorder.Actors} },
 			Go:          s.workers.run,
 		},
 		publish: func(c *catalogue) {
@@ -140,7 +133,7 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 		root.refused[f.Name] = f.Err.Error()
 	}
 	props := actor.PropsFromProducer(func() actor.Actor { return root },
-		actor.WithSupervisor(restartAlways{s.metrics.actors}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
+		actor.WithSupervisor(restartAlways{s.recorder.Actors}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
 	var err error
 	if s.rootPID, err = s.system.Root.SpawnNamed(props, "root"); err != nil {
 		s.workers.stop()
@@ -215,6 +208,16 @@ func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 func (s *Supervisor) Kill() {
 	for _, h := range s.handles() {
 		h.Tell(actors.KillChild{})
+	}
+}
+
+// usage adds up what the processes of each child use. A child leads its process
+// group.
+func usage() func(osPID int) (telemetry.Usage, bool) {
+	groups := stap.GroupUsage()
+	return func(osPID int) (telemetry.Usage, bool) {
+		u, ok := groups[osPID]
+		return telemetry.Usage{CPU: u.CPU, Resident: u.Resident}, ok
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"stap-exporter/httpfront"
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/telemetry"
 	"stap-exporter/supervisor"
 )
 
@@ -83,7 +84,7 @@ func newProduct(o Options) (Server, error) {
 		Events:         func() any { return tree.Events() },
 		Lifecycle:      tree,
 	})
-	own.MustRegister(front)
+	own.MustRegister(telemetry.NewHTTPCollector(func() telemetry.HTTP { return telemetry.HTTP(front.Stats()) }))
 	return &product{
 		front: front,
 		tree:  tree,

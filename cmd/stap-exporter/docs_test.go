@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"stap-exporter/supervisor"
+	"stap-exporter/internal/scrape"
+	"stap-exporter/internal/telemetry"
 )
 
 const manPage = "../../packaging/man/stap-exporter.8"
@@ -96,8 +97,14 @@ func TestManPageOfEvents(t *testing.T) {
 	if !found || !ended {
 		t.Fatal("no section EVENTS")
 	}
-	words := slices.Concat(supervisor.EventKinds(), supervisor.Causes(), supervisor.ExitCauses())
-	for field := range reflect.TypeFor[supervisor.Event]().Fields() {
+	words := telemetry.EventKinds()
+	for _, cause := range scrape.Causes() {
+		words = append(words, string(cause))
+	}
+	for cause := range scrape.EndCauses {
+		words = append(words, cause.String())
+	}
+	for field := range reflect.TypeFor[telemetry.Event]().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		words = append(words, name)
 	}

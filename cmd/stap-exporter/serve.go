@@ -28,6 +28,7 @@ import (
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/telemetry"
 	"stap-exporter/internal/trust"
 	"stap-exporter/supervisor"
 )
@@ -183,7 +184,7 @@ func serve(opts options, stderr io.Writer) error {
 		Lifecycle:       tree,
 		EnableLifecycle: opts.lifecycle,
 	})
-	own.MustRegister(front)
+	own.MustRegister(telemetry.NewHTTPCollector(func() telemetry.HTTP { return telemetry.HTTP(front.Stats()) }))
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
 		log.Info("listening", zap.Stringer("address", l.Addr()), zap.Bool("tls", front.TLS()))

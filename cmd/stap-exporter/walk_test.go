@@ -14,7 +14,7 @@ import (
 
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/scrape"
-	"stap-exporter/supervisor"
+	"stap-exporter/internal/telemetry"
 )
 
 // change is a change of a script's state, as log and events tell it.
@@ -119,9 +119,9 @@ func (w *walk) logChanges() map[string][]change {
 	return all
 }
 
-func (w *walk) events() (all []supervisor.Event) {
+func (w *walk) events() (all []telemetry.Event) {
 	w.t.Helper()
-	var reply struct{ Events []supervisor.Event }
+	var reply struct{ Events []telemetry.Event }
 	if err := json.Unmarshal([]byte(w.get("/api/v1/events", "").body), &reply); err != nil {
 		w.t.Fatal(err)
 	}
@@ -133,9 +133,9 @@ func (w *walk) eventChanges() map[string][]change {
 	all := map[string][]change{}
 	for _, e := range w.events() {
 		switch e.Kind {
-		case supervisor.KindStateChanged:
+		case telemetry.KindStateChanged:
 			all[e.Script] = append(all[e.Script], change{e.Script, e.From, e.To, e.Cause})
-		case supervisor.KindChildEnded:
+		case telemetry.KindChildEnded:
 			w.exits[e.Cause] = true
 		}
 	}
@@ -177,7 +177,7 @@ func TestEveryStateAndCause(t *testing.T) {
 		statesInAPI:     map[string]bool{},
 		statesInMetrics: map[string]bool{},
 		exits:           map[string]bool{},
-		kinds:           map[string]bool{supervisor.KindStateChanged: true},
+		kinds:           map[string]bool{telemetry.KindStateChanged: true},
 	}
 	files := map[string]string{}
 	for base, header := range map[string]string{
@@ -281,18 +281,18 @@ func TestEveryStateAndCause(t *testing.T) {
 
 		{"has a new version that others can write", "operated.stp", func(t *testing.T) {
 			w.writable(t, "operated.stp")
-			w.happened(t, "operated.stp", supervisor.KindVersionRefused)
-			w.happened(t, "operated.stp", supervisor.KindChildEnded)
-			w.happened(t, "changed.stp", supervisor.KindScriptReplaced)
+			w.happened(t, "operated.stp", telemetry.KindVersionRefused)
+			w.happened(t, "operated.stp", telemetry.KindChildEnded)
+			w.happened(t, "changed.stp", telemetry.KindScriptReplaced)
 		}, nil, false},
 		{"is refused", "untouched.stp", func(t *testing.T) {
 			w.writable(t, "untouched.stp")
-			w.happened(t, "untouched.stp", supervisor.KindScriptRefused)
+			w.happened(t, "untouched.stp", telemetry.KindScriptRefused)
 		}, nil, false},
-		{"is in a crash loop", "x-autostart.stp", func(t *testing.T) { w.happened(t, "x-autostart.stp", supervisor.KindLoopBegan) }, nil, false},
+		{"is in a crash loop", "x-autostart.stp", func(t *testing.T) { w.happened(t, "x-autostart.stp", telemetry.KindLoopBegan) }, nil, false},
 		{"is let out of it", "x-autostart.stp", func(t *testing.T) {
 			post("x-autostart.stp", "start")(t)
-			w.happened(t, "x-autostart.stp", supervisor.KindLoopEnded)
+			w.happened(t, "x-autostart.stp", telemetry.KindLoopEnded)
 		}, []change{{"", backingOff, starting, "start requested"}}, false},
 
 		{"is up, to be removed", "removed.stp", func(t *testing.T) { open("removed", "up", "down")(t); w.get("/removed.stp", "") }, []change{{"", starting, running, "ready"}}, true},
@@ -334,8 +334,8 @@ func TestEveryStateAndCause(t *testing.T) {
 			inLog[c.cause], statesInLog[c.to] = true, true
 		}
 	}
-	for _, cause := range supervisor.Causes() {
-		if !inLog[cause] {
+	for _, cause := range scrape.Causes() {
+		if !inLog[string(cause)] {
 			t.Errorf("no change for the cause %q was walked", cause)
 		}
 	}
@@ -356,12 +356,12 @@ func TestEveryStateAndCause(t *testing.T) {
 // logOf is the line of the log for each kind of event but those of a state,
 // which logChanges knows, and of a bug.
 var logOf = map[string]string{
-	supervisor.KindChildEnded:     "child ended",
-	supervisor.KindScriptReplaced: "script replaced by a new version of its file",
-	supervisor.KindScriptRefused:  "script refused",
-	supervisor.KindVersionRefused: "new version of a script refused, the old one runs on",
-	supervisor.KindLoopBegan:      "script is in a crash loop",
-	supervisor.KindLoopEnded:      "script is in a crash loop no more",
+	telemetry.KindChildEnded:     "child ended",
+	telemetry.KindScriptReplaced: "script replaced by a new version of its file",
+	telemetry.KindScriptRefused:  "script refused",
+	telemetry.KindVersionRefused: "new version of a script refused, the old one runs on",
+	telemetry.KindLoopBegan:      "script is in a crash loop",
+	telemetry.KindLoopEnded:      "script is in a crash loop no more",
 }
 
 // happened waits until log and API tell of an event of that kind.
@@ -370,7 +370,7 @@ func (w *walk) happened(t *testing.T, name, kind string) {
 	eventually(t, fmt.Sprintf("API and log tell of %s of %s", kind, name), func() bool {
 		line := fmt.Sprintf(`"msg":%q,"script":%q`, logOf[kind], name)
 		return strings.Contains(w.logged(), line) &&
-			slices.ContainsFunc(w.events(), func(e supervisor.Event) bool { return e.Kind == kind && e.Script == name })
+			slices.ContainsFunc(w.events(), func(e telemetry.Event) bool { return e.Kind == kind && e.Script == name })
 	})
 	w.kinds[kind] = true
 }
@@ -397,39 +397,39 @@ func (w *walk) sameStream(t *testing.T) {
 	starts, ends := map[string]int{}, map[string]int{}
 	for _, e := range w.events() {
 		switch e.Kind {
-		case supervisor.KindStateChanged:
+		case telemetry.KindStateChanged:
 			causes[e.Cause] = true
 			if e.To == "starting" {
 				starts[e.Script]++
 			}
-		case supervisor.KindChildEnded:
+		case telemetry.KindChildEnded:
 			ends[e.Script+" "+e.Cause]++
 		}
 	}
-	for _, cause := range supervisor.Causes() {
-		if !causes[cause] {
+	for _, cause := range scrape.Causes() {
+		if !causes[string(cause)] {
 			t.Errorf("no event has the cause %q", cause)
 		}
 	}
-	for _, kind := range supervisor.EventKinds() {
-		if !w.kinds[kind] && kind != supervisor.KindActorFailed { // a bug
+	for _, kind := range telemetry.EventKinds() {
+		if !w.kinds[kind] && kind != telemetry.KindActorFailed { // a bug
 			t.Errorf("no event of the kind %s was walked", kind)
 		}
 	}
-	for _, cause := range supervisor.ExitCauses() {
-		if !w.exits[cause] {
+	for cause := range scrape.EndCauses {
+		if !w.exits[cause.String()] {
 			t.Errorf("no script ended with the cause %q", cause)
 		}
 	}
 	own := w.get("/metrics", "").body
 	for _, name := range []string{"demand.stp", "fails.stp", "gone.stp", "changed.stp", "operated.stp", "late.stp", "untouched.stp"} {
 		w.counts(t, own, fmt.Sprintf(`stap_exporter_script_starts_total{script=%q}`, name), starts[name])
-		for _, cause := range supervisor.ExitCauses() {
+		for cause := range scrape.EndCauses {
 			w.counts(
 				t,
 				own,
-				fmt.Sprintf(`stap_exporter_script_exits_total{cause=%q,script=%q}`, cause, name),
-				ends[name+" "+cause],
+				fmt.Sprintf(`stap_exporter_script_exits_total{cause=%q,script=%q}`, cause.String(), name),
+				ends[name+" "+cause.String()],
 			)
 		}
 	}

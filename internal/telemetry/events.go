@@ -1,4 +1,4 @@
-package supervisor
+package telemetry
 
 import (
 	"sync"
@@ -10,15 +10,15 @@ import (
 // keptEvents is how many events can be read back.
 const keptEvents = 1000
 
-// Event is what the API shows of an event of a script. The field names of its
+// Event is an event of a script as the API shows it. The field names of its
 // JSON form do not change.
 type Event struct {
 	Time   time.Time `json:"time"`
 	Script string    `json:"script"`
-	Kind   string    `json:"kind"` // see EventKinds
+	Kind   string    `json:"kind"` // one of EventKinds
 	From   string    `json:"from,omitempty"`
 	To     string    `json:"to,omitempty"`
-	// of a change of state; of an end: stopped, ended, failed, signal, error
+	// of a change of state: a scrape.Cause; of an end: a scrape.EndCause
 	Cause     string   `json:"cause,omitempty"`
 	Run       uint64   `json:"run,omitempty"`
 	OSPID     int      `json:"os_pid,omitempty"`
@@ -26,21 +26,11 @@ type Event struct {
 	Leftovers []string `json:"leftovers,omitempty"`
 }
 
-// eventRing keeps the last events of all scripts. They come from as many
-// goroutines as there are scripts, so it has a lock; no event is published for
-// a request.
-type eventRing struct {
-	mu     sync.Mutex
-	events []Event
-	next   int
-}
-
-func newEventRing() *eventRing { return &eventRing{} }
-
-func (r *eventRing) listen(e scrape.Event) {
+// eventOf returns the form of e that the API shows; false if it shows none.
+func eventOf(e scrape.Event) (Event, bool) {
 	switch e := e.(type) {
 	case scrape.StateChanged:
-		out := Event{
+		return Event{
 			Time:   e.Time,
 			Script: e.Script,
 			Kind:   KindStateChanged,
@@ -49,10 +39,9 @@ func (r *eventRing) listen(e scrape.Event) {
 			Cause:  string(e.Cause),
 			Run:    e.Run,
 			OSPID:  e.OSPID,
-		}
-		r.add(out)
+		}, true
 	case scrape.ChildEnded:
-		r.add(Event{
+		return Event{
 			Time:      e.End.Time,
 			Script:    e.Script,
 			Kind:      KindChildEnded,
@@ -60,56 +49,62 @@ func (r *eventRing) listen(e scrape.Event) {
 			Run:       e.End.Run,
 			Reason:    e.End.Reason,
 			Leftovers: e.Residue,
-		})
+		}, true
 	case scrape.ScriptReplaced:
-		r.add(Event{Time: e.Time, Script: e.Script, Kind: KindScriptReplaced})
+		return Event{Time: e.Time, Script: e.Script, Kind: KindScriptReplaced}, true
 	case scrape.ScriptRefused:
-		r.add(Event{
-			Time:   e.Time,
-			Script: e.Script,
-			Kind:   KindScriptRefused,
-			Reason: e.Reason,
-		})
+		return withReason(KindScriptRefused, e.Time, e.Script, e.Reason), true
 	case scrape.VersionRefused:
-		r.add(Event{
-			Time:   e.Time,
-			Script: e.Script,
-			Kind:   KindVersionRefused,
-			Reason: e.Reason,
-		})
+		return withReason(KindVersionRefused, e.Time, e.Script, e.Reason), true
 	case scrape.CrashLoopChanged:
 		kind := KindLoopEnded
 		if e.Looping {
 			kind = KindLoopBegan
 		}
-		r.add(Event{
-			Time:   e.Time,
-			Script: e.Script,
-			Kind:   kind,
-			Cause:  e.Cause,
-			Reason: e.Reason,
-		})
+		event := withReason(kind, e.Time, e.Script, e.Reason)
+		event.Cause = e.Cause
+		return event, true
 	case scrape.ActorFailed:
-		r.add(Event{
-			Time:   e.Time,
-			Script: e.Script,
-			Kind:   KindActorFailed,
-			Reason: e.Reason,
-		})
+		return withReason(KindActorFailed, e.Time, e.Script, e.Reason), true
+	default: // reads are too many
+		return Event{}, false
 	}
 }
 
-func (r *eventRing) add(e Event) {
+func withReason(kind string, at time.Time, name, reason string) Event {
+	return Event{
+		Time:   at,
+		Script: name,
+		Kind:   kind,
+		Reason: reason,
+	}
+}
+
+// eventRing keeps the last events of all scripts. The zero value is empty. Its
+// methods may be called from any goroutine: each script's actor records in its
+// own.
+type eventRing struct {
+	mu     sync.Mutex
+	events []Event
+	next   int // the oldest, once there are keptEvents
+}
+
+func (r *eventRing) record(e scrape.Event) {
+	event, ok := eventOf(e)
+	if !ok {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.events) < keptEvents {
-		r.events = append(r.events, e)
+		r.events = append(r.events, event)
 		return
 	}
-	r.events[r.next] = e
+	r.events[r.next] = event
 	r.next = (r.next + 1) % keptEvents
 }
 
+// list returns the events, the oldest first.
 func (r *eventRing) list() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()

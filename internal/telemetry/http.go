@@ -1,0 +1,53 @@
+package telemetry
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// HTTP is what the HTTP server counts.
+type HTTP struct {
+	Connections         int    // open now
+	ConnectionsLimit    int    // that may be open at a time
+	RejectedConnections uint64 // since too many were open
+	ClientDisconnects   uint64 // of clients whose request was waiting
+}
+
+// NewHTTPCollector returns the metrics of the HTTP server. It calls read at
+// each scrape.
+func NewHTTPCollector(read func() HTTP) prometheus.Collector {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("stap_exporter_http_"+name, help, nil, nil)
+	}
+	return &httpCollector{
+		read:  read,
+		open:  desc("connections", "Connections that are open."),
+		limit: desc("connections_limit", "Connections that may be open at a time."),
+		rejected: desc(
+			"connections_refused_total",
+			"Connections that were refused since too many were open.",
+		),
+		disconnects: desc(
+			"clients_left_total",
+			"Requests whose client left while they were waiting.",
+		),
+	}
+}
+
+type httpCollector struct {
+	read                               func() HTTP
+	open, limit, rejected, disconnects *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *httpCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.open, c.limit, c.rejected, c.disconnects} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *httpCollector) Collect(out chan<- prometheus.Metric) {
+	n := c.read()
+	out <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(n.Connections))
+	out <- prometheus.MustNewConstMetric(c.limit, prometheus.GaugeValue, float64(n.ConnectionsLimit))
+	out <- prometheus.MustNewConstMetric(c.rejected, prometheus.CounterValue, float64(n.RejectedConnections))
+	out <- prometheus.MustNewConstMetric(c.disconnects, prometheus.CounterValue, float64(n.ClientDisconnects))
+}

@@ -1,0 +1,216 @@
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/scrape"
+)
+
+// metrics are those that count events, by script. What a status has already is
+// collected at each scrape, see statusCollector.
+type metrics struct {
+	registry *prometheus.Registry
+
+	starts, restarts, shared, empty, readErrors *prometheus.CounterVec
+	exits, dropped, repaired                    *prometheus.CounterVec
+	startSeconds, readSeconds                   *prometheus.HistogramVec
+	bytes, samples, headroom                    *prometheus.GaugeVec
+}
+
+func newMetrics(version string) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		starts:   scriptCounter("starts_total", "Starts of the script."),
+		restarts: scriptCounter("restarts_total", "Starts of an autostart script after it had ended."),
+		exits: scriptCounter(
+			"exits_total",
+			"Ends of the script, by cause: stopped (by the exporter), ended (exit code 0), "+
+				"failed (another exit code), signal, error (it could not be started, or was not up in time).",
+			"cause",
+		),
+		shared: scriptCounter(
+			"requests_shared_total",
+			"Requests that were answered with the read of another request.",
+		),
+		empty:      scriptCounter("reads_empty_total", "Reads of the script's metrics that stayed empty."),
+		readErrors: scriptCounter("reads_failed_total", "Reads of the script's metrics that failed or took too long."),
+		dropped: scriptCounter(
+			"lines_dropped_total",
+			"Lines of the script's metrics that were left out since Prometheus would refuse the scrape for them, "+
+				"by reason.",
+			"reason",
+		),
+		repaired: scriptCounter("lines_mended_total", "What was put right in the script's metrics.", "what"),
+		startSeconds: scriptHistogram(
+			"start_duration_seconds",
+			"Time from the start of the script to its metrics being there, by how: compiled, or loaded from the cache.",
+			[]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320},
+			"how",
+		),
+		readSeconds: scriptHistogram(
+			"read_duration_seconds",
+			"Time to read and check the script's metrics.",
+			[]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10},
+		),
+		bytes:   scriptGauge("read_bytes", "Size of the last text that was read from the script."),
+		samples: scriptGauge("read_samples", "Samples in the last text that was read from the script."),
+		headroom: scriptGauge(
+			"read_room_bytes",
+			"Bytes that the last text could have been longer before SystemTap cuts it, and ends the script.",
+		),
+	}
+	buildInfo := prometheus.NewGaugeVec(
+		prometheus.GaugeOpts{Name: "stap_exporter_build_info", Help: "Always 1; the version is a label."},
+		[]string{"version"},
+	)
+	buildInfo.WithLabelValues(version).Set(1)
+	m.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		buildInfo,
+		m.startSeconds,
+		m.readSeconds,
+	)
+	for _, v := range m.counters() {
+		m.registry.MustRegister(v)
+	}
+	for _, v := range m.gauges() {
+		m.registry.MustRegister(v)
+	}
+	return m
+}
+
+func scriptCounter(name, help string, labels ...string) *prometheus.CounterVec {
+	opts := prometheus.CounterOpts{Name: "stap_exporter_script_" + name, Help: help}
+	return prometheus.NewCounterVec(opts, append([]string{"script"}, labels...))
+}
+
+func scriptGauge(name, help string) *prometheus.GaugeVec {
+	opts := prometheus.GaugeOpts{Name: "stap_exporter_script_" + name, Help: help}
+	return prometheus.NewGaugeVec(opts, []string{"script"})
+}
+
+func scriptHistogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	opts := prometheus.HistogramOpts{Name: "stap_exporter_script_" + name, Help: help, Buckets: buckets}
+	return prometheus.NewHistogramVec(opts, append([]string{"script"}, labels...))
+}
+
+func (m *metrics) counters() []*prometheus.CounterVec {
+	return []*prometheus.CounterVec{
+		m.starts,
+		m.restarts,
+		m.exits,
+		m.shared,
+		m.empty,
+		m.readErrors,
+		m.dropped,
+		m.repaired,
+	}
+}
+
+func (m *metrics) gauges() []*prometheus.GaugeVec {
+	return []*prometheus.GaugeVec{m.bytes, m.samples, m.headroom}
+}
+
+// forget removes a script's series.
+func (m *metrics) forget(name string) {
+	label := prometheus.Labels{"script": name}
+	for _, v := range m.counters() {
+		v.DeletePartialMatch(label)
+	}
+	for _, v := range m.gauges() {
+		v.DeletePartialMatch(label)
+	}
+	m.startSeconds.DeletePartialMatch(label)
+	m.readSeconds.DeletePartialMatch(label)
+}
+
+// scriptMetrics are the series of one script.
+type scriptMetrics struct {
+	all                                         *metrics
+	name                                        string
+	starts, restarts, shared, empty, readErrors prometheus.Counter
+	exits                                       [scrape.EndCauses]prometheus.Counter
+	readSeconds                                 prometheus.Observer
+	bytes, samples, headroom                    prometheus.Gauge
+}
+
+// script returns a script's series. All but those of lines and starts are there
+// from now on, so that a rate sees the first event.
+func (m *metrics) script(name string) *scriptMetrics {
+	s := &scriptMetrics{
+		all:         m,
+		name:        name,
+		starts:      m.starts.WithLabelValues(name),
+		restarts:    m.restarts.WithLabelValues(name),
+		shared:      m.shared.WithLabelValues(name),
+		empty:       m.empty.WithLabelValues(name),
+		readErrors:  m.readErrors.WithLabelValues(name),
+		readSeconds: m.readSeconds.WithLabelValues(name),
+		bytes:       m.bytes.WithLabelValues(name),
+		samples:     m.samples.WithLabelValues(name),
+		headroom:    m.headroom.WithLabelValues(name),
+	}
+	for cause := range scrape.EndCauses {
+		s.exits[cause] = m.exits.WithLabelValues(name, cause.String())
+	}
+	return s
+}
+
+func (s *scriptMetrics) record(e scrape.Event) {
+	switch e := e.(type) {
+	case scrape.StateChanged:
+		s.stateChanged(e)
+	case scrape.ChildEnded:
+		s.exits[e.End.Cause].Inc()
+	case scrape.ReadEnded:
+		s.readEnded(e)
+	}
+}
+
+func (s *scriptMetrics) stateChanged(e scrape.StateChanged) {
+	switch {
+	case e.To == scrape.Starting:
+		s.starts.Inc()
+		if e.Autostart && e.Run > 1 {
+			s.restarts.Inc()
+		}
+	case e.To == scrape.Running && e.From != e.To:
+		how := "loaded"
+		if e.Compiled {
+			how = "compiled"
+		}
+		s.all.startSeconds.WithLabelValues(s.name, how).Observe(e.Took.Seconds())
+	}
+}
+
+func (s *scriptMetrics) readEnded(e scrape.ReadEnded) {
+	s.readSeconds.Observe(e.Duration.Seconds())
+	if e.Replies > 1 {
+		s.shared.Add(float64(e.Replies - 1))
+	}
+	if e.Err != nil || e.Expired {
+		s.readErrors.Inc()
+		return
+	}
+	p := e.Page
+	headroom, _ := p.Headroom()
+	s.bytes.Set(float64(p.Size))
+	s.samples.Set(float64(p.Samples))
+	s.headroom.Set(float64(headroom))
+	if p.Size == 0 {
+		s.empty.Inc()
+	}
+	for _, r := range exposition.Reasons() {
+		if n := p.Dropped[r]; n > 0 {
+			s.all.dropped.WithLabelValues(s.name, r.String()).Add(float64(n))
+		}
+	}
+	for _, r := range exposition.Repairs() {
+		if n := p.Repaired[r]; n > 0 {
+			s.all.repaired.WithLabelValues(s.name, r.String()).Add(float64(n))
+		}
+	}
+}
