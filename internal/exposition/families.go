@@ -22,8 +22,7 @@ type family struct {
 }
 
 // families holds the families of a text in order of appearance and finds them
-// by
-// name.
+// by name.
 type families struct {
 	list []family
 	// hash table with open addressing, a power of two; index into list plus 1,
@@ -111,10 +110,8 @@ func (t *families) parent(name []byte) int32 {
 
 // resolve returns the family that a line with this name belongs to, as expfmt
 // determines it while it reads from top to bottom: the family of that name,
-// else
-// the summary or histogram that the name is a part of, else a new family.
-// expfmt
-// treats HELP and TYPE lines in the same way as samples.
+// else the summary or histogram that the name is a part of, else a new family.
+// expfmt treats HELP and TYPE lines in the same way as samples.
 func (t *families) resolve(name []byte) int32 {
 	hash := maphash.Bytes(seed, name)
 	n := t.find(name, hash)
@@ -122,10 +119,9 @@ func (t *families) resolve(name []byte) int32 {
 		return n
 	}
 	// Before its first line, a histogram or summary from a directive counts
-	// only
-	// if its HELP and TYPE can be inserted, which is not possible when it is
-	// itself a part of another one. A directive for exactly this name does not
-	// count before the family's first line.
+	// only if its HELP and TYPE can be inserted, which is not possible when it
+	// is itself a part of another one. A directive for exactly this name does
+	// not count before the family's first line.
 	if p := t.parent(name); p >= 0 && (t.list[p].present || t.owner(t.list[p].name) < 0) {
 		return p
 	}
@@ -147,8 +143,7 @@ func (t *families) owner(name []byte) int32 {
 }
 
 // stripSuffix returns the name without its suffix _sum, _count or _bucket, or
-// nil
-// when it has none of them.
+// nil when it has none of them.
 func stripSuffix(name []byte) (base []byte, bucket bool) {
 	switch {
 	case hasSuffix(name, "_sum"):
@@ -167,8 +162,8 @@ func hasSuffix(name []byte, suffix string) bool {
 }
 
 // fits checks that expfmt accepts the sample in this family: expfmt parses le
-// and
-// quantile as numbers and rejects negative counts. PromParser accepts anything.
+// and quantile as numbers and rejects negative counts. PromParser accepts
+// anything.
 func (f *family) fits(s *sample) Reason {
 	switch f.typ {
 	case Summary:

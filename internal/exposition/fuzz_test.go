@@ -51,13 +51,16 @@ func seeds(f *testing.F) {
 
 // sampleLine is a second, independent grammar of a sample line.
 var sampleLine = regexp.MustCompile(strings.ReplaceAll(
-	`^[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*([ \t]|\{[ \t]*(LABEL[ \t]*(,[ \t]*LABEL[ \t]*)*,?)?[ \t]*\})[ \t]*[^ \t{]+([ \t]+[0-9]+)?$`,
+	`^[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*`+
+		`([ \t]|\{[ \t]*(LABEL[ \t]*(,[ \t]*LABEL[ \t]*)*,?)?[ \t]*\})`+
+		`[ \t]*[^ \t{]+([ \t]+[0-9]+)?$`,
 	"LABEL",
 	`[a-zA-Z_][a-zA-Z0-9_]*[ \t]*=[ \t]*"([^"\\\n]|\\["\\n])*"`,
 ))
 
 var metadataLine = regexp.MustCompile(
-	`^[ \t]*#[ \t]+(HELP[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*([ \t].*)?|TYPE[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*[ \t](counter|gauge|histogram|summary|untyped))$`,
+	`^[ \t]*#[ \t]+(HELP[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*([ \t].*)?|` +
+		`TYPE[ \t]+[a-zA-Z_:][a-zA-Z0-9_:]*[ \t](counter|gauge|histogram|summary|untyped))$`,
 )
 
 // plain reports whether PromParser accepts each line too, and whether the text
@@ -72,9 +75,11 @@ func plain(text []byte) bool {
 		case word == "":
 		case word[0] == '#':
 			fields := strings.FieldsFunc(word[1:], func(r rune) bool { return r == ' ' || r == '\t' })
-			if strings.Contains(line, "\x00") ||
-				len(fields) > 0 && (fields[0] == "HELP" || fields[0] == "TYPE") && word != "# HELP" && word != "# TYPE" &&
-					!metadataLine.MatchString(line) {
+			if strings.Contains(line, "\x00") {
+				return false
+			}
+			if len(fields) > 0 && (fields[0] == "HELP" || fields[0] == "TYPE") &&
+				word != "# HELP" && word != "# TYPE" && !metadataLine.MatchString(line) {
 				return false
 			}
 		case !sampleLine.MatchString(line):
@@ -131,8 +136,7 @@ func FuzzSanitize(f *testing.F) {
 }
 
 // validValues reports whether the text is UTF-8. Label values and HELP texts
-// must
-// be; comments may be anything.
+// must be; comments may be anything.
 func validValues(text []byte) bool {
 	return bytes.Equal(bytes.ToValidUTF8(text, nil), text)
 }
@@ -181,8 +185,7 @@ func lines(choice []byte) []byte {
 }
 
 // FuzzLines tests the promises of FuzzSanitize and FuzzMerge with texts built
-// from
-// lines.
+// from lines.
 func FuzzLines(f *testing.F) {
 	addCorpus(f, "testdata/lines.txt", func(fields []string) { f.Add([]byte(fields[0]), []byte(fields[1])) })
 	f.Add([]byte{10, 0, 2, 3, 18, 1, 0, 2}, []byte{12, 1, 1, 1})

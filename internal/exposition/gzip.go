@@ -8,8 +8,7 @@ import (
 )
 
 // compressor is a gzip writer with its output. It uses the fastest level: a
-// body
-// is compressed while a scrape waits, and usually crosses a local network.
+// body is compressed while a scrape waits, and usually crosses a local network.
 type compressor struct {
 	out bytes.Buffer
 	w   *gzip.Writer

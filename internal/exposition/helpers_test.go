@@ -8,8 +8,7 @@ import (
 )
 
 // outcome summarizes what Sanitize did: "bad-value" for a dropped line,
-// "+escape"
-// for a repair, "bad-value*2" for two of them.
+// "+escape" for a repair, "bad-value*2" for two of them.
 func outcome(p *Page) string {
 	var words []string
 	add := func(word string, n int) {

@@ -139,10 +139,8 @@ func (f *mergedFamily) addType(t Type) {
 func isComposite(t Type) bool { return t == Histogram || t == Summary }
 
 // resolveTypes finds families whose sources contradict each other and splits
-// the
-// histograms and summaries among them. A split may cause the next conflict, so
-// it
-// repeats until nothing changes; each family is split once.
+// the histograms and summaries among them. A split may cause the next conflict,
+// so it repeats until nothing changes; each family is split once.
 func (m *merger) resolveTypes() {
 	split := make(map[*mergedFamily]bool)
 	for changed := true; changed; {

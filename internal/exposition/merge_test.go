@@ -14,7 +14,8 @@ func TestMerge(t *testing.T) {
 		{
 			"one",
 			[]src{{"a.stp", "# c\n# TYPE m gauge\nm 1\nn{x=\"1\"} 2 5\no{} 3\np{ x=\"1\", } 4\n"}},
-			"# TYPE m gauge\nm{script=\"a.stp\"} 1\nn{script=\"a.stp\",x=\"1\"} 2 5\no{script=\"a.stp\"} 3\np{script=\"a.stp\",x=\"1\", } 4\n",
+			"# TYPE m gauge\nm{script=\"a.stp\"} 1\nn{script=\"a.stp\",x=\"1\"} 2 5\n" +
+				"o{script=\"a.stp\"} 3\np{script=\"a.stp\",x=\"1\", } 4\n",
 			"",
 		},
 		{
@@ -33,7 +34,9 @@ func TestMerge(t *testing.T) {
 		{
 			"a script label of its own",
 			[]src{{"a", "m{script=\"x\"} 1\nm{exported_script=\"y\",script=\"x\"} 2 7\nm{description=\"\"} 3\n"}},
-			"m{script=\"a\",exported_script=\"x\"} 1\nm{script=\"a\",exported_script=\"y\",exported_exported_script=\"x\"} 2 7\nm{script=\"a\",description=\"\"} 3\n",
+			"m{script=\"a\",exported_script=\"x\"} 1\n" +
+				"m{script=\"a\",exported_script=\"y\",exported_exported_script=\"x\"} 2 7\n" +
+				"m{script=\"a\",description=\"\"} 3\n",
 			"",
 		},
 		{
@@ -54,7 +57,9 @@ func TestMerge(t *testing.T) {
 				{"a", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 3\nh_count 2\n"},
 				{"b", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 3\nh_count 2\n"},
 			},
-			"# TYPE h histogram\nh_bucket{script=\"a\",le=\"1\"} 1\nh_sum{script=\"a\"} 3\nh_count{script=\"a\"} 2\nh_bucket{script=\"b\",le=\"1\"} 1\nh_sum{script=\"b\"} 3\nh_count{script=\"b\"} 2\n",
+			"# TYPE h histogram\nh_bucket{script=\"a\",le=\"1\"} 1\nh_sum{script=\"a\"} 3\n" +
+				"h_count{script=\"a\"} 2\nh_bucket{script=\"b\",le=\"1\"} 1\n" +
+				"h_sum{script=\"b\"} 3\nh_count{script=\"b\"} 2\n",
 			"",
 		},
 		{
@@ -63,7 +68,8 @@ func TestMerge(t *testing.T) {
 				{"a", "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 3\nh_count 2\n"},
 				{"b", "# TYPE h_count gauge\nh_count -2\n"},
 			},
-			"# TYPE h_count gauge\nh_count{script=\"b\"} -2\nh_count{script=\"a\"} 2\nh_bucket{script=\"a\",le=\"1\"} 1\nh_sum{script=\"a\"} 3\n",
+			"# TYPE h_count gauge\nh_count{script=\"b\"} -2\nh_count{script=\"a\"} 2\n" +
+				"h_bucket{script=\"a\",le=\"1\"} 1\nh_sum{script=\"a\"} 3\n",
 			"",
 		},
 		{

@@ -61,9 +61,8 @@ type directive struct {
 }
 
 // NewDirectives validates metadata and prepares it for Sanitize. It drops
-// invalid
-// entries and returns an error for each of them, joined. The Directives are
-// usable in any case.
+// invalid entries and returns an error for each of them, joined. The Directives
+// are usable in any case.
 func NewDirectives(all []Metadata) (*Directives, error) {
 	d := &Directives{}
 	var invalid []error
@@ -145,9 +144,8 @@ const (
 )
 
 // scanComment parses a comment line; line[i] is its '#'. PromParser sees a
-// plain
-// comment in "#HELP x" and expfmt a HELP line; the line is kept as written and
-// counts as HELP. The same applies to TYPE.
+// plain comment in "#HELP x" and expfmt a HELP line; the line is kept as
+// written and counts as HELP. The same applies to TYPE.
 func scanComment(line []byte, i int) (comment, Reason) {
 	c := comment{exact: true}
 	if bytes.IndexByte(line, 0) >= 0 {
@@ -193,8 +191,7 @@ func scanComment(line []byte, i int) (comment, Reason) {
 	}
 	if c.kind == kindHelp && end == len(line) {
 		// Both parsers accept this as a family without help, and expfmt does
-		// not
-		// even record the family.
+		// not even record the family.
 		if quoted {
 			return c, BadMetadata
 		}

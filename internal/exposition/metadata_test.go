@@ -19,7 +19,8 @@ func TestDirectives(t *testing.T) {
 		{
 			"text has none",
 			"c_total 1\ng 2\nu 3\nnothing 4\n",
-			"# HELP c_total how \\\\ many\\nthings\n# TYPE c_total counter\nc_total 1\n# TYPE g gauge\ng 2\n# HELP u help only\nu 3\nnothing 4\n",
+			"# HELP c_total how \\\\ many\\nthings\n# TYPE c_total counter\nc_total 1\n" +
+				"# TYPE g gauge\ng 2\n# HELP u help only\nu 3\nnothing 4\n",
 			"",
 		},
 		{

@@ -11,17 +11,14 @@ import (
 // sample and changes no label value, so a series is the same in both formats.
 //
 // A family is a counter when its TYPE says so, its name ends in _total, no
-// other
-// family has the name without _total, and no value is negative or NaN;
-// otherwise
-// its type is unknown.
+// other family has the name without _total, and no value is negative or NaN;
+// otherwise its type is unknown.
 //
 // A histogram or summary keeps its type when its samples have the names and the
 // le or quantile labels that OpenMetrics requires; otherwise it becomes one
 // unknown family for each of its sample names. Values do not matter: a type
-// that
-// changes between reads would change how Prometheus spells le and quantile, and
-// with it the series.
+// that changes between reads would change how Prometheus spells le and
+// quantile, and with it the series.
 //
 // Comments and families without samples are omitted.
 func renderOpenMetrics(body []byte) []byte {
@@ -110,8 +107,7 @@ func (o *openMetrics) isCounter(f *family, lines []rec) bool {
 }
 
 // isComposite reports whether OpenMetrics allows each sample in a family of
-// this
-// type, which is a histogram or summary.
+// this type, which is a histogram or summary.
 func (o *openMetrics) isComposite(f *family, lines []rec) bool {
 	for i := range lines {
 		if lines[i].kind != kindSample {

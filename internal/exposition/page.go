@@ -19,8 +19,7 @@ type Options struct {
 	// itself.
 	Truncated bool
 	// Directives are HELP and TYPE from the script's header, used where the
-	// text
-	// has none; nil: none.
+	// text has none; nil: none.
 	Directives *Directives
 }
 
@@ -82,8 +81,7 @@ func Sanitize(text []byte, o Options) *Page {
 }
 
 // endLastLine returns a text that ends in a newline or is empty. It drops a
-// last
-// line that may be truncated.
+// last line that may be truncated.
 func (p *Page) endLastLine(text []byte, o Options) []byte {
 	n := len(text)
 	if n == 0 || text[n-1] == '\n' {

@@ -90,7 +90,13 @@ func TestEmptyAndInvalid(t *testing.T) {
 }
 
 func TestHeadroom(t *testing.T) {
-	for size, want := range map[int]string{0: "65535 false", 58900: "6635 false", 59000: "6535 true", MaxText: "0 true", MaxText + 9: "0 true"} {
+	for size, want := range map[int]string{
+		0:           "65535 false",
+		58900:       "6635 false",
+		59000:       "6535 true",
+		MaxText:     "0 true",
+		MaxText + 9: "0 true",
+	} {
 		left, scarce := (&Page{Size: size}).Headroom()
 		if got := fmt.Sprint(left, scarce); got != want {
 			t.Errorf("%d: %s, want %s", size, got, want)

@@ -50,7 +50,8 @@ func TestOpenMetrics(t *testing.T) {
 		{
 			"histogram with a bare sample",
 			"# HELP h x\n# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_sum 3\nh{x=\"1\"} 7\nh_bucket{le=\"+Inf\"} 2\n",
-			"# TYPE h_bucket unknown\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\n# TYPE h_sum unknown\nh_sum 3\n# TYPE h unknown\n# HELP h x\nh{x=\"1\"} 7\n# EOF\n",
+			"# TYPE h_bucket unknown\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\n" +
+				"# TYPE h_sum unknown\nh_sum 3\n# TYPE h unknown\n# HELP h x\nh{x=\"1\"} 7\n# EOF\n",
 		},
 		{
 			"summary",

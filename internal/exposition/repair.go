@@ -125,10 +125,9 @@ func (c *sanitizer) keep(write func([]byte) []byte) []byte {
 }
 
 // describe assigns each HELP and TYPE line to its family and drops repeated
-// ones.
-// A line about a part of a histogram or summary is dropped too, because expfmt
-// takes it for a repeated line of the whole. A directive for a histogram or
-// summary is ignored when the text itself has HELP or TYPE of a part.
+// ones. A line about a part of a histogram or summary is dropped too, because
+// expfmt takes it for a repeated line of the whole. A directive for a histogram
+// or summary is ignored when the text itself has HELP or TYPE of a part.
 func (c *sanitizer) describe(p *Page) {
 	for i := range c.recs {
 		r := &c.recs[i]

@@ -21,8 +21,7 @@ type lineRepairer struct {
 // repairSample appends to dst a repaired form of a sample line that scan
 // rejected, if the meaning of the line is beyond doubt. The line must have no
 // blanks at its ends. repairSample interprets names, quotes and escapes only,
-// so
-// the caller must scan the result.
+// so the caller must scan the result.
 func repairSample(dst, line []byte) ([]byte, repairSet, Reason) {
 	r := lineRepairer{line: line, dst: dst}
 	why := r.sample()

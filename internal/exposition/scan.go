@@ -48,8 +48,7 @@ var class = func() (t [256]uint8) {
 type label struct{ name, value []byte }
 
 // sample is one parsed sample line. It is reused: all slices point into the
-// line
-// of the latest scan.
+// line of the latest scan.
 type sample struct {
 	line    []byte
 	name    []byte
@@ -65,8 +64,7 @@ type sample struct {
 var seed = maphash.MakeSeed()
 
 // manyLabels is the number of labels above which repeated labels are found with
-// a
-// map instead of comparing each pair.
+// a map instead of comparing each pair.
 const manyLabels = 32
 
 // scan parses one line, without its newline. It returns None when both of
@@ -109,8 +107,7 @@ func (s *sample) scan(line []byte) Reason {
 }
 
 // scanTimestamp parses the digits from line[i] to the end of the line.
-// PromParser
-// rejects signs, expfmt rejects a trailing blank.
+// PromParser rejects signs, expfmt rejects a trailing blank.
 func (s *sample) scanTimestamp(i int) Reason {
 	digits := s.line[i:]
 	if len(digits) == 0 {
@@ -294,8 +291,7 @@ func skipBlanks(b []byte, i int) int {
 
 // validNumber reports whether both parsers accept b as the value of a sample:
 // everything that strconv.ParseFloat accepts, except underscores and
-// hexadecimal
-// exponents.
+// hexadecimal exponents.
 func validNumber(b []byte) bool {
 	const alwaysInRange = 300 // digits; the largest number is about 1e308
 	i, digits := 0, 0

@@ -83,9 +83,9 @@ var newline = []byte{'\n'}
 
 // verify reports whether the text is valid unchanged. Every line must end in a
 // newline. When it is valid, c.fams and c.samples are complete, c.inserts has
-// the
-// places for the lines of directives, and with keep c.recs is complete. verify
-// stops at the first invalid line; repair then starts again from the first one.
+// the places for the lines of directives, and with keep c.recs is complete.
+// verify stops at the first invalid line; repair then starts again from the
+// first one.
 func (c *sanitizer) verify(text []byte, d *Directives, keep bool) bool {
 	c.reset(text, d)
 	current := int32(-1) // the family of the previous line
@@ -234,8 +234,7 @@ func (f *family) takeDirective() bool {
 }
 
 // addSeries records c.sample under an id, the offset of its line in c.text plus
-// 1.
-// It returns false for a duplicate of an earlier sample.
+// 1. It returns false for a duplicate of an earlier sample.
 func (c *sanitizer) addSeries(nameHash uint64, id int32) bool {
 	hash := c.sample.seriesHash(nameHash)
 	for slot := hash; ; slot++ {

@@ -11,38 +11,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quiet is how long a FIFO is silent that does not answer; for less, the
-// context may just have ended at a bad moment.
-const quiet = time.Second
+// minSilence is how long a FIFO must be silent before Read reports that it does
+// not answer. After less, the context may have ended too early.
+const minSilence = time.Second
 
-// pollable is an open FIFO that the runtime's poller knows. A poll(2) that
-// blocks would keep a processor from all other goroutines until the runtime
-// notices, which where little goes on takes it 10 ms.
+// pollable is an open FIFO, registered with the poller of the Go runtime. A
+// blocking poll(2) would withhold a CPU from all other goroutines until the
+// runtime notices, which takes up to 10 ms on an idle system.
 type pollable struct {
 	file *os.File
 	conn syscall.RawConn
 }
 
-// newPollable takes over fd, which must not block.
+// newPollable takes ownership of fd, which must be non-blocking.
 func newPollable(fd int, path string) (pollable, error) {
 	file := os.NewFile(uintptr(fd), path)
 	conn, err := file.SyscallConn()
 	return pollable{file, conn}, err
 }
 
-// there is nothing that an error could mean to a reader
+// close ignores the error: a failed close means nothing to a reader.
 func (p pollable) close() { _ = p.file.Close() }
 
 // await waits until the FIFO has something to read or its writer has closed it.
-// It looks at ctx at least every slice; when ctx has ended it returns
-// errNoAnswer, or errCutShort when that was too soon to say so.
+// It checks ctx at least every checkInterval. When ctx has ended it returns
+// errNoAnswer, or errCutShort if it waited for less than minSilence.
 func (s *scratch) await(ctx context.Context, p pollable) error {
 	if s.ready == nil {
 		s.ready = s.isReady
 	}
 	start := time.Now()
 	for ctx.Err() == nil {
-		if err := p.file.SetReadDeadline(time.Now().Add(slice)); err != nil {
+		if err := p.file.SetReadDeadline(time.Now().Add(checkInterval)); err != nil {
 			return fmt.Errorf("poll: %w", err)
 		}
 		switch err := p.conn.Read(s.ready); {
@@ -55,14 +55,15 @@ func (s *scratch) await(ctx context.Context, p pollable) error {
 			return nil
 		}
 	}
-	if time.Since(start) < quiet {
+	if time.Since(start) < minSilence {
 		return errCutShort
 	}
 	return errNoAnswer
 }
 
-// isReady tells whether there is something to read, or an end. The poller asks
-// it first, and then after each event, of which some are old.
+// isReady reports whether there is something to read, or an end. The poller
+// calls it once at first and then after each event; an event may be out of
+// date.
 func (s *scratch) isReady(fd uintptr) bool {
 	s.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, err := unix.Poll(s.poll[:], 0)

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// long bounds what must succeed, and brief what must run into its deadline.
+// long is the deadline of reads that must succeed, brief of reads that must
+// exceed it.
 const (
 	long  = time.Minute
 	brief = 100 * time.Millisecond
@@ -36,8 +37,8 @@ func mustRead(t testing.TB, f File) []byte {
 	return body
 }
 
-// mustFail reads and holds the error against want, and the text of it against
-// part. Only when ErrEmpty is wanted may the error be one.
+// mustFail reads and compares the error with want and its text with part. The
+// error may be ErrEmpty only if want has it.
 func mustFail(ctx context.Context, t *testing.T, f File, part string, want ...error) {
 	t.Helper()
 	body, err := f.Read(ctx, nil)
@@ -62,8 +63,8 @@ type result struct {
 	err  error
 }
 
-// readAside reads in a goroutine that has ended when the result comes.
-func readAside(ctx context.Context, f File) <-chan result {
+// readInBackground reads in a goroutine, which ends with the result.
+func readInBackground(ctx context.Context, f File) <-chan result {
 	done := make(chan result, 1)
 	go func() {
 		body, err := f.Read(ctx, nil)
@@ -72,8 +73,8 @@ func readAside(ctx context.Context, f File) <-chan result {
 	return done
 }
 
-// 16 clients, one Read at a time, back to back: the writer mostly has not seen
-// the last reader leave.
+// 16 clients read in turn without pauses: the writer mostly has not noticed the
+// end of the previous reader.
 func TestFIFOHammered(t *testing.T) {
 	for name, size := range map[string]int{"tiny": 0, "page": 4096, "more than a pipe": 200_000} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +84,7 @@ func TestFIFOHammered(t *testing.T) {
 			if size > 65536 {
 				reads = 20
 			}
-			var one sync.Mutex // the caller's promise
+			var one sync.Mutex // one Read at a time
 			var all sync.WaitGroup
 			last := 0
 			for range clients {
@@ -110,7 +111,7 @@ func TestFIFOHammered(t *testing.T) {
 	}
 }
 
-// noFatal makes of a fatal failure an error, for goroutines of a test.
+// noFatal turns fatal failures into errors, for goroutines of a test.
 type noFatal struct{ testing.TB }
 
 func (n noFatal) Fatalf(format string, args ...any) { n.Errorf(format, args...) }
@@ -118,18 +119,18 @@ func (n noFatal) Fatalf(format string, args ...any) { n.Errorf(format, args...) 
 func TestFIFOEmptyAnswersAreReadAgain(t *testing.T) {
 	_, f := startWriter(t, standInOrder{Empty: 5, Size: 100})
 	if run := bodyRun(t, mustRead(t, f), 100); run != 6 {
-		t.Errorf("got run %d, want the first that is not empty, 6", run)
+		t.Errorf("got run %d, want 6, the first that is not empty", run)
 	}
 }
 
 func TestFIFONothingButEmptyAnswers(t *testing.T) {
 	_, f := startWriter(t, standInOrder{Empty: -1})
-	mustFail(endAtLook(t, 60), t, f, "empty", context.Canceled, ErrEmpty)
+	mustFail(endAtCheck(t, 60), t, f, "empty", context.Canceled, ErrEmpty)
 }
 
-// A stapbpf that gets no processor has not seen the last reader leave. A reader
-// that waits for it with the FIFO open is answered with nothing, however long
-// it waits.
+// A stapbpf that gets no CPU has not noticed the end of the previous reader. A
+// reader that waits for it with the FIFO open gets an empty answer, however
+// long it waits.
 func TestFIFOOfAStalledWriter(t *testing.T) {
 	w, f := startWriter(t, standInOrder{Stall: true, Size: 1000})
 	mustRead(t, f)
@@ -139,10 +140,10 @@ func TestFIFOOfAStalledWriter(t *testing.T) {
 	if n, err := f.attempt(within(t, long), s, true); !errors.Is(err, errNoWriter) {
 		t.Errorf("got %d bytes, %v", n, err)
 	}
-	ctx := &lookContext{Context: within(t, long)}
-	done := readAside(ctx, f)
+	ctx := &checkedContext{Context: within(t, long)}
+	done := readInBackground(ctx, f)
 	ctx.more()
-	w.letGo()
+	w.proceed()
 	r := <-done
 	if r.err != nil {
 		t.Fatal(r.err)
@@ -167,13 +168,13 @@ func TestFIFOStaleAfterKill(t *testing.T) {
 	mustFail(within(t, brief), t, f, "no answer", context.DeadlineExceeded)
 }
 
-func TestFIFODawdlingProbe(t *testing.T) {
+func TestFIFOSlowProbe(t *testing.T) {
 	w, f := startWriter(t, standInOrder{Hold: true})
-	ctx := &lookContext{Context: within(t, long)}
-	done := readAside(ctx, f)
+	ctx := &checkedContext{Context: within(t, long)}
+	done := readInBackground(ctx, f)
 	w.expect("probe")
-	ctx.more() // nothing is given up in between
-	w.letGo()
+	ctx.more() // the read does not end early
+	w.proceed()
 	r := <-done
 	if r.err != nil {
 		t.Fatal(r.err)
@@ -181,11 +182,11 @@ func TestFIFODawdlingProbe(t *testing.T) {
 	bodyRun(t, r.body, 0)
 }
 
-func TestFIFODawdlingWriteIsReadToItsEnd(t *testing.T) {
+func TestFIFOSlowWriteIsReadToItsEnd(t *testing.T) {
 	w, f := startWriter(t, standInOrder{Half: true, Size: 1000})
-	done := readAside(within(t, long), f)
+	done := readInBackground(within(t, long), f)
 	w.expect("half")
-	w.letGo()
+	w.proceed()
 	r := <-done
 	if r.err != nil {
 		t.Fatal(r.err)
@@ -196,7 +197,7 @@ func TestFIFODawdlingWriteIsReadToItsEnd(t *testing.T) {
 func TestFIFOCancelWhileProbing(t *testing.T) {
 	w, f := startWriter(t, standInOrder{Hold: true})
 	ctx, cancel := context.WithCancel(t.Context())
-	done := readAside(ctx, f)
+	done := readInBackground(ctx, f)
 	w.expect("probe")
 	cancel()
 	if r := <-done; r.body != nil || !errors.Is(r.err, context.Canceled) || errors.Is(r.err, ErrEmpty) {
@@ -206,8 +207,8 @@ func TestFIFOCancelWhileProbing(t *testing.T) {
 
 func TestFIFOPartialBodyIsNoBody(t *testing.T) {
 	w, f := startWriter(t, standInOrder{Half: true, Size: 1000})
-	ctx := &lookContext{Context: within(t, long)}
-	done := readAside(ctx, f)
+	ctx := &checkedContext{Context: within(t, long)}
+	done := readInBackground(ctx, f)
 	w.expect("half")
 	ctx.more()
 	ctx.ended.Store(true)
@@ -215,12 +216,12 @@ func TestFIFOPartialBodyIsNoBody(t *testing.T) {
 		!strings.Contains(r.err.Error(), "500 bytes without an end") {
 		t.Fatalf("got %d bytes and error %v, want context canceled and 500 bytes", len(r.body), r.err)
 	}
-	// SIGPIPE is ignored, so the writer lives on and serves the next reader.
-	w.letGo()
-	w.expect("left early")
-	done = readAside(within(t, long), f)
+	// SIGPIPE is ignored, so the writer continues and serves the next reader.
+	w.proceed()
+	w.expect("closed early")
+	done = readInBackground(within(t, long), f)
 	w.expect("half")
-	w.letGo()
+	w.proceed()
 	r := <-done
 	if r.err != nil {
 		t.Fatal(r.err)
@@ -232,8 +233,8 @@ func TestFIFOPartialBodyIsNoBody(t *testing.T) {
 
 func TestFIFOWriterKilledInItsProbe(t *testing.T) {
 	w, f := startWriter(t, standInOrder{Hold: true})
-	ctx := &lookContext{Context: within(t, long)}
-	done := readAside(ctx, f)
+	ctx := &checkedContext{Context: within(t, long)}
+	done := readInBackground(ctx, f)
 	w.expect("probe")
 	w.kill()
 	ctx.more()
@@ -244,10 +245,10 @@ func TestFIFOWriterKilledInItsProbe(t *testing.T) {
 }
 
 func TestFIFOTooLarge(t *testing.T) {
-	t.Run("abandonable is left at once", func(t *testing.T) {
+	t.Run("abandonable is closed at once", func(t *testing.T) {
 		w, f := startWriter(t, standInOrder{Endless: true, Size: 1 << 20})
 		mustFail(within(t, long), t, f, "longer than", ErrTooLarge)
-		w.expect("left early")
+		w.expect("closed early")
 	})
 	t.Run("others are read to their end", func(t *testing.T) {
 		w, f := startWriter(t, standInOrder{Size: MaxBody + 2<<20, SIGPIPE: true})
@@ -256,9 +257,9 @@ func TestFIFOTooLarge(t *testing.T) {
 		}
 		w.kill()
 	})
-	t.Run("others without an end are left with ctx", func(t *testing.T) {
+	t.Run("others without an end are closed with ctx", func(t *testing.T) {
 		_, f := startWriter(t, standInOrder{Endless: true, Size: 1 << 20, SIGPIPE: true})
-		mustFail(endAtLook(t, 2000), t, f, "longer than", context.Canceled, ErrTooLarge)
+		mustFail(endAtCheck(t, 2000), t, f, "longer than", context.Canceled, ErrTooLarge)
 	})
 	t.Run("longest", func(t *testing.T) {
 		_, f := startWriter(t, standInOrder{Size: MaxBody})

@@ -12,22 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fileName is what the prometheus tapset calls its procfs probe, in both
+// fileName is the name of the prometheus tapset's procfs probe, in both
 // runtimes.
 const fileName = "__prometheus"
 
-// Roots are the folders below which running scripts offer their files, as
+// Roots are the directories below which running scripts have their files, as
 // ROOT/MODULE/__prometheus.
 type Roots struct {
 	Kernel string // kernel-module runtime
 	FIFO   string // bpf runtime
 }
 
-// DefaultRoots returns the folders that SystemTap uses: /proc/systemtap, and
-// /var/tmp/systemtap-USER for the user of this process's effective id (stapbpf
-// takes the name from there, too).
-// An id without a name, with which stapbpf does not run at all, gives its
-// number instead.
+// DefaultRoots returns the directories that SystemTap uses: /proc/systemtap,
+// and /var/tmp/systemtap-USER for the effective user of this process, which is
+// the user whose name stapbpf takes. For a user id without a name, with which
+// stapbpf does not run, USER is the number.
 func DefaultRoots() Roots {
 	name := strconv.Itoa(os.Geteuid())
 	if u, err := user.LookupId(name); err == nil {
@@ -39,25 +38,27 @@ func DefaultRoots() Roots {
 // File is the procfs file of one running script.
 type File struct {
 	Path string
-	FIFO bool // bpf runtime: a FIFO; otherwise the kernel module's procfs file
-	// false: a FIFO whose writer dies of SIGPIPE when its reader leaves before
-	// the end, so the context given to Read must not end before the script
-	// shall
+	FIFO bool // a FIFO of the bpf runtime; otherwise the procfs file of a kernel module
+	// Abandonable says that a Read may end early. It is false for a FIFO whose
+	// writer dies of SIGPIPE when its reader closes before the end. The context
+	// of such a Read must not end unless the script may end too.
 	Abandonable bool
-	WasEmpty    bool // the latest Read ended with ErrEmpty: the next one waits for less long
+	// WasEmpty says that the latest Read returned ErrEmpty. The next one then
+	// waits for less time.
+	WasEmpty bool
 }
 
-// Find returns the file of the running module, and an error that is
-// fs.ErrNotExist while there is none. The kernel's file is looked for first.
+// Find returns the file of the running module. While there is none, the error
+// wraps fs.ErrNotExist. Find tries the kernel's file first.
 //
-// A FIFO counts only where nobody else can have put it, because /var/tmp is
-// writable by everyone: the FIFO root and the module's folder in it must be
-// real folders (no symlinks) that belong to this process's effective user and
-// are not writable by everyone, and the file a FIFO. Anything else there is an
-// error that is not fs.ErrNotExist.
+// /var/tmp is writable by everyone, so a FIFO counts only where no other user
+// can have created it: the FIFO root and the module's directory in it must be
+// directories (no symlinks) that belong to the effective user of this process
+// and are not writable by everyone, and the file must be a FIFO. Otherwise Find
+// returns an error that does not wrap fs.ErrNotExist.
 //
-// direct says that the FIFO's writer is this process's own child and ignores
-// SIGPIPE; it decides File.Abandonable. Kernel files are always abandonable.
+// direct says that the FIFO's writer is a child of this process and ignores
+// SIGPIPE; it decides File.Abandonable. A kernel file is always abandonable.
 func (r Roots) Find(module string, direct bool) (File, error) {
 	kernel := filepath.Join(r.Kernel, module, fileName)
 	_, err := lstat(kernel)
@@ -75,13 +76,13 @@ func (r Roots) Find(module string, direct bool) (File, error) {
 }
 
 func findFIFO(root, module string) (string, error) {
-	folder := filepath.Join(root, module)
-	for _, dir := range []string{root, folder} {
-		if err := checkFolder(dir); err != nil {
+	moduleDir := filepath.Join(root, module)
+	for _, dir := range []string{root, moduleDir} {
+		if err := checkDirectory(dir); err != nil {
 			return "", err
 		}
 	}
-	path := filepath.Join(folder, fileName)
+	path := filepath.Join(moduleDir, fileName)
 	st, err := lstat(path)
 	if err != nil {
 		return "", err
@@ -92,20 +93,20 @@ func findFIFO(root, module string) (string, error) {
 	return path, nil
 }
 
-// checkFolder returns nil for a folder into which only this process's user (or
-// its group) can have put something.
-func checkFolder(dir string) error {
+// checkDirectory returns nil for a directory in which only the user of this
+// process, or its group, can have created files.
+func checkDirectory(dir string) error {
 	st, err := lstat(dir)
 	if err != nil {
 		return err
 	}
 	switch euid := os.Geteuid(); {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return fmt.Errorf("%q is not a real folder", dir)
+		return fmt.Errorf("%q is not a directory", dir)
 	case int(st.Uid) != euid:
-		return fmt.Errorf("folder %q belongs to user id %d, not to this process's %d", dir, st.Uid, euid)
+		return fmt.Errorf("directory %q belongs to user id %d, not to %d of this process", dir, st.Uid, euid)
 	case st.Mode&unix.S_IWOTH != 0:
-		return fmt.Errorf("folder %q is writable by everyone", dir)
+		return fmt.Errorf("directory %q is writable by everyone", dir)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 const module = "stap_exporter_0"
 
-// testRoots returns roots below a folder of the test, that do not exist yet.
+// testRoots returns roots below a directory of the test. They do not exist yet.
 func testRoots(t *testing.T) Roots {
 	dir := t.TempDir()
 	return Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")}
@@ -47,7 +47,7 @@ func TestFind(t *testing.T) {
 	}{
 		{"no roots", func() {}},
 		{"roots", func() { _, _ = os.Mkdir(r.Kernel, 0o755), os.Mkdir(r.FIFO, 0o755) }},
-		{"folders", func() {
+		{"directories", func() {
 			_, _ = os.Mkdir(filepath.Join(r.Kernel, module), 0o755), os.Mkdir(filepath.Join(r.FIFO, module), 0o755)
 		}},
 	} {
@@ -72,30 +72,30 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestFindRefuses(t *testing.T) {
+func TestFindRejects(t *testing.T) {
 	const nobody = 65534
 	for name, c := range map[string]struct {
 		spoil func(r Roots) error
 		part  string
 	}{
 		"foreign root": {func(r Roots) error { return os.Chown(r.FIFO, nobody, -1) }, "belongs to user id 65534"},
-		"foreign folder": {func(r Roots) error {
+		"foreign directory": {func(r Roots) error {
 			return os.Chown(filepath.Join(r.FIFO, module), nobody, -1)
 		}, "belongs to user id 65534"},
-		"symlinked root": {func(r Roots) error { return moveAndLink(r.FIFO) }, "not a real folder"},
-		"symlinked folder": {func(r Roots) error {
+		"symlinked root": {func(r Roots) error { return moveAndLink(r.FIFO) }, "not a directory"},
+		"symlinked directory": {func(r Roots) error {
 			return moveAndLink(filepath.Join(r.FIFO, module))
-		}, "not a real folder"},
+		}, "not a directory"},
 		"symlinked FIFO": {func(r Roots) error {
 			return moveAndLink(filepath.Join(r.FIFO, module, fileName))
 		}, "not a FIFO"},
 		"root for everyone": {func(r Roots) error { return os.Chmod(r.FIFO, 0o777) }, "writable by everyone"},
-		"folder for everyone": {func(r Roots) error {
+		"directory for everyone": {func(r Roots) error {
 			return os.Chmod(filepath.Join(r.FIFO, module), 0o777)
 		}, "writable by everyone"},
 		"root a file": {func(r Roots) error {
 			return errors.Join(os.RemoveAll(r.FIFO), os.WriteFile(r.FIFO, nil, 0o600))
-		}, "not a real folder"},
+		}, "not a directory"},
 		"regular file": {func(r Roots) error {
 			path := filepath.Join(r.FIFO, module, fileName)
 			return errors.Join(os.Remove(path), os.WriteFile(path, []byte("count 1\n"), 0o600))
@@ -117,7 +117,7 @@ func TestFindRefuses(t *testing.T) {
 	}
 }
 
-// moveAndLink puts a symlink in the place of path that leads to it.
+// moveAndLink moves path and replaces it with a symlink to its new name.
 func moveAndLink(path string) error {
 	return errors.Join(os.Rename(path, path+".moved"), os.Symlink(path+".moved", path))
 }

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// holder names another process that has the kernel's file open: while it does,
-// everybody else reads nothing. Empty when there is none, when it cannot be
-// seen (other users' files, without root), and for a FIFO, of which the script
-// itself holds the other end.
+// holder describes another process that has the kernel's file open. While it
+// does, every other reader gets an empty text. The result is empty when there
+// is no such process, when it is not visible (a process of another user,
+// without root), and for a FIFO, whose other end the script itself has open.
 func (f File) holder() string {
 	if f.FIFO {
 		return ""
@@ -25,7 +25,8 @@ func (f File) holder() string {
 			continue
 		}
 		process := filepath.Dir(filepath.Dir(fd))
-		name, _ := os.ReadFile(filepath.Join(process, "comm")) // it may have ended since
+		// empty if the process has ended since
+		name, _ := os.ReadFile(filepath.Join(process, "comm"))
 		return fmt.Sprintf("process %s (%s)", filepath.Base(process), strings.TrimSpace(string(name)))
 	}
 	return ""

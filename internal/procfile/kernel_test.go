@@ -11,19 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookContext counts the looks at it and tells each to a function, so that a
-// test can change the world between two attempts of a Read. It can also be
-// ended from there.
-type lookContext struct {
+// checkedContext counts the calls of Err and reports each to a function, so
+// that a test can change files between two attempts of a Read. The function may
+// also end the context.
+type checkedContext struct {
 	context.Context
-	onLook func(n int64) // may be nil
-	looks  atomic.Int64
-	ended  atomic.Bool
+	onCheck func(n int64) // may be nil
+	checks  atomic.Int64
+	ended   atomic.Bool
 }
 
-func (c *lookContext) Err() error {
-	if n := c.looks.Add(1); c.onLook != nil {
-		c.onLook(n)
+func (c *checkedContext) Err() error {
+	if n := c.checks.Add(1); c.onCheck != nil {
+		c.onCheck(n)
 	}
 	if c.ended.Load() {
 		return context.Canceled
@@ -31,25 +31,25 @@ func (c *lookContext) Err() error {
 	return c.Context.Err()
 }
 
-// more waits until the reader has looked a few times more.
-func (c *lookContext) more() {
-	for until := c.looks.Load() + 4; c.looks.Load() < until; {
+// more waits until the reader has checked the context a few more times.
+func (c *checkedContext) more() {
+	for until := c.checks.Load() + 4; c.checks.Load() < until; {
 		runtime.Gosched()
 	}
 }
 
-// endAtLook returns a context that ends at the nth look at it.
-func endAtLook(t testing.TB, n int64) *lookContext {
-	c := &lookContext{Context: within(t, long)}
-	c.onLook = func(look int64) {
-		if look == n {
+// endAtCheck returns a context that ends at the nth call of Err.
+func endAtCheck(t testing.TB, n int64) *checkedContext {
+	c := &checkedContext{Context: within(t, long)}
+	c.onCheck = func(check int64) {
+		if check == n {
 			c.ended.Store(true)
 		}
 	}
 	return c
 }
 
-// kernelFile is a file of our own that stands in for the kernel's.
+// kernelFile returns a regular file that stands in for the kernel's.
 func kernelFile(t testing.TB) File {
 	return File{Path: filepath.Join(t.TempDir(), fileName), Abandonable: true}
 }
@@ -62,7 +62,10 @@ func write(t testing.TB, path string, body []byte) {
 }
 
 func TestKernelFileBodies(t *testing.T) {
-	for _, size := range []int{1, 4096, scratchSize - 1, scratchSize, scratchSize + 1, 2 * scratchSize, 2*scratchSize + 1, 3_000_000, MaxBody} {
+	for _, size := range []int{
+		1, 4096, 3_000_000, MaxBody,
+		scratchSize - 1, scratchSize, scratchSize + 1, 2 * scratchSize, 2*scratchSize + 1,
+	} {
 		f := kernelFile(t)
 		want := make([]byte, size)
 		for i := range want {
@@ -70,7 +73,7 @@ func TestKernelFileBodies(t *testing.T) {
 		}
 		write(t, f.Path, want)
 		if got := mustRead(t, f); string(got) != string(want) {
-			t.Errorf("body of %d bytes came back as another of %d", size, len(got))
+			t.Errorf("body of %d bytes: got %d different bytes", size, len(got))
 		}
 	}
 }
@@ -84,9 +87,9 @@ func TestKernelFileTooLarge(t *testing.T) {
 	mustFail(within(t, long), t, f, "longer than", ErrTooLarge)
 }
 
-// What passes is tried again until it has passed.
-func TestKernelFileTriedAgain(t *testing.T) {
-	become := func(t *testing.T, f File) {
+// Read tries again until a transient error is over.
+func TestKernelFileTransientErrors(t *testing.T) {
+	replace := func(t *testing.T, f File) {
 		fresh := f.Path + ".new"
 		write(t, fresh, []byte("count 1\n"))
 		if err := os.Rename(fresh, f.Path); err != nil {
@@ -105,23 +108,23 @@ func TestKernelFileTriedAgain(t *testing.T) {
 			if err := before(f); err != nil {
 				t.Fatal(err)
 			}
-			ctx := &lookContext{Context: within(t, long), onLook: func(n int64) {
+			ctx := &checkedContext{Context: within(t, long), onCheck: func(n int64) {
 				if n == 4 {
-					become(t, f)
+					replace(t, f)
 				}
 			}}
 			body, err := f.Read(ctx, nil)
 			if string(body) != "count 1\n" || err != nil {
 				t.Errorf("got %q, %v", body, err)
 			}
-			if n := ctx.looks.Load(); n < 4 {
-				t.Errorf("answered after %d looks at the context, the file came at the fourth", n)
+			if n := ctx.checks.Load(); n < 4 {
+				t.Errorf("answered after %d checks of the context, the file appeared at the fourth", n)
 			}
 		})
 	}
 }
 
-// bindSocket leaves a socket at path, which open answers with ENXIO.
+// bindSocket creates a socket at path, for which open(2) fails with ENXIO.
 func bindSocket(path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -131,7 +134,7 @@ func bindSocket(path string) error {
 	return unix.Bind(fd, &unix.SockaddrUnix{Name: path})
 }
 
-func TestKernelFileWhatWasSeenLast(t *testing.T) {
+func TestKernelFileLastResult(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(f File) error
 		part   string
@@ -139,35 +142,38 @@ func TestKernelFileWhatWasSeenLast(t *testing.T) {
 	}{
 		"busy":    {func(f File) error { return os.WriteFile(f.Path, nil, 0o400) }, "empty", []error{ErrEmpty}},
 		"missing": {func(File) error { return nil }, "open: no such file", []error{os.ErrNotExist}},
-		"EIO":     {func(f File) error { return os.Symlink("/proc/self/mem", f.Path) }, "read: input/output error", []error{unix.EIO}},
+		"EIO": {
+			func(f File) error { return os.Symlink("/proc/self/mem", f.Path) },
+			"read: input/output error",
+			[]error{unix.EIO},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := kernelFile(t)
 			if err := c.before(f); err != nil {
 				t.Fatal(err)
 			}
-			mustFail(endAtLook(t, 4), t, f, c.part, append(c.want, context.Canceled)...)
+			mustFail(endAtCheck(t, 4), t, f, c.part, append(c.want, context.Canceled)...)
 		})
 	}
 }
 
-// What was empty for the whole patience is asked less often the next time.
+// After a read that was empty until its timeout, the next timeout is shorter.
 func TestKernelFileEmptyAgain(t *testing.T) {
 	f := kernelFile(t)
 	write(t, f.Path, nil)
-	const looks = 30
-	mustFail(endAtLook(t, looks), t, f, "context canceled", context.Canceled, ErrEmpty)
+	const checks = 30
+	mustFail(endAtCheck(t, checks), t, f, "context canceled", context.Canceled, ErrEmpty)
 	f.WasEmpty = true
-	mustFail(endAtLook(t, looks), t, f, "nothing but empty answers", ErrEmpty)
+	mustFail(endAtCheck(t, checks), t, f, "nothing but empty answers", ErrEmpty)
 }
 
-// A file that was missing before it was empty is not one that gave only empty
-// answers.
+// A file that was missing before it was empty did not give only empty answers.
 func TestKernelFileEmptyAfterMissing(t *testing.T) {
 	f := kernelFile(t)
-	ctx := endAtLook(t, 6)
-	end := ctx.onLook
-	ctx.onLook = func(n int64) {
+	ctx := endAtCheck(t, 6)
+	end := ctx.onCheck
+	ctx.onCheck = func(n int64) {
 		if n == 3 {
 			write(t, f.Path, nil)
 		}
@@ -176,14 +182,14 @@ func TestKernelFileEmptyAfterMissing(t *testing.T) {
 	mustFail(ctx, t, f, "empty", context.Canceled)
 }
 
-func TestKernelFileErrorsThatStay(t *testing.T) {
+func TestKernelFilePermanentErrors(t *testing.T) {
 	file := kernelFile(t)
 	write(t, file.Path, nil)
 	mustFail(within(t, long), t, File{Path: file.Path + "/x"}, "open", unix.ENOTDIR)
 	mustFail(within(t, long), t, File{Path: t.TempDir()}, "read", unix.EISDIR)
 }
 
-func TestNoOpenAfterTheEnd(t *testing.T) {
+func TestNoOpenAfterContextEnd(t *testing.T) {
 	f := kernelFile(t)
 	write(t, f.Path, []byte("count 1\n"))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -191,8 +197,7 @@ func TestNoOpenAfterTheEnd(t *testing.T) {
 	mustFail(ctx, t, f, "no answer", context.Canceled)
 }
 
-// The body is the only large allocation; the other one is the path's copy for
-// the system call.
+// A read allocates the body, and a copy of the path for the system call.
 func TestReadAllocations(t *testing.T) {
 	f := kernelFile(t)
 	write(t, f.Path, testBody(1, 8192))

@@ -9,7 +9,7 @@ import (
 )
 
 // TestMain runs the tests, or a stand-in stapbpf when the test binary was
-// started as one. It fails when a descriptor or a goroutine is left over.
+// started as one. It fails when a descriptor or a goroutine leaks.
 func TestMain(m *testing.M) {
 	if order := os.Getenv(standInEnv); order != "" {
 		os.Exit(standIn(order))
@@ -34,8 +34,8 @@ func openDescriptors() int {
 	}
 	n := 0
 	for _, e := range entries {
-		// The poller's descriptors come with the first pipe and stay; they are
-		// the runtime's.
+		// The Go runtime opens the descriptors of its poller with the first
+		// pipe and keeps them.
 		target, _ := os.Readlink("/proc/self/fd/" + e.Name())
 		if target != "anon_inode:[eventpoll]" && target != "anon_inode:[eventfd]" {
 			n++

@@ -9,79 +9,82 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxBody is the most that Read returns, in bytes. SystemTap's own tapset stops
-// at 64 KiB.
+// MaxBody is the length of the longest body that Read returns, in bytes.
+// SystemTap's own tapset stops at 64 KiB.
 const MaxBody = 16 << 20
 
 var (
-	// ErrEmpty is wrapped when there were only empty answers for emptyPatience
-	// (or againPatience), not counting the time that they took, or up to the
-	// end of the context without a silence of a second: the script's probe
-	// prints nothing. A file that somebody else holds gives empty answers, too;
-	// that is waited for, and then a different error.
+	// ErrEmpty means that the script's probe prints nothing: all answers of the
+	// file were empty, until the pauses between them added up to emptyTimeout
+	// (or emptyAgainTimeout), or until the context ended without a second of
+	// silence. A file that another process has open gives empty answers too;
+	// Read reports that as a different error.
 	ErrEmpty = errors.New("nothing but empty answers")
-	// ErrTooLarge is wrapped when the file holds more than MaxBody bytes.
+	// ErrTooLarge means that the file holds more than MaxBody bytes.
 	ErrTooLarge = fmt.Errorf("text is longer than %d bytes", MaxBody)
 )
 
-// What an attempt that the context cut off has to say; Read's caller sees the
-// texts only.
+// Results of one attempt. The caller of Read sees only their texts.
 var (
 	errNoAnswer = errors.New("no answer")
 	errCutShort = errors.New("no time to answer")
-	errNoWriter = errors.New("nobody writes")
+	errNoWriter = errors.New("no writer")
 )
 
 const (
-	slice         = 20 * time.Millisecond // the longest wait without a look at the context
-	emptyPatience = time.Second           // how long only empty answers are taken for accidents
-	againPatience = emptyPatience / 10    // the same, where the read before was empty to its end
-	firstPause    = 50 * time.Microsecond // between two attempts, doubled up to slice
+	checkInterval = 20 * time.Millisecond // the longest wait between two checks of the context
+	// sum of the pauses after empty answers, before ErrEmpty
+	emptyTimeout      = time.Second
+	emptyAgainTimeout = emptyTimeout / 10     // the same with File.WasEmpty
+	firstPause        = 50 * time.Microsecond // between two attempts; doubled up to checkInterval
 )
 
-// Read opens the file, reads one whole snapshot and closes it. The body is
-// never empty, is freshly allocated and belongs to the caller. There must be
+// Read opens the file, reads one whole snapshot and closes the file. The body
+// is never empty, is freshly allocated and belongs to the caller. There must be
 // one Read at a time per file.
 //
-// An empty answer is no answer. The kernel's file gives one when it is busy
-// (with O_NONBLOCK its open succeeds even then, and without it the open could
-// not be cancelled); the FIFO gives one when it is opened before stapbpf has
-// seen the last reader leave. Read tries again after a short, growing pause,
-// until the pauses come to emptyPatience (then ErrEmpty; againPatience where
-// WasEmpty is set, so that those who ask for a script without samples do not
-// wait for a second each), or until ctx ends where another process holds the
-// file. Only the pauses count: on a busy machine stapbpf may get no processor
-// for a second, and one empty answer after a second proves nothing. It does the
-// same while the file is missing or its module is going away (ENOENT, EIO,
-// ENXIO): that the script has died the caller learns from its process. Other
-// errors are returned at once.
+// An empty answer does not count as a body. The kernel's file is empty while it
+// is busy (with O_NONBLOCK its open succeeds even then, and without it the open
+// could not be cancelled). A FIFO is empty when it is opened before stapbpf has
+// noticed that the previous reader has closed it. Read tries again after a
+// short, growing pause. It returns ErrEmpty when the pauses add up to one
+// second, or to 100 ms with WasEmpty, so that a script without samples does not
+// delay every request by a second. Only the pauses count: on a busy machine
+// stapbpf may get no CPU for a second, and one empty answer after a second
+// proves nothing. While another process has the file open, Read tries until ctx
+// ends.
 //
-// When ctx ends Read returns within about 20 ms, without a body; errors.Is(err,
-// ctx.Err()) holds, and the text says what was seen last. A FIFO is then left
-// early: see File.Abandonable. Its writer may be in the middle of the probe,
-// and what it writes afterwards goes to the next reader: the first body after a
-// Read cut off by ctx can come from a probe that ran before.
+// Read also tries again while the file is missing or its module is being
+// unloaded (ENOENT, EIO, ENXIO). The caller learns from the process that the
+// script has ended. Read returns other errors at once.
 //
-// A body longer than MaxBody is ErrTooLarge, at once for an abandonable file,
-// otherwise when it has been read to its end.
+// When ctx ends, Read returns within about 20 ms and without a body. The error
+// wraps ctx.Err(), and its text has the result of the last attempt. A FIFO is
+// then closed early, see File.Abandonable. Its writer may be in the middle of
+// the probe, and writes the rest to the next reader: the first body after a
+// cancelled Read may come from a probe that ran before it.
 //
-// A writer killed while it writes leaves a FIFO that ends early, and nothing in
-// it tells: whoever knows that the process died throws away what was read
-// meanwhile.
+// A body longer than MaxBody is ErrTooLarge, at once for an abandonable file
+// and at the end of the text for others.
 //
-// Once enough is closed (nil: never), Read does not open the file again: it
-// ends after the attempt under way, which reads a FIFO to its end. That is how
-// to give up a file that is not abandonable.
-func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) {
+// A FIFO whose writer was killed during a write ends early, and nothing in the
+// body shows it. A caller that knows of the writer's end must treat the body as
+// truncated.
+//
+// Once abandon is closed (nil: never), Read does not open the file again. It
+// returns after the current attempt, which reads a FIFO to its end. Use it to
+// give up a file that is not abandonable.
+func (f File) Read(ctx context.Context, abandon <-chan struct{}) ([]byte, error) {
 	s := getScratch()
 	defer s.release()
 
+	// last is the result of the latest attempt; empty and other count attempts.
 	last, empty, other := errNoAnswer, 0, 0
-	patience := emptyPatience
+	timeout := emptyTimeout
 	if f.WasEmpty {
-		patience = againPatience
+		timeout = emptyAgainTimeout
 	}
-	pause, paused := firstPause, time.Duration(0) // paused: behind empty answers
+	pause, paused := firstPause, time.Duration(0) // paused: sum of the pauses after empty answers
 	for ctx.Err() == nil {
 		n, err := f.attempt(ctx, s, f.FIFO && f.Abandonable && empty > 1)
 		switch {
@@ -91,67 +94,61 @@ func (f File) Read(ctx context.Context, enough <-chan struct{}) ([]byte, error) 
 			last = ErrEmpty
 			empty++
 		case errors.Is(err, errCutShort), errors.Is(err, errNoWriter):
-		case ctx.Err() != nil || passing(err):
+		case ctx.Err() != nil || isTransient(err):
 			last = err
 			other++
 		default:
 			return nil, fmt.Errorf("read procfs file %q: %w", f.Path, err)
 		}
-		if empty > 0 && other == 0 && paused > patience {
-			who := f.holder()
-			if who == "" {
+		if empty > 0 && other == 0 && paused > timeout {
+			holder := f.holder()
+			if holder == "" {
 				return nil, fmt.Errorf("read procfs file %q: %w", f.Path, ErrEmpty)
 			}
-			last = fmt.Errorf("file is held open by %s", who)
+			last = fmt.Errorf("file is held open by %s", holder)
 			other++
 		}
-		if isClosed(enough) {
-			return nil, fmt.Errorf("read procfs file %q: given up, last seen: %w", f.Path, last)
+		select {
+		case <-abandon:
+			return nil, fmt.Errorf("read procfs file %q: abandoned, last result: %w", f.Path, last)
+		default:
 		}
 		if f.FIFO && empty == 1 && other == 0 {
-			// Nearly always the writer needs a few microseconds to see that the
-			// last reader has left; a sleep takes far longer.
+			// Nearly always the writer needs a few microseconds to notice that
+			// the previous reader has closed the FIFO. A sleep takes longer.
 			continue
 		}
 		time.Sleep(pause)
 		if err == nil {
 			paused += pause
 		}
-		pause = min(2*pause, slice)
+		pause = min(2*pause, checkInterval)
 	}
 	if empty > 0 && other > 0 && errors.Is(last, ErrEmpty) {
 		last = errors.New("empty answer")
 	}
-	return nil, fmt.Errorf("read procfs file %q: %w, last seen: %w", f.Path, ctx.Err(), last)
+	return nil, fmt.Errorf("read procfs file %q: %w, last result: %w", f.Path, ctx.Err(), last)
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-// passing tells the errors of a file that is not there yet or is going away
-// from those that stay.
-func passing(err error) bool {
+// isTransient reports whether err belongs to a file that does not exist yet or
+// is being removed.
+func isTransient(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ENXIO)
 }
 
 // attempt opens the file, reads it to its end into s and closes it. It returns
-// the number of bytes, 0 for an empty answer.
-// When ctx ends first it returns an error; that tells what was seen.
+// the number of bytes, 0 for an empty answer. When ctx ends first, the error
+// says how far the attempt got.
 //
-// With leave, a FIFO that nobody writes is left at once, with errNoWriter. A
-// writer's open counts while it still waits for a reader, so nobody means that
-// stapbpf has not seen the last reader leave, or is gone. Who waits for it with
-// the FIFO open is taken for the last reader and gets nothing, again and again
-// where processors are short: stapbpf gets one when the reader is back, and
-// loses it to the reader that it wakes. The FIFO must be abandonable, since
-// stapbpf may open it in the moment before it is left.
-func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) {
+// With needWriter, attempt returns errNoWriter at once for a FIFO that has no
+// writer. A writer that waits in open(2) for a reader counts as one, so a FIFO
+// without a writer means that stapbpf has not noticed the end of the previous
+// reader, or has ended. A reader that waits with the FIFO open would be taken
+// for the previous one and get an empty answer. Where CPUs are scarce that
+// repeats: stapbpf runs when the reader is back, and loses the CPU to the
+// reader that it wakes. The FIFO must be abandonable, because stapbpf may open
+// it just before it is closed here.
+func (f File) attempt(ctx context.Context, s *scratch, needWriter bool) (int, error) {
 	fd, err := f.open()
 	if err != nil {
 		return 0, fmt.Errorf("open: %w", err)
@@ -166,23 +163,23 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 		defer closeFD(fd)
 	}
 
-	if f.FIFO && !leave {
-		// Before its writer is there a read of a FIFO says 0, as at the end.
+	if f.FIFO && !needWriter {
+		// A read of a FIFO without a writer returns 0, as at the end of a text.
 		if err := s.await(ctx, fifo); err != nil {
 			return 0, err
 		}
 	}
 	s.reset()
-	tooLarge, written := false, !leave
+	tooLarge, hasWriter := false, !needWriter
 	for {
-		n, err := unix.Read(fd, s.room())
+		n, err := unix.Read(fd, s.free())
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EAGAIN) && f.FIFO:
-			// Also after POLLHUP: the writer opens the FIFO again and again,
-			// until its readers are gone.
-			written = true
+			// This happens after POLLHUP too: the writer opens the FIFO again
+			// and again until it has no reader.
+			hasWriter = true
 			if err := s.await(ctx, fifo); err != nil {
 				return 0, cutOff(len(s.buf), tooLarge, err)
 			}
@@ -191,15 +188,15 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 			return 0, nil
 		case err != nil:
 			return 0, fmt.Errorf("read: %w", err)
-		case n == 0 && !written:
+		case n == 0 && !hasWriter:
 			return 0, errNoWriter
 		case n == 0 && tooLarge:
 			return 0, ErrTooLarge
 		case n == 0:
 			return len(s.buf), nil
 		}
-		s.took(n)
-		written = true
+		s.add(n)
+		hasWriter = true
 		if len(s.buf) > MaxBody {
 			if f.Abandonable {
 				return 0, ErrTooLarge
@@ -215,7 +212,8 @@ func (f File) attempt(ctx context.Context, s *scratch, leave bool) (int, error) 
 	}
 }
 
-// cutOff says how far an attempt got that ctx ended with err.
+// cutOff returns the error of an attempt that ctx ended with err, after so many
+// bytes.
 func cutOff(got int, tooLarge bool, err error) error {
 	switch {
 	case tooLarge:
@@ -226,8 +224,8 @@ func cutOff(got int, tooLarge bool, err error) error {
 	return err
 }
 
-// open opens the file without ever blocking. The FIFO must not have become a
-// symlink since Find looked at it.
+// open opens the file and never blocks. It fails if the FIFO has become a
+// symlink since Find.
 func (f File) open() (int, error) {
 	flags := unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
 	if f.FIFO {
@@ -241,6 +239,6 @@ func (f File) open() (int, error) {
 	}
 }
 
-// closeFD closes what was only read from: there is nothing that an error could
-// mean to the caller.
+// closeFD closes a descriptor and ignores the error, which means nothing to a
+// reader.
 func closeFD(fd int) { _ = unix.Close(fd) }

@@ -8,15 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scratchSize fits the longest text of SystemTap's tapset, and a full pipe.
+// scratchSize is enough for the longest text of SystemTap's tapset and for a
+// full pipe.
 const scratchSize = 64 << 10
 
-// scratch is what one Read works with. A Read holds one from start to end and
-// copies the body out of it.
+// scratch is the working memory of one Read, which holds it from start to end
+// and copies the body out of it. Scratches are pooled.
 type scratch struct {
-	buf []byte // what the attempt under way has read
+	buf []byte // the text that the current attempt has read
 
-	ready   func(fd uintptr) bool // isReady, made once, see await
+	ready   func(fd uintptr) bool // isReady as a value, allocated once
 	poll    [1]unix.PollFd
 	pollErr error
 }
@@ -25,7 +26,7 @@ var scratches = sync.Pool{New: func() any { return &scratch{buf: make([]byte, 0,
 
 func getScratch() *scratch { return scratches.Get().(*scratch) }
 
-// release gives the scratch back, unless a long text has made it large.
+// release returns the scratch to the pool, unless a long text has enlarged it.
 func (s *scratch) release() {
 	if cap(s.buf) > scratchSize {
 		return
@@ -34,19 +35,19 @@ func (s *scratch) release() {
 	scratches.Put(s)
 }
 
-// reset forgets what was read.
+// reset discards the text.
 func (s *scratch) reset() { s.buf = s.buf[:0] }
 
-// room is where the next bytes go; it is never empty.
-func (s *scratch) room() []byte {
+// free returns the memory for the next bytes, which is never empty.
+func (s *scratch) free() []byte {
 	if len(s.buf) == cap(s.buf) {
 		s.buf = slices.Grow(s.buf, cap(s.buf))
 	}
 	return s.buf[len(s.buf):cap(s.buf)]
 }
 
-// took counts what was read into room.
-func (s *scratch) took(n int) { s.buf = s.buf[:len(s.buf)+n] }
+// add appends the n bytes that were read into free.
+func (s *scratch) add(n int) { s.buf = s.buf[:len(s.buf)+n] }
 
-// body is a copy of what was read.
+// body returns a copy of the text.
 func (s *scratch) body() []byte { return bytes.Clone(s.buf) }

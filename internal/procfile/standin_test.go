@@ -16,31 +16,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const standInEnv = "PROCFS_TEST_STANDIN"
+const standInEnv = "PROCFILE_TEST_STANDIN"
 
-// standInOrder tells a stand-in stapbpf what to do. It always makes the FIFO
-// and runs the loop of stapbpf.cxx's procfs_read_event_loop: wait for a reader,
+// standInOrder configures a stand-in stapbpf. The stand-in creates the FIFO and
+// runs the loop of procfs_read_event_loop in stapbpf.cxx: wait for a reader,
 // run the probe, write, close, then open without blocking until no reader is
 // left.
 type standInOrder struct {
-	// the FIFO to make (with 0644, not 0444, so that users other than root can
-	// write it)
+	// Path is the FIFO to create, with mode 0644 instead of 0444, so that users
+	// other than root can write to it.
 	Path    string
-	Size    int  // at least so many bytes a body
-	Empty   int  // the first so many bodies are empty; below 0: all
-	Hold    bool // the probe says "probe" and waits to be let go on
-	Half    bool // the write stops in the middle, says "half" and waits to be let go on
+	Size    int  // minimum length of a body in bytes
+	Empty   int  // number of empty bodies at the start; below 0: all are empty
+	Hold    bool // the probe prints "probe" and waits for proceed
+	Half    bool // the write prints "half" in the middle and waits for proceed
 	Endless bool // the write never ends
-	// behind each write it says "stalled" and waits, before it looks whether
-	// its reader has left
+	// Stall prints "stalled" after each write and waits for proceed, before the
+	// stand-in checks for readers.
 	Stall bool
-	// an early leaving reader kills it, as it does a stapbpf below a stap;
-	// otherwise SIGPIPE is ignored
+	// SIGPIPE makes a reader that closes early kill the stand-in, as it kills a
+	// stapbpf below a stap. Otherwise SIGPIPE is ignored.
 	SIGPIPE bool
 }
 
-// standIn is the whole life of a stand-in stapbpf. It says on stdout where it
-// is and is let go on by lines on stdin.
+// standIn runs a stand-in stapbpf. It prints its progress to stdout and waits
+// for lines on stdin.
 func standIn(order string) int {
 	var o standInOrder
 	if err := json.Unmarshal([]byte(order), &o); err != nil {
@@ -85,7 +85,7 @@ func standIn(order string) int {
 		}
 		closeFD(fd)
 		if errors.Is(err, unix.EPIPE) {
-			fmt.Println("left early")
+			fmt.Println("closed early")
 			if o.SIGPIPE {
 				return 128 + int(unix.SIGPIPE)
 			}
@@ -124,8 +124,8 @@ func writeAll(fd int, b []byte) error {
 	return nil
 }
 
-// testBody returns a body of at least size bytes that shows its run, and
-// whether it is whole.
+// testBody returns a body of at least size bytes, from which bodyRun can tell
+// the run and whether it is complete.
 func testBody(run, size int) []byte {
 	b := fmt.Appendf(nil, "begin %d\n", run)
 	end := fmt.Appendf(nil, "end %d\n", run)
@@ -135,16 +135,16 @@ func testBody(run, size int) []byte {
 	return append(b, end...)
 }
 
-// bodyRun returns the run that body shows, and fails the test unless it is
-// exactly that run's body.
+// bodyRun returns the run that wrote body. It fails the test unless body is
+// exactly the body of that run.
 func bodyRun(t testing.TB, body []byte, size int) int {
 	t.Helper()
 	var run int
 	if _, err := fmt.Sscanf(string(body[:min(len(body), 40)]), "begin %d\n", &run); err != nil {
-		t.Fatalf("body of %d bytes begins %.40q: %v", len(body), body, err)
+		t.Fatalf("body of %d bytes starts with %.40q: %v", len(body), body, err)
 	}
 	if !bytes.Equal(body, testBody(run, size)) {
-		t.Fatalf("body of run %d is torn or doubled: %d bytes", run, len(body))
+		t.Fatalf("body of run %d is truncated or doubled: %d bytes", run, len(body))
 	}
 	return run
 }
@@ -158,8 +158,8 @@ type writer struct {
 	ended bool
 }
 
-// startWriter starts a stand-in stapbpf, waits until its FIFO is there and
-// returns it with the FIFO. It ends with the test.
+// startWriter starts a stand-in stapbpf, waits for its FIFO and returns both.
+// The stand-in ends with the test.
 func startWriter(t testing.TB, o standInOrder) (*writer, File) {
 	t.Helper()
 	if o.Path == "" {
@@ -190,24 +190,24 @@ func startWriter(t testing.TB, o standInOrder) (*writer, File) {
 	return w, File{Path: o.Path, FIFO: true, Abandonable: !o.SIGPIPE}
 }
 
-// expect waits until the writer says where it is.
+// expect waits until the writer prints where.
 func (w *writer) expect(where string) {
 	w.t.Helper()
 	line, err := w.out.ReadString('\n')
 	if strings.TrimSpace(line) != where {
-		w.t.Fatalf("stand-in says %q (%v), want %q", line, err, where)
+		w.t.Fatalf("stand-in printed %q (%v), want %q", line, err, where)
 	}
 }
 
-// letGo lets a writer that waits go on.
-func (w *writer) letGo() {
+// proceed lets a waiting writer continue.
+func (w *writer) proceed() {
 	w.t.Helper()
 	if _, err := w.stdin.Write([]byte("\n")); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// kill ends the writer with SIGKILL, so that its FIFO stays, and reaps it.
+// kill ends the writer with SIGKILL, so that its FIFO remains, and reaps it.
 func (w *writer) kill() {
 	if w.ended {
 		return

@@ -56,8 +56,7 @@ func series(p textparse.Parser) (all []string, err error) {
 }
 
 // format formats a sample. Whether Prometheus normalizes le and quantile
-// depends
-// on the preceding TYPE line, so all of them are normalized here.
+// depends on the preceding TYPE line, so all of them are normalized here.
 func format(ls labels.Labels, ts *int64, v float64) string {
 	b := labels.NewBuilder(ls)
 	for _, name := range []string{model.BucketLabel, model.QuantileLabel} {
@@ -92,7 +91,8 @@ func expfmtTakes(text []byte) bool {
 // name before it, NUL in comments, and HELP and TYPE that only expfmt
 // recognizes.
 var alwaysRepaired = regexp.MustCompile(
-	`\r|(?m:^[a-zA-Z_:][a-zA-Z0-9_:]*[^a-zA-Z0-9_:{ \t\n])|\x00|(?m:^[ \t]+[^# \t\n])|(?m:^[ \t]*\{)|[{,][ \t]*"|(?m:^[ \t]*#(HELP|TYPE))|(?m:^[ \t]*#[ \t]*(HELP|TYPE)[ \t]+")|[^\n]$`,
+	`\r|(?m:^[a-zA-Z_:][a-zA-Z0-9_:]*[^a-zA-Z0-9_:{ \t\n])|\x00|(?m:^[ \t]+[^# \t\n])|(?m:^[ \t]*\{)|[{,][ \t]*"|` +
+		`(?m:^[ \t]*#(HELP|TYPE))|(?m:^[ \t]*#[ \t]*(HELP|TYPE)[ \t]+")|[^\n]$`,
 )
 
 // largeTimestamp matches timestamps whose seconds, as a float, may not convert
@@ -101,8 +101,7 @@ var largeTimestamp = regexp.MustCompile(`[0-9]{14,}`)
 
 // addCorpus calls add for each line of a file in testdata, which holds inputs
 // that fuzzing found, as quoted Go strings separated by blanks. The files
-// belong
-// to package exposition.
+// belong to package exposition.
 func addCorpus(f *testing.F, file string, add func(fields []string)) {
 	f.Helper()
 	text, err := os.ReadFile(file)
@@ -161,8 +160,7 @@ func check(t *testing.T, in []byte, p *exposition.Page) {
 }
 
 // Whatever goes in, Prometheus accepts the result in both formats and parses
-// the
-// same series from both. Valid text stays unchanged.
+// the same series from both. Valid text stays unchanged.
 func FuzzSanitize(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
