@@ -60,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "load:", err)
 		return 1
 	}
-	tell(stdout, result)
+	printResult(stdout, result)
 	if result.Wrong > 0 || result.Replies == 0 {
 		return 1
 	}
@@ -171,7 +171,7 @@ func write(o options, all outcome) error {
 	return p.Draw(o.out, o.name)
 }
 
-func tell(w io.Writer, r scrape.Result) {
+func printResult(w io.Writer, r scrape.Result) {
 	fmt.Fprintf(w, "%d replies in %.1f s, %.0f a second, %d wrong\n", r.Replies, r.Seconds, r.Rate, r.Wrong)
 	for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
 		fmt.Fprintf(w, "  %s: %d, for example %s\n", kind, r.Kinds[kind], r.Examples[kind])

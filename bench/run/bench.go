@@ -21,20 +21,20 @@ import (
 
 // bench is one run of the comparisons.
 type bench struct {
-	serve    string // the program of bench/serve
-	exporter string // the real one
-	scripts  string // its scripts
-	python   string // the existing exporter; empty: not compared
-	profile  string // prefix of profiles of the servers; empty: none
-	out      string // folder of the results
-	scratch  string
-	rounds   int
-	slice    time.Duration // of one server in one round
-	most     int           // connections
-	parts    []string
-	stdout   io.Writer
-	about    report.About
-	rows     []row
+	serve          string // the program of bench/serve
+	exporter       string // the real one
+	scripts        string // its scripts
+	python         string // the existing exporter; empty: not compared
+	profile        string // prefix of profiles of the servers; empty: none
+	out            string // folder of the results
+	scratch        string
+	rounds         int
+	slice          time.Duration // of one server in one round
+	maxConnections int           // connections
+	parts          []string
+	stdout         io.Writer
+	about          report.About
+	rows           []row
 }
 
 // row is a line of the summary.
@@ -43,9 +43,9 @@ type row struct{ What, Goal, Measured, Met string }
 // parts are what can be run, in this order.
 var partNames = []string{"saturate", "real", "quiet", "crowd", "idle", "start", "growth", "profile"}
 
-func (b *bench) part(name string) func(context.Context) error {
+func (b *bench) partFunc(name string) func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"saturate": b.saturate, "real": b.real, "quiet": b.quiet, "crowd": b.crowd, "idle": b.idle, "start": b.begin, "growth": b.growth, "profile": b.profiled,
+		"saturate": b.saturate, "real": b.real, "quiet": b.quiet, "crowd": b.crowd, "idle": b.idle, "start": b.startTimes, "growth": b.growth, "profile": b.profileServers,
 	}[name]
 }
 
@@ -70,7 +70,7 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 	f.StringVar(&b.out, "out", "bench/results", "folder for the results")
 	f.IntVar(&b.rounds, "rounds", 5, "how often each server takes its turn")
 	f.DurationVar(&b.slice, "slice", 2*time.Second, "how long a turn is, in whole seconds")
-	f.IntVar(&b.most, "connections", 10_000, "the most connections; each takes a descriptor here and one in the server")
+	f.IntVar(&b.maxConnections, "connections", 10_000, "the most connections; each takes a descriptor here and one in the server")
 	if err := f.Parse(args); err != nil {
 		return nil, flag.ErrHelp
 	}
@@ -79,13 +79,13 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 			return nil, err
 		}
 	}
-	raiseLimit(b.most)
+	raiseLimit(b.maxConnections)
 	b.parts = f.Args()
 	if len(b.parts) == 0 {
 		b.parts = partNames
 	}
 	for _, p := range b.parts {
-		if b.part(p) == nil {
+		if b.partFunc(p) == nil {
 			return nil, fmt.Errorf("no part %q, only %s", p, strings.Join(partNames, ", "))
 		}
 	}
@@ -124,7 +124,7 @@ func (b *bench) all(ctx context.Context) (err error) {
 	began := time.Now()
 	var failures []error
 	for _, name := range b.parts {
-		if err := b.part(name)(ctx); err != nil {
+		if err := b.partFunc(name)(ctx); err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", name, err))
 		}
 		if ctx.Err() != nil {

@@ -21,9 +21,9 @@ type child struct {
 	address string
 	// to listening: a server of bench/serve as it says itself, another from its
 	// start to its first reply
-	took  time.Duration
-	cmd   *exec.Cmd
-	stray bool // it leaves processes behind when it is told to end
+	startTime      time.Duration
+	cmd            *exec.Cmd
+	leavesChildren bool // it leaves processes behind when it is told to end
 }
 
 // stopTimeout is how long a server may take to end.
@@ -72,15 +72,15 @@ func (b *bench) startServe(ctx context.Context, name string, args ...string) (*c
 		c.stop()
 		return nil, fmt.Errorf("start %s: no address on its stdout: %w", name, err)
 	}
-	c.address, c.took = ready.Address, ready.Took
+	c.address, c.startTime = ready.Address, ready.Took
 	return c, nil
 }
 
 // stop ends the server and waits until it is gone.
 func (c *child) stop() {
 	var descendants []int
-	if c.stray {
-		descendants = family(c.cmd.Process.Pid)[1:]
+	if c.leavesChildren {
+		descendants = processTree(c.cmd.Process.Pid)[1:]
 	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(stopTimeout, func() { _ = c.cmd.Process.Kill() })
@@ -102,8 +102,8 @@ type usage struct {
 
 // use reads it from /proc, for the server and its children, as far as they are
 // there now.
-func (c *child) use() (sum usage, err error) {
-	for _, osPID := range family(c.cmd.Process.Pid) {
+func (c *child) usage() (sum usage, err error) {
+	for _, osPID := range processTree(c.cmd.Process.Pid) {
 		dir := filepath.Join("/proc", strconv.Itoa(osPID))
 		status, err := os.ReadFile(filepath.Join(dir, "status"))
 		if err != nil {
@@ -140,8 +140,8 @@ func kilobytesOf(text []byte, name string) int64 {
 	return 0
 }
 
-// family lists a process and all that descend from it.
-func family(root int) []int {
+// processTree lists a process and all that descend from it.
+func processTree(root int) []int {
 	parents := map[int][]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {

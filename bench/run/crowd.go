@@ -12,29 +12,29 @@ import (
 )
 
 const (
-	manyScripts = 1000
-	idleScripts = 100
-	idleTime    = 20 * time.Second
-	settle      = 3 * time.Second // for the Go runtime to give back what a start took
-	sweeps      = 3
-	sweepTime   = time.Minute // the longest
+	manyScripts    = 1000
+	idleScripts    = 100
+	idleTime       = 20 * time.Second
+	settle         = 3 * time.Second // for the Go runtime to give back what a start took
+	crowdRounds    = 3
+	crowdRoundTime = time.Minute // the longest
 )
 
 // crowded is a server with many open connections.
-type crowded struct {
+type crowdResult struct {
 	Name                 string
 	Connections, Scripts int
 	// bytes of resident memory, with no connection and after each has asked
 	// several times
 	Before, After int64
-	Took          time.Duration
+	StartTime     time.Duration
 	Last          scrape.Result // of the last sweep
 }
 
 // crowd opens many connections to the product with many scripts, and as many to
 // the bare handler.
 func (b *bench) crowd(ctx context.Context) error {
-	var results []crowded
+	var results []crowdResult
 	for _, c := range []struct {
 		name    string
 		scripts int
@@ -45,7 +45,7 @@ func (b *bench) crowd(ctx context.Context) error {
 		{"product", 1, []string{"product"}, scrape.Checks{Stamped: true, Fresh: true}},
 		{"product", manyScripts, []string{"product", "-scripts", strconv.Itoa(manyScripts)}, scrape.Checks{Stamped: true, Fresh: true}},
 	} {
-		r, err := b.crowdOf(ctx, c.name, c.scripts, c.checks, c.args...)
+		r, err := b.measureCrowd(ctx, c.name, c.scripts, c.checks, c.args...)
 		if err != nil {
 			return err
 		}
@@ -55,7 +55,7 @@ func (b *bench) crowd(ctx context.Context) error {
 	mb := func(n int64) float64 { return float64(n) / (1 << 20) }
 	limit := 1.2*float64(bare.After) + 40<<10*manyScripts
 	b.goal(
-		fmt.Sprintf("memory, %d connections and %d scripts", b.most, manyScripts),
+		fmt.Sprintf("memory, %d connections and %d scripts", b.maxConnections, manyScripts),
 		"at most 1.2 times the bare handler's + 40 KB a script",
 		float64(many.After) <= limit,
 		"%.0f MB, the limit being %.0f: bare handler %.0f MB, product with one script %.0f MB (%.2f times)",
@@ -68,7 +68,7 @@ func (b *bench) crowd(ctx context.Context) error {
 	b.goal(
 		"it still serves them: wrong replies",
 		"0",
-		many.Last.Wrong == 0 && many.Last.Replies == int64(b.most),
+		many.Last.Wrong == 0 && many.Last.Replies == int64(b.maxConnections),
 		"%d of %d %v; p50 %.2f ms, p99 %.2f ms, %d at a time",
 		many.Last.Wrong,
 		many.Last.Replies,
@@ -80,8 +80,8 @@ func (b *bench) crowd(ctx context.Context) error {
 	b.note(
 		"memory of a connection",
 		"%.1f KB, bare handler %.1f KB",
-		float64(one.After-one.Before)/1024/float64(b.most),
-		float64(bare.After-bare.Before)/1024/float64(b.most),
+		float64(one.After-one.Before)/1024/float64(b.maxConnections),
+		float64(bare.After-bare.Before)/1024/float64(b.maxConnections),
 	)
 	b.note(
 		"memory of a running script that nobody asks",
@@ -91,26 +91,26 @@ func (b *bench) crowd(ctx context.Context) error {
 	return b.write("crowd", results)
 }
 
-func (b *bench) crowdOf(
+func (b *bench) measureCrowd(
 	ctx context.Context,
 	name string,
 	scripts int,
 	checks scrape.Checks,
 	args ...string,
-) (r crowded, err error) {
+) (r crowdResult, err error) {
 	c, err := b.startServe(ctx, name, args...)
 	if err != nil {
 		return r, err
 	}
 	defer c.stop()
-	r = crowded{
+	r = crowdResult{
 		Name:        name,
-		Connections: b.most,
+		Connections: b.maxConnections,
 		Scripts:     scripts,
-		Took:        c.took,
+		StartTime:   c.startTime,
 	}
 	time.Sleep(settle)
-	u, err := c.use()
+	u, err := c.usage()
 	if err != nil {
 		return r, err
 	}
@@ -118,25 +118,25 @@ func (b *bench) crowdOf(
 	crowd, err := scrape.NewCrowd(ctx, scrape.Config{
 		Address:  c.address,
 		Paths:    paths(scripts),
-		Replicas: b.most,
-		Duration: sweepTime,
+		Replicas: b.maxConnections,
+		Duration: crowdRoundTime,
 		Accepts:  []string{"prometheus"},
-		Timeout:  sweepTime,
+		Timeout:  crowdRoundTime,
 		Checks:   checks,
 	})
 	if err != nil {
 		return r, fmt.Errorf(
 			"open %d connections (ulimit -n of this program and of the server has to allow them): %w",
-			b.most,
+			b.maxConnections,
 			err,
 		)
 	}
 	defer crowd.Close()
-	for range sweeps {
-		r.Last = crowd.Sweep(ctx)
+	for range crowdRounds {
+		r.Last = crowd.ScrapeAll(ctx)
 	}
 	r.Last.Latency.Points, r.Last.Age.Points = nil, nil
-	u, err = c.use()
+	u, err = c.usage()
 	r.After = u.resident
 	return r, err
 }
@@ -168,7 +168,7 @@ func (b *bench) idle(ctx context.Context) error {
 	before := make([]usage, len(children))
 	time.Sleep(2 * settle)
 	for i, c := range children {
-		if before[i], err = c.use(); err != nil {
+		if before[i], err = c.usage(); err != nil {
 			return err
 		}
 	}
@@ -181,7 +181,7 @@ func (b *bench) idle(ctx context.Context) error {
 	took := time.Since(began)
 	var results []map[string]any
 	for i, c := range children {
-		after, err := c.use()
+		after, err := c.usage()
 		if err != nil {
 			return err
 		}
@@ -262,12 +262,12 @@ func (b *bench) startIdle(ctx context.Context, scripts int) (*child, error) {
 		c.stop()
 		return nil, err
 	}
-	c.took = time.Since(began)
+	c.startTime = time.Since(began)
 	return c, nil
 }
 
 // begin measures how long a start with many scripts takes.
-func (b *bench) begin(ctx context.Context) error {
+func (b *bench) startTimes(ctx context.Context) error {
 	var results []map[string]any
 	for _, scripts := range []int{1, 10, 100, manyScripts} {
 		var stands, wholes []float64
@@ -276,13 +276,13 @@ func (b *bench) begin(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			stands = append(stands, stand.took.Seconds()*1000)
+			stands = append(stands, stand.startTime.Seconds()*1000)
 			stand.stop()
 			whole, err := b.startIdle(ctx, scripts)
 			if err != nil {
 				return err
 			}
-			wholes = append(wholes, whole.took.Seconds()*1000)
+			wholes = append(wholes, whole.startTime.Seconds()*1000)
 			whole.stop()
 		}
 		results = append(

@@ -39,7 +39,7 @@ func (b *bench) growth(ctx context.Context) error {
 
 // measured lets clients loose on a server of bench/serve and looks at what it
 // costs.
-func (b *bench) measured(
+func (b *bench) measurePoint(
 	ctx context.Context,
 	x float64,
 	loop func(context.Context, scrape.Config) (scrape.Result, error),
@@ -56,7 +56,7 @@ func (b *bench) measured(
 	if c.Duration == 0 {
 		c.Duration = growthTime
 	}
-	before, err := server.use()
+	before, err := server.usage()
 	if err != nil {
 		return p, err
 	}
@@ -64,7 +64,7 @@ func (b *bench) measured(
 	if err != nil {
 		return p, err
 	}
-	after, err := server.use()
+	after, err := server.usage()
 	if err != nil {
 		return p, err
 	}
@@ -135,9 +135,9 @@ func rate(p point) float64 { return p.Rate }
 func (b *bench) byConnections(ctx context.Context) error {
 	fmt.Fprintln(b.stdout, "growth over connections, 3 KB, closed loop")
 	var points []point
-	for n := 1; n <= b.most; n *= 10 {
+	for n := 1; n <= b.maxConnections; n *= 10 {
 		for _, kind := range []string{"bare", "product"} {
-			p, err := b.measured(ctx, float64(n), scrape.Closed, scrape.Config{Paths: paths(1), Replicas: n}, kind)
+			p, err := b.measurePoint(ctx, float64(n), scrape.Closed, scrape.Config{Paths: paths(1), Replicas: n}, kind)
 			if err != nil {
 				return err
 			}
@@ -166,7 +166,7 @@ func (b *bench) byScripts(ctx context.Context) error {
 	fmt.Fprintln(b.stdout, "growth over scripts, 3 KB, 64 connections, closed loop")
 	var points []point
 	for n := 1; n <= manyScripts; n *= 10 {
-		p, err := b.measured(
+		p, err := b.measurePoint(
 			ctx,
 			float64(n),
 			scrape.Closed,
@@ -200,7 +200,7 @@ func (b *bench) byBody(ctx context.Context) error {
 	var points []point
 	for _, size := range []int{0, 1 << 10, 3 << 10, 8 << 10, 16 << 10, 32 << 10, 64_000} {
 		for _, kind := range []string{"bare", "product"} {
-			p, err := b.measured(
+			p, err := b.measurePoint(
 				ctx,
 				float64(size)/1024,
 				scrape.Closed,
@@ -246,7 +246,7 @@ func (b *bench) byReplicas(ctx context.Context) error {
 			Timeout:  10 * time.Second,
 			Accepts:  []string{"prometheus"},
 		}
-		p, err := b.measured(ctx, float64(n), scrape.Open, c, "product", "-scripts", strconv.Itoa(scripts))
+		p, err := b.measurePoint(ctx, float64(n), scrape.Open, c, "product", "-scripts", strconv.Itoa(scripts))
 		if err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ func (b *bench) byCost(ctx context.Context) error {
 	var points []point
 	for _, cost := range []time.Duration{0, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond} {
 		for _, kind := range []string{"product", "mutex"} {
-			p, err := b.measured(
+			p, err := b.measurePoint(
 				ctx,
 				cost.Seconds()*1000,
 				scrape.Closed,

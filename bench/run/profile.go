@@ -13,7 +13,7 @@ import (
 const profileTime = 5 * time.Second
 
 // profiled keeps the profiles of a saturated product as texts.
-func (b *bench) profiled(ctx context.Context) error {
+func (b *bench) profileServers(ctx context.Context) error {
 	for _, form := range []struct {
 		name    string
 		headers []string

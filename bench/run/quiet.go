@@ -13,8 +13,8 @@ import (
 
 // quietly is how many requests are timed, and quietPause what lies before each.
 const (
-	quietly    = 2000
-	quietPause = 2 * time.Millisecond
+	quietRequests = 2000
+	quietPause    = 2 * time.Millisecond
 )
 
 // quiet measures what a request takes when nobody else asks, beside a bare read
@@ -34,12 +34,12 @@ func (b *bench) quiet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ask, err := scrape.NewAsker(ctx, product.address, realPath)
+	ask, err := scrape.NewProber(ctx, product.address, realPath)
 	if err != nil {
 		return err
 	}
 	defer ask.Close()
-	askBare, err := scrape.NewAsker(ctx, bare.address, path)
+	askBare, err := scrape.NewProber(ctx, bare.address, path)
 	if err != nil {
 		return err
 	}
@@ -49,14 +49,14 @@ func (b *bench) quiet(ctx context.Context) error {
 		do   func() error
 	}{
 		{"the file, read directly", func() error { _, err := file.Read(ctx, nil); return err }},
-		{"the product", ask.Ask},
-		{"the bare handler", askBare.Ask},
+		{"the product", ask.Probe},
+		{"the bare handler", askBare.Probe},
 	}
 	times := make([]*hdrhistogram.Histogram, len(ways))
 	for i := range times {
 		times[i] = hdrhistogram.New(100, int64(time.Minute), 4)
 	}
-	for n := range quietly + 100 {
+	for n := range quietRequests + 100 {
 		for i, way := range ways {
 			time.Sleep(quietPause)
 			began := time.Now()
@@ -69,7 +69,7 @@ func (b *bench) quiet(ctx context.Context) error {
 		}
 	}
 	plot := report.Plot{
-		Title: fmt.Sprintf("One quiet request for a bpf script, %d of each in turns", quietly),
+		Title: fmt.Sprintf("One quiet request for a bpf script, %d of each in turns", quietRequests),
 		X:     "microseconds",
 		Y:     "part that was there in time",
 		LogX:  true,

@@ -56,7 +56,7 @@ func (b *bench) startReal(ctx context.Context) (*child, error) {
 		return nil, err
 	}
 	c.address = address
-	if err := b.fill(ctx); err != nil {
+	if err := b.makeReads(ctx); err != nil {
 		c.stop()
 		return nil, err
 	}
@@ -64,13 +64,13 @@ func (b *bench) startReal(ctx context.Context) (*child, error) {
 		c.stop()
 		return nil, err
 	}
-	c.took = time.Since(began)
-	return c, b.fill(ctx)
+	c.startTime = time.Since(began)
+	return c, b.makeReads(ctx)
 }
 
 // fill lets some short programs read, so that the script has something to tell:
 // a line for each.
-func (b *bench) fill(ctx context.Context) error {
+func (b *bench) makeReads(ctx context.Context) error {
 	for range 60 {
 		if err := exec.CommandContext(ctx, "cat", "/proc/self/comm").Run(); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (b *bench) real(ctx context.Context) error {
 		return err
 	}
 	defer product.stop()
-	var all []compared
+	var all []sideResult
 	for _, gzip := range []bool{false, true} {
 		var headers []string
 		form := "plain"
@@ -99,7 +99,7 @@ func (b *bench) real(ctx context.Context) error {
 			return err
 		}
 		what := fmt.Sprintf("bpf, %s of %s, %s", kilobytes(results[0].Size), realScript, form)
-		b.tell(what, results)
+		b.printSides(what, results)
 		b.goal(
 			"saturated, "+what+": requests/s of the bare handler's",
 			"at least 0.8",
@@ -142,9 +142,9 @@ func (b *bench) real(ctx context.Context) error {
 
 // realRounds compares in turns. The bare handler gets the text of the moment in
 // each round, since the script's grows.
-func (b *bench) realRounds(ctx context.Context, product *child, headers []string) ([]compared, error) {
+func (b *bench) realRounds(ctx context.Context, product *child, headers []string) ([]sideResult, error) {
 	file := filepath.Join(b.scratch, "text")
-	bare, whole := compared{Name: "bare"}, compared{Name: "product"}
+	bare, whole := sideResult{Name: "bare"}, sideResult{Name: "product"}
 	var ratios []float64
 	for range b.rounds {
 		text, err := get(ctx, "http://"+product.address+realPath)
@@ -171,12 +171,12 @@ func (b *bench) realRounds(ctx context.Context, product *child, headers []string
 			return nil, fmt.Errorf("%d wrong replies", n)
 		}
 		bare.Size, whole.Size = len(text), len(text)
-		bare.Turns, whole.Turns = append(bare.Turns, first), append(whole.Turns, second)
+		bare.Rounds, whole.Rounds = append(bare.Rounds, first), append(whole.Rounds, second)
 		ratios = append(ratios, second.Rate/first.Rate)
 	}
-	for _, c := range []*compared{&bare, &whole} {
+	for _, c := range []*sideResult{&bare, &whole} {
 		var rates, cpus []float64
-		for _, t := range c.Turns {
+		for _, t := range c.Rounds {
 			rates, cpus = append(rates, t.Rate), append(cpus, t.CPU)
 		}
 		c.Rate, c.CPU, c.Connections, c.Ratio, c.LowRatio, c.HighRatio = median(
@@ -186,13 +186,13 @@ func (b *bench) realRounds(ctx context.Context, product *child, headers []string
 		), connections, 1, 1, 1
 	}
 	whole.Ratio, whole.LowRatio, whole.HighRatio = median(ratios), slices.Min(ratios), slices.Max(ratios)
-	return []compared{bare, whole}, nil
+	return []sideResult{bare, whole}, nil
 }
 
 // againstPython lets the existing exporter run the same script beside, and both
 // take turns. It closes its connections, so it is also loaded by clients that
 // look at its bodies.
-func (b *bench) againstPython(ctx context.Context, product *child) ([]compared, error) {
+func (b *bench) againstPython(ctx context.Context, product *child) ([]sideResult, error) {
 	python, err := b.startPython(ctx)
 	if err != nil {
 		return nil, err
@@ -236,7 +236,7 @@ func (b *bench) againstPython(ctx context.Context, product *child) ([]compared, 
 		return nil, err
 	}
 	b.note("wrong bodies of the Python exporter, 16 clients", "%d of %d: %v", r.Wrong, r.Replies, r.Kinds)
-	return []compared{{Name: "python", Rate: median(turns[0]), Ratio: 1}, {
+	return []sideResult{{Name: "python", Rate: median(turns[0]), Ratio: 1}, {
 		Name:      "product beside python",
 		Rate:      median(turns[1]),
 		Ratio:     ratio,
@@ -307,7 +307,7 @@ func (b *bench) startPython(ctx context.Context) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.address, c.stray = address, true
+	c.address, c.leavesChildren = address, true
 	if err := c.waitFor(ctx, realPath, startTimeout); err != nil {
 		c.stop()
 		return nil, err

@@ -17,7 +17,7 @@ const gzipHeader = "Accept-Encoding: gzip"
 // saturate holds the product, on a source that costs nothing, against a bare
 // handler of the same bytes, and others.
 func (b *bench) saturate(ctx context.Context) error {
-	var all []compared
+	var all []sideResult
 	for _, size := range []int{1 << 10, 3 << 10, 64_000} {
 		for _, gzip := range []bool{false, true} {
 			sized := func(name string, args ...string) side {
@@ -46,12 +46,12 @@ func (b *bench) saturate(ctx context.Context) error {
 			if gzip {
 				headers, form = []string{gzipHeader}, "gzip"
 			}
-			results, err := b.compare(ctx, sides, path, headers...)
+			results, err := b.compareSides(ctx, sides, path, headers...)
 			if err != nil {
 				return err
 			}
 			what := fmt.Sprintf("%s, %s", kilobytes(size), form)
-			b.tell(what, results)
+			b.printSides(what, results)
 			for i := range results {
 				results[i].Size, results[i].Gzip = size, gzip
 			}

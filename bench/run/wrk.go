@@ -10,7 +10,7 @@ import (
 )
 
 // saturated is what a server did under as much load as it could take.
-type saturated struct {
+type wrkResult struct {
 	Rate  float64 // replies per second
 	CPU   float64 // microseconds of the server's CPU time per reply
 	Wrong int     // replies that were no 200, and socket errors, as wrk counts them
@@ -32,8 +32,8 @@ func (b *bench) wrk(
 	connections int,
 	d time.Duration,
 	headers ...string,
-) (s saturated, err error) {
-	before, err := c.use()
+) (s wrkResult, err error) {
+	before, err := c.usage()
 	if err != nil {
 		return s, err
 	}
@@ -54,7 +54,7 @@ func (b *bench) wrk(
 	if err != nil {
 		return s, fmt.Errorf("run wrk: %w: %s", err, out)
 	}
-	after, err := c.use()
+	after, err := c.usage()
 	if err != nil {
 		return s, err
 	}

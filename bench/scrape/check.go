@@ -29,11 +29,11 @@ const (
 	wrongStatus     = "status"     // not 200
 	wrongLate       = "late"       // after the time that the request said it has
 	// a 200 without a body, which makes Prometheus forget every series
-	wrongEmpty    = "empty"
-	wrongEncoding = "encoding"           // not what its header says
-	wrongParse    = "does not parse"     // Prometheus would throw it away
-	wrongTorn     = "torn"               // cut, or of two reads
-	wrongOld      = "older than request" // its read began before the request
+	wrongEmpty     = "empty"
+	wrongEncoding  = "encoding"           // not what its header says
+	wrongParse     = "does not parse"     // Prometheus would throw it away
+	wrongTruncated = "torn"               // cut, or of two reads
+	wrongOld       = "older than request" // its read began before the request
 	// something counted down between two scrapes one after the other
 	wrongBackwards = "backwards"
 )
@@ -113,7 +113,7 @@ func (c *checker) check(h *history, r reply) (age int64, err error) {
 // sample against the one before.
 func (c *checker) checkSamples(h *history, r reply, text []byte) error {
 	if text[len(text)-1] != '\n' {
-		return &wrong{wrongTorn, fmt.Sprintf("ends %.40q", text[max(0, len(text)-40):])}
+		return &wrong{wrongTruncated, fmt.Sprintf("ends %.40q", text[max(0, len(text)-40):])}
 	}
 	now, err := parse(text, r.contentType, c.what.Counters)
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *checker) read(contentType string, text []byte) (body.Stamp, error) {
 	}
 	stamp, at, err := body.Find(text)
 	if err != nil {
-		return body.Stamp{}, &wrong{wrongTorn, err.Error()}
+		return body.Stamp{}, &wrong{wrongTruncated, err.Error()}
 	}
 	known.Store(&shape{bytes.Clone(text), at})
 	return stamp, nil

@@ -42,9 +42,9 @@ func TestWrongBodies(t *testing.T) {
 		"unknown encoding":      {wrongEncoding, reply{encoding: "br", body: whole}},
 		"bad line":              {wrongParse, reply{body: swap("count{tid", "count{=tid")}},
 		"OpenMetrics without #": {wrongParse, reply{contentType: exposition.FormatOpenMetrics.ContentType(), body: whole}},
-		"cut at a line":         {wrongTorn, reply{body: whole[:bytes.LastIndexByte(whole[:len(whole)-1], '\n')+1]}},
-		"cut in a number":       {wrongTorn, reply{body: append(bytes.Clone(whole[:len(whole)-4]), '\n')}},
-		"of two reads":          {wrongTorn, reply{body: append(bytes.Clone(whole[:500]), good(9, 160)[500:]...)}},
+		"cut at a line":         {wrongTruncated, reply{body: whole[:bytes.LastIndexByte(whole[:len(whole)-1], '\n')+1]}},
+		"cut in a number":       {wrongTruncated, reply{body: append(bytes.Clone(whole[:len(whole)-4]), '\n')}},
+		"of two reads":          {wrongTruncated, reply{body: append(bytes.Clone(whole[:500]), good(9, 160)[500:]...)}},
 		"old":                   {wrongOld, reply{body: good(8, 99)}},
 		"backwards":             {wrongBackwards, reply{body: good(6, 150)}},
 	} {
@@ -97,7 +97,7 @@ func TestCountersNeverFall(t *testing.T) {
 		{"a{b=\"1\"} 4\nc 3\n", wrongBackwards, 5, 6},
 		// at the same time as another: either may have been read first
 		{"a{b=\"1\"} 4\n", "", 3, 7},
-		{"a{b=\"1\"} 9\nc", wrongTorn, 8, 9},
+		{"a{b=\"1\"} 9\nc", wrongTruncated, 8, 9},
 		{"a{b=\"1\"} 9\nnew 0\n", "", 10, 11},
 	} {
 		_, err := k.check(h, reply{

@@ -151,7 +151,7 @@ func (l *closedLoop) once(ctx context.Context, c *connection, path int) bool {
 }
 
 // patience is how long a reply may take.
-const patience = time.Minute
+const replyTimeout = time.Minute
 
 func (c *connection) exchange(ctx context.Context, path int, r *reply) error {
 	if c.conn == nil {
@@ -159,7 +159,7 @@ func (c *connection) exchange(ctx context.Context, path int, r *reply) error {
 			return err
 		}
 	}
-	if err := c.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.conn.SetDeadline(time.Now().Add(replyTimeout)); err != nil {
 		return err
 	}
 	if _, err := c.conn.Write(c.requests[path]); err != nil {

@@ -13,7 +13,7 @@ type Crowd struct {
 }
 
 // together is how many of a crowd ask at the same time.
-const together = 64
+const crowdWorkers = 64
 
 // NewCrowd opens Replicas connections. Close has to be called, unless there is
 // an error.
@@ -40,14 +40,14 @@ func NewCrowd(ctx context.Context, c Config) (*Crowd, error) {
 
 // Sweep lets each connection ask once, some at a time, and checks the replies.
 // It ends after Duration in any case.
-func (c *Crowd) Sweep(ctx context.Context) Result {
+func (c *Crowd) ScrapeAll(ctx context.Context) Result {
 	c.loop.tally = newTally()
 	ctx, cancel := context.WithTimeout(ctx, c.loop.c.Duration)
 	defer cancel()
 	next := make(chan int)
 	began := time.Now()
 	var all sync.WaitGroup
-	for range together {
+	for range crowdWorkers {
 		all.Go(func() {
 			for i := range next {
 				c.loop.once(ctx, c.clients[i], i%len(c.loop.c.Paths))

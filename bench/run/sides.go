@@ -20,13 +20,13 @@ type side struct {
 }
 
 // compared is how one side did, the medians of its turns.
-type compared struct {
+type sideResult struct {
 	Name                string
 	Rate                float64
 	CPU                 float64 // microseconds per reply
 	Ratio               float64 // of Rate to the first side's in the same round: the median
 	LowRatio, HighRatio float64
-	Turns               []saturated
+	Rounds              []wrkResult
 	Connections, Size   int
 	Gzip                bool
 }
@@ -34,7 +34,7 @@ type compared struct {
 // compare lets the sides take turns, round after round, so that what else
 // happens on the machine meets all of them. The first side is what the others
 // are held against.
-func (b *bench) compare(ctx context.Context, sides []side, path string, headers ...string) ([]compared, error) {
+func (b *bench) compareSides(ctx context.Context, sides []side, path string, headers ...string) ([]sideResult, error) {
 	children := make([]*child, len(sides))
 	for i, s := range sides {
 		c, err := s.start(ctx)
@@ -48,7 +48,7 @@ func (b *bench) compare(ctx context.Context, sides []side, path string, headers 
 			return nil, err
 		}
 	}
-	turns := make([][]saturated, len(sides))
+	turns := make([][]wrkResult, len(sides))
 	for round := range b.rounds {
 		for turn := range sides {
 			i := (turn + round) % len(sides) // nobody is always the first
@@ -62,18 +62,18 @@ func (b *bench) compare(ctx context.Context, sides []side, path string, headers 
 			turns[i] = append(turns[i], s)
 		}
 	}
-	results := make([]compared, len(sides))
+	results := make([]sideResult, len(sides))
 	for i, s := range sides {
 		var rates, cpus, ratios []float64
 		for round, t := range turns[i] {
 			rates, cpus = append(rates, t.Rate), append(cpus, t.CPU)
 			ratios = append(ratios, t.Rate/turns[0][round].Rate)
 		}
-		results[i] = compared{
+		results[i] = sideResult{
 			Name:        s.Name,
 			Rate:        median(rates),
 			CPU:         median(cpus),
-			Turns:       turns[i],
+			Rounds:      turns[i],
 			Connections: connections,
 			Ratio:       median(ratios),
 			LowRatio:    slices.Min(ratios),
@@ -84,7 +84,7 @@ func (b *bench) compare(ctx context.Context, sides []side, path string, headers 
 }
 
 // tell prints a comparison.
-func (b *bench) tell(what string, results []compared) {
+func (b *bench) printSides(what string, results []sideResult) {
 	fmt.Fprintf(b.stdout, "%s, %d connections, %d rounds of %s\n", what, connections, b.rounds, b.slice)
 	for _, r := range results {
 		fmt.Fprintf(

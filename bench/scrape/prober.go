@@ -7,17 +7,17 @@ import (
 
 // Asker sends one request after the other over one connection, and looks at
 // nothing but the status: for measuring time. Only one goroutine may use it.
-type Asker struct{ c *connection }
+type Prober struct{ c *connection }
 
 // NewAsker connects to address.
-func NewAsker(ctx context.Context, address, path string) (*Asker, error) {
+func NewProber(ctx context.Context, address, path string) (*Prober, error) {
 	l := &closedLoop{c: Config{Address: address, Paths: []string{path}, Replicas: 1}, requests: map[string][][]byte{}}
 	c := l.newConnection(0)
-	return &Asker{c}, c.dial(ctx)
+	return &Prober{c}, c.dial(ctx)
 }
 
 // Ask sends a request and waits for its reply.
-func (a *Asker) Ask() error {
+func (a *Prober) Probe() error {
 	var r reply
 	err := a.c.exchange(context.Background(), 0, &r)
 	if err == nil && (r.status != 200 || len(r.body) == 0) {
@@ -27,4 +27,4 @@ func (a *Asker) Ask() error {
 }
 
 // Close hangs up.
-func (a *Asker) Close() { a.c.hangUp() }
+func (a *Prober) Close() { a.c.hangUp() }
