@@ -1,7 +1,7 @@
-// Package body makes the text that the stand-in source of the benchmarks
-// offers, and tells from a reply which read it came from, and when.
-// Server and load program share it; both run on one machine, so that they share
-// its monotonic clock, too.
+// Package body makes the text of the benchmarks' stand-in scripts, and finds in
+// a reply the number and the time of the read that made it. Server and load
+// program both use it. They run on one machine, so they share its monotonic
+// clock.
 package body
 
 import (
@@ -12,36 +12,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A text begins and ends with the number of its read, so that a torn or mixed
-// one shows. Numbers are written with an offset, in a fixed width: a text is
-// made by copying another and writing over its digits.
+// A text begins and ends with the number of its read, so a truncated or mixed
+// text is detected. Numbers are written with an offset, in a fixed width: a new
+// text is a copy with other digits.
 const (
-	Offset = 1_000_000_000_000_000 // for numbers and nanoseconds: room for 100 days of either
+	Offset = 1_000_000_000_000_000 // of numbers and nanoseconds; enough for 100 days of the latter
 	Digits = 16
 	begin  = "bench_begin "
 	at     = "bench_read_nanoseconds "
 	end    = "bench_end "
 )
 
-// Metric is the family of the filling lines, for the header directive that
-// names its type.
+// Metric is the name of the metric that fills a text, for the header directive
+// with its type.
 const Metric = "count"
 
-// Monotonic is the machine's monotonic clock, in nanoseconds.
+// Monotonic returns the machine's monotonic clock, in nanoseconds.
 func Monotonic() int64 {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // fails for unknown clocks only
 	return t.Nano()
 }
 
-// Template is a text of one size, ready to be copied.
+// Template is a text of one size.
 type Template struct {
 	text           []byte
-	begin, at, end int // where the digits are
+	begin, at, end int // offsets of the digits
 }
 
-// NewTemplate makes a text of about size bytes, but never less than its three
-// numbers take.
+// NewTemplate returns a text of about size bytes, or of its three numbers alone
+// if that is more.
 func NewTemplate(size int) *Template {
 	t := &Template{}
 	number := func(name string) int {
@@ -64,11 +64,11 @@ func NewTemplate(size int) *Template {
 	return t
 }
 
-// Samples is how many samples the text has.
+// Samples returns the number of samples in the text.
 func (t *Template) Samples() int { return bytes.Count(t.text, []byte("\n")) }
 
-// Text is a fresh copy with the number of the read and the moment at which it
-// began, as Monotonic has it.
+// Text returns a new copy with the number of the read, and the time of its
+// beginning as Monotonic returns it.
 func (t *Template) Text(number, now int64) []byte {
 	text := bytes.Clone(t.text)
 	write(text[t.begin:], number)
@@ -85,15 +85,15 @@ func write(to []byte, n int64) {
 	}
 }
 
-// Stamp is what a reply tells of its read.
+// Stamp identifies the read of a reply.
 type Stamp struct {
 	Number int64
 	At     int64 // Monotonic
 }
 
-// Find reads the stamp of a text in whatever form it was rendered, and says
-// where the digits of its three numbers are. It is an error when one is missing
-// or when begin and end differ: the text is not whole, or not of one read.
+// Find returns the stamp of a text in any format, and the offsets of the digits
+// of its three numbers. An error means that a number is missing, or that the
+// first and the last differ: the text is truncated, or not of one read.
 func Find(text []byte) (s Stamp, where []int, err error) {
 	var numbers [3]int64
 	for i, name := range []string{begin, at, end} {

@@ -1,5 +1,5 @@
 // Load scrapes an exporter as many Prometheus replicas would, checks every body
-// and tells what was wrong, by kind. It exits with 1 when something was.
+// and reports wrong replies by kind. It exits with 1 if there was any.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 type options struct {
 	config scrape.Config
 	closed bool
-	out    string // folder
+	out    string // directory
 	name   string
 }
 
@@ -72,48 +72,49 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	var scripts int
 	f := flag.NewFlagSet("load", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	f.StringVar(&o.config.Address, "address", "127.0.0.1:9900", "of the exporter")
+	f.StringVar(&o.config.Address, "address", "127.0.0.1:9900", "address of the exporter, HOST:PORT")
 	f.StringVar(
 		&paths,
 		"paths",
 		"",
 		"paths of the scripts, separated by commas; empty: those of bench/serve, see -scripts",
 	)
-	f.IntVar(&scripts, "scripts", 1, "how many scripts of bench/serve to scrape")
+	f.IntVar(&scripts, "scripts", 1, "number of scripts of bench/serve to scrape")
 	f.IntVar(
 		&o.config.Replicas,
 		"replicas",
 		2,
-		"how many replicas scrape every script; with -closed: how many connections",
+		"number of replicas that scrape every script; with -closed: number of connections",
 	)
-	f.DurationVar(&o.config.Duration, "duration", 10*time.Second, "how long")
-	f.DurationVar(&o.config.Interval, "interval", time.Second, "between two scrapes of one script by one replica")
-	f.Float64Var(&o.config.Spread, "spread", 0, "a replica's own interval differs from -interval by up to this part")
-	f.Float64Var(&o.config.Jitter, "jitter", 0, "each scrape is up to this part of the interval early or late")
-	f.DurationVar(&o.config.Timeout, "timeout", 10*time.Second, "the scrape timeout that requests name; 0: none")
-	f.Float64Var(&o.config.Fresh, "fresh", 0, "this part of the replicas makes a connection for each scrape")
+	f.DurationVar(&o.config.Duration, "duration", 10*time.Second, "duration of the run")
+	f.DurationVar(&o.config.Interval, "interval", time.Second, "time between two scrapes of one script by one replica")
+	f.Float64Var(&o.config.Spread, "spread", 0, "largest difference of a replica's own interval from -interval, as a part of it")
+	f.Float64Var(&o.config.Jitter, "jitter", 0, "largest time by which a scrape is early or late, as a part of the interval")
+	f.DurationVar(&o.config.Timeout, "timeout", 10*time.Second, "scrape timeout in the requests; 0: none")
+	f.Float64Var(&o.config.Fresh, "fresh", 0, "part of the replicas that open a connection for each scrape")
 	f.StringVar(
 		&accepts,
 		"accepts",
 		"prometheus",
-		"how replicas ask, dealt in turn: "+strings.Join(slices.Sorted(maps.Keys(scrape.Accepts)), ", "),
+		"kinds of Accept headers, assigned to the replicas in order: "+strings.Join(slices.Sorted(maps.Keys(scrape.Accepts)), ", "),
 	)
-	f.StringVar(&ca, "ca", "", "speak TLS, and trust the certificates in this file")
+	f.StringVar(&ca, "ca", "", "use TLS, and trust the certificates in this file")
 	f.StringVar(
 		&checks,
 		"checks",
 		"fresh",
-		"what bodies are, beside whole and valid: \"fresh\" (of bench/serve: read after the request, never backwards), \"stamped\" (of bench/serve, made beforehand), \"counters\" (no sample ever falls), \"any\"",
+		"checks beside valid text: \"fresh\" (of bench/serve, read after the request, never of an earlier read), "+
+			"\"stamped\" (of bench/serve, made beforehand), \"counters\" (no sample ever falls), \"any\" (none)",
 	)
-	f.BoolVar(&o.closed, "closed", false, "closed loop: as many scrapes as the server takes")
-	f.StringVar(&o.out, "out", "", "write NAME.json and the plot NAME.svg into this folder")
-	f.StringVar(&o.name, "name", "load", "their name")
+	f.BoolVar(&o.closed, "closed", false, "closed loop: as many scrapes as the server can answer")
+	f.StringVar(&o.out, "out", "", "write NAME.json and the plot NAME.svg to this directory")
+	f.StringVar(&o.name, "name", "load", "name of these files")
 	if err := f.Parse(args); err != nil {
 		return o, flag.ErrHelp
 	}
 	switch {
 	case f.NArg() > 0:
-		return o, fmt.Errorf("unexpected %q", f.Args())
+		return o, fmt.Errorf("unexpected arguments %q", f.Args())
 	case paths != "":
 		o.config.Paths = strings.Split(paths, ",")
 	default:
@@ -131,7 +132,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		o.config.Checks = scrape.Checks{Counters: true}
 	case "any":
 	default:
-		return o, fmt.Errorf("-checks %q: not one of fresh, stamped, counters, any", checks)
+		return o, fmt.Errorf("-checks=%q: must be fresh, stamped, counters or any", checks)
 	}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
@@ -159,7 +160,7 @@ func write(o options, all outcome) error {
 		return l
 	}
 	p := report.Plot{
-		Title: o.name + ": replies that were there in time",
+		Title: o.name + ": replies within a time",
 		X:     "milliseconds",
 		Y:     "part of all replies",
 		LogX:  true,

@@ -19,10 +19,10 @@ type Line struct {
 	X, Y []float64
 }
 
-// Plot is a picture of lines.
+// Plot is a line plot.
 type Plot struct {
 	Title, X, Y string
-	LogX, LogY  bool // values of 0 and below are then left out
+	LogX, LogY  bool // logarithmic axis; values of 0 and below are omitted
 	Lines       []Line
 }
 
@@ -31,7 +31,7 @@ const (
 	margin        = 0.3 * vg.Inch
 )
 
-// Draw writes the plot as NAME.svg into dir, which is made.
+// Draw writes the plot to NAME.svg in dir, which it creates if it is missing.
 func (p Plot) Draw(dir, name string) error {
 	picture := plot.New()
 	picture.Title.Text, picture.X.Label.Text, picture.Y.Label.Text = p.Title, p.X, p.Y
@@ -71,14 +71,14 @@ func (p Plot) Draw(dir, name string) error {
 	}
 	if !p.LogY {
 		picture.Y.Min = 0
-		picture.Y.Max *= 1.15 // room for the legend
+		picture.Y.Max *= 1.15 // space for the legend
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	canvas := vgsvg.New(width, height)
-	// Room at the right for the axis' last number, and at the top: viewers'
-	// fonts differ in width.
+	// Margins for the last number of the axis, and for viewers with wider
+	// fonts.
 	picture.Draw(draw.Crop(draw.New(canvas), 0, -margin, 0, -margin/4))
 	f, err := os.Create(filepath.Join(dir, name+".svg"))
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package report writes results of benchmarks with what they were measured on,
-// and draws them.
+// Package report writes results of benchmarks, with a description of the
+// machine
+// and the program, and draws plots.
 package report
 
 import (
@@ -16,22 +17,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// About says where results come from.
+// About describes the origin of results.
 type About struct {
 	Time    string // UTC
-	Commit  string // of the repository; with "-dirty" where files had been changed
+	Commit  string // of the repository; "-dirty" means uncommitted changes
 	Command string
 	CPU     string
 	Cores   int
 	Memory  int64 // bytes
 	Kernel  string
 	Go      string
-	// the load average before the run: a machine that does something else
-	// measures something else
-	Load string
+	Load    string // load average before the run; it should be near 0
 }
 
-// Here describes this machine and program.
+// Here returns the description of this machine and program.
 func Here() About {
 	a := About{
 		Time:    time.Now().UTC().Format(time.RFC3339),
@@ -65,7 +64,7 @@ func Here() About {
 	return a
 }
 
-// Write writes v as NAME.json into dir, which is made.
+// Write writes v to NAME.json in dir, which it creates if it is missing.
 func Write(dir, name string, v any) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -1,5 +1,3 @@
-// Package scrape asks an exporter for metrics as many Prometheus replicas
-// would, and looks at every body it gets.
 package scrape
 
 import (
@@ -16,38 +14,37 @@ import (
 	"stap-exporter/bench/body"
 )
 
-// Checks say what can be asked of a body.
+// Checks select the checks of a body, beside that it parses.
 type Checks struct {
-	Stamped  bool // it is of the stand-in source: it tells its read
-	Fresh    bool // and its read begins after its request; not so where texts are made beforehand
-	Counters bool // no sample of it ever falls
+	Stamped  bool // it is of a stand-in script, with the stamp of one read
+	Fresh    bool // with Stamped: the read began after the request
+	Counters bool // no sample is smaller than in the reply before
 }
 
-// What can be wrong with a reply.
+// The kinds of wrong replies.
 const (
-	wrongConnection = "connection" // none came
+	wrongConnection = "connection" // no reply
 	wrongStatus     = "status"     // not 200
-	wrongLate       = "late"       // after the time that the request said it has
-	// a 200 without a body, which makes Prometheus forget every series
+	wrongLate       = "late"       // after the timeout in the request
+	// A 200 without a body, after which Prometheus marks every series as stale.
 	wrongEmpty     = "empty"
-	wrongEncoding  = "encoding"           // not what its header says
-	wrongParse     = "does not parse"     // Prometheus would throw it away
-	wrongTruncated = "torn"               // cut, or of two reads
-	wrongOld       = "older than request" // its read began before the request
-	// something counted down between two scrapes one after the other
-	wrongBackwards = "backwards"
+	wrongEncoding  = "encoding"           // not as the header says
+	wrongParse     = "does not parse"     // Prometheus would reject it
+	wrongTruncated = "truncated"          // or of two reads
+	wrongOld       = "older than request" // the read began before the request
+	wrongBackwards = "backwards"          // of an earlier read than the reply before
 )
 
-// reply is what came back.
+// reply is the reply to one request.
 type reply struct {
 	status      int
 	contentType string
 	encoding    string
 	body        []byte
-	sent, done  int64 // body.Monotonic before the request left and after the body was there
+	sent, done  int64 // body.Monotonic before the request was sent, and with the whole body here
 }
 
-// history is what one replica saw of one script.
+// history is what one replica has received of one script.
 type history struct {
 	mu    sync.Mutex
 	known bool
@@ -62,13 +59,13 @@ type checker struct {
 	shapes sync.Map // by content type: *atomic.Pointer[shape]
 }
 
-// wrong is a reply that is not as it should be.
+// wrong is the error of a wrong reply.
 type wrong struct{ kind, detail string }
 
 func (w *wrong) Error() string { return w.kind + ": " + w.detail }
 
-// check returns nil, or what is wrong with r as a *wrong. age is how old its
-// data was when it was there; 0 where that is not known.
+// check returns nil, or a *wrong. age is the age of the data when the reply was
+// complete; 0: unknown.
 func (c *checker) check(h *history, r reply) (age int64, err error) {
 	if r.status != 200 {
 		return 0, &wrong{wrongStatus, fmt.Sprintf("%d %.80q", r.status, r.body)}
@@ -109,8 +106,9 @@ func (c *checker) check(h *history, r reply) (age int64, err error) {
 	return r.done - stamp.At, nil
 }
 
-// checkSamples parses everything and, where that was asked for, holds each
-// sample against the one before.
+// checkSamples parses the text and, with Counters, compares each sample with
+// the
+// one before.
 func (c *checker) checkSamples(h *history, r reply, text []byte) error {
 	if text[len(text)-1] != '\n' {
 		return &wrong{wrongTruncated, fmt.Sprintf("ends %.40q", text[max(0, len(text)-40):])}
@@ -125,7 +123,7 @@ func (c *checker) checkSamples(h *history, r reply, text []byte) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.known && r.sent < h.done {
-		return nil // two at a time: either may have been read first
+		return nil // two requests at a time: either may have been read first
 	}
 	for name, v := range now {
 		if before, ok := h.seen[name]; ok && v < before {
@@ -136,15 +134,15 @@ func (c *checker) checkSamples(h *history, r reply, text []byte) error {
 	return nil
 }
 
-// shape is a text that was parsed as a whole, and where its numbers are. A text
-// that differs from it in these numbers alone parses, too.
+// shape is a text that was parsed, and the offsets of its numbers. A text that
+// differs only in these numbers parses, too.
 type shape struct {
 	text []byte
-	at   []int // of the digits of begin, read time and end
+	at   []int // offsets of the digits of begin, read time and end
 }
 
-// read parses a stamped text, or finds that it is one that was parsed but for
-// its numbers.
+// read returns the stamp of a text. It parses the text, unless it has the shape
+// of one that was parsed before.
 func (c *checker) read(contentType string, text []byte) (body.Stamp, error) {
 	slot, ok := c.shapes.Load(contentType)
 	if !ok {
@@ -198,7 +196,7 @@ type unzipper struct {
 
 var unzippers = sync.Pool{New: func() any { return new(unzipper) }}
 
-// unzip returns bytes that are good until the next call.
+// unzip returns bytes that are valid until the next call.
 func (u *unzipper) unzip(b []byte) ([]byte, error) {
 	u.in.Reset(b)
 	u.out.Reset()
@@ -215,7 +213,7 @@ func (u *unzipper) unzip(b []byte) ([]byte, error) {
 		return nil, fmt.Errorf("read gzip: %w", err)
 	}
 	if u.in.Len() > 0 {
-		return nil, errors.New("read gzip: more behind its end")
+		return nil, errors.New("read gzip: data after its end")
 	}
 	return u.out.Bytes(), nil
 }

@@ -12,13 +12,13 @@ import (
 
 const textType = "text/plain; version=0.0.4; charset=utf-8"
 
-// Each kind of wrong body is found, and named.
+// Each kind of wrong reply is found.
 func TestWrongBodies(t *testing.T) {
 	template := body.NewTemplate(1000)
 	good := func(number, at int64) []byte { return template.Text(number, at) }
 	page := exposition.Sanitize(good(8, 150), exposition.Options{})
 	if string(page.Text()) != string(good(8, 150)) {
-		t.Fatal("the gate changes the text")
+		t.Fatal("Sanitize changes the text")
 	}
 	swap := func(old, replacement string) []byte {
 		b := bytes.Replace(good(8, 150), []byte(old), []byte(replacement), 1)
@@ -37,7 +37,7 @@ func TestWrongBodies(t *testing.T) {
 		"good OpenMetrics":      {"", reply{contentType: exposition.FormatOpenMetrics.ContentType(), body: page.OpenMetrics()}},
 		"no 200":                {wrongStatus, reply{status: 503, body: []byte("Refresh page")}},
 		"empty":                 {wrongEmpty, reply{}},
-		"gzip that is none":     {wrongEncoding, reply{encoding: "gzip", body: whole}},
+		"no gzip":               {wrongEncoding, reply{encoding: "gzip", body: whole}},
 		"gzip cut":              {wrongEncoding, reply{encoding: "gzip", body: page.Render(exposition.Form{Gzip: true})[:100]}},
 		"unknown encoding":      {wrongEncoding, reply{encoding: "br", body: whole}},
 		"bad line":              {wrongParse, reply{body: swap("count{tid", "count{=tid")}},
@@ -49,7 +49,7 @@ func TestWrongBodies(t *testing.T) {
 		"backwards":             {wrongBackwards, reply{body: good(6, 150)}},
 	} {
 		for _, warm := range []bool{false, true} {
-			// by the parser, and by the shape of an earlier text
+			// warm: by the shape of an earlier text instead of the parser
 			k := &checker{what: Checks{Stamped: true, Fresh: true}}
 			h := &history{}
 			if warm {
@@ -84,7 +84,7 @@ func TestWrongBodies(t *testing.T) {
 	}
 }
 
-// A real script's samples are held against those of the reply before.
+// The samples of a real script are compared with those of the reply before.
 func TestCountersNeverFall(t *testing.T) {
 	k := &checker{what: Checks{Counters: true}}
 	h := &history{}
@@ -95,7 +95,7 @@ func TestCountersNeverFall(t *testing.T) {
 		{"a{b=\"1\"} 5\nc 1\n", "", 1, 2},
 		{"a{b=\"1\"} 5\nc 2\n", "", 3, 4},
 		{"a{b=\"1\"} 4\nc 3\n", wrongBackwards, 5, 6},
-		// at the same time as another: either may have been read first
+		// sent before the last reply: either may have been read first
 		{"a{b=\"1\"} 4\n", "", 3, 7},
 		{"a{b=\"1\"} 9\nc", wrongTruncated, 8, 9},
 		{"a{b=\"1\"} 9\nnew 0\n", "", 10, 11},

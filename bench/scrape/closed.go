@@ -15,9 +15,12 @@ import (
 	"stap-exporter/bench/body"
 )
 
+// replyTimeout is the longest wait for a reply.
+const replyTimeout = time.Minute
+
 // Closed scrapes in a closed loop: every connection sends a request as soon as
-// the reply before is there. It shows how much a server can do; its latencies
-// hide what an open loop counts.
+// it has the reply to the one before. It shows a server's throughput. Its
+// latencies do not include the time that requests would have waited to be sent.
 func Closed(ctx context.Context, c Config) (Result, error) {
 	if err := c.check(); err != nil {
 		return Result{}, err
@@ -81,7 +84,7 @@ func (l *closedLoop) newConnection(i int) *connection {
 		kind = l.c.Accepts[i%n]
 	}
 	requests := l.requests[kind]
-	if requests == nil { // few kinds: shared
+	if requests == nil {
 		for _, path := range l.c.Paths {
 			var b bytes.Buffer
 			b.WriteString("GET " + path + " HTTP/1.1\r\nHost: " + l.c.Address + "\r\n")
@@ -124,14 +127,15 @@ func (c *connection) hangUp() {
 	}
 }
 
-// once scrapes, checks and counts. At the end of the run it returns false; what
-// that cuts off does not count.
+// once scrapes, checks and counts. It returns false at the end of the run,
+// which
+// cuts off a request; that is not counted.
 func (l *closedLoop) once(ctx context.Context, c *connection, path int) bool {
 	r := reply{sent: body.Monotonic()}
 	err := c.exchange(ctx, path, &r)
 	r.done = body.Monotonic()
-	// A dial gives up at the context's deadline, which the context itself may
-	// notice later.
+	// A dial ends at the context's deadline, possibly before ctx.Err reports
+	// it.
 	if end, _ := ctx.Deadline(); ctx.Err() != nil || !time.Now().Before(end) {
 		return false
 	}
@@ -149,9 +153,6 @@ func (l *closedLoop) once(ctx context.Context, c *connection, path int) bool {
 	}
 	return true
 }
-
-// patience is how long a reply may take.
-const replyTimeout = time.Minute
 
 func (c *connection) exchange(ctx context.Context, path int, r *reply) error {
 	if c.conn == nil {
@@ -172,11 +173,9 @@ func (c *connection) exchange(ctx context.Context, path int, r *reply) error {
 		defer c.hangUp()
 	}
 	h := &c.response.Header
-	r.status, r.contentType, r.encoding, r.body = c.response.StatusCode(), string(
-		h.ContentType(),
-	), string(
-		h.ContentEncoding(),
-	), c.response.Body()
+	r.status = c.response.StatusCode()
+	r.contentType, r.encoding = string(h.ContentType()), string(h.ContentEncoding())
+	r.body = c.response.Body()
 	if n := h.ContentLength(); n >= 0 && n != len(r.body) {
 		return errors.New("body is shorter than its header says")
 	}

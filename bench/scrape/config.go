@@ -10,44 +10,48 @@ import (
 	"time"
 )
 
-// Config says who asks for what, and how.
+// Config describes the clients of a load run, and what they request.
 type Config struct {
 	Address string   // of the exporter, HOST:PORT
 	Paths   []string // of the scripts
-	// open loop: each scrapes every script. Closed loop: each is one
-	// connection, and scrapes the scripts in turn
+	// Replicas, in an open loop, each scrape every script. In a closed loop
+	// each
+	// is one connection, which scrapes the scripts in order.
 	Replicas int
 	Duration time.Duration
 	Interval time.Duration // open loop: between two scrapes of one script by one replica
-	// open loop: a replica's own interval differs from Interval by up to this
-	// part of it
+	// Spread, in an open loop, is the largest difference of a replica's own
+	// interval from Interval, as a part of it.
 	Spread float64
-	// open loop: each scrape comes up to this part of the interval early or
-	// late
+	// Jitter, in an open loop, is the largest time by which a scrape is early
+	// or late, as a part of the interval.
 	Jitter float64
-	// what the requests say that they wait, in
-	// X-Prometheus-Scrape-Timeout-Seconds; 0: nothing
+	// Timeout is sent in X-Prometheus-Scrape-Timeout-Seconds; 0: no header.
 	Timeout time.Duration
-	Fresh   float64 // this part of the replicas makes a connection for each scrape
-	// how replicas ask, names of Accepts, dealt in turn; empty: without headers
+	Fresh   float64 // part of the replicas that open a connection for each scrape
+	// Accepts are names of the map Accepts, assigned to the replicas in order;
+	// empty: no Accept headers.
 	Accepts []string
-	TLS     *tls.Config // nil: without
+	TLS     *tls.Config // nil: plain HTTP
 	Checks  Checks
 }
 
-// accept is how a client asks.
+// accept has the values of the Accept and Accept-Encoding headers.
 type accept struct{ accept, encoding string }
 
-// Accepts are the ways to ask for metrics.
+// Accepts are the headers of several clients, by name.
 var Accepts = map[string]accept{
 	"plain": {},
 	"gzip":  {"", "gzip"},
 	"prometheus": {
-		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," +
+			"application/openmetrics-text;version=0.0.1;q=0.5," +
+			"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
 		"gzip",
 	},
 	"prometheus2": {
-		"application/openmetrics-text;version=1.0.0;q=0.75,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.25,*/*;q=0.1",
+		"application/openmetrics-text;version=1.0.0;q=0.75,application/openmetrics-text;version=0.0.1;q=0.5," +
+			"text/plain;version=0.0.4;q=0.25,*/*;q=0.1",
 		"gzip",
 	},
 	"openmetrics": {"application/openmetrics-text;version=1.0.0", ""},
@@ -60,13 +64,13 @@ func (c Config) check() error {
 	}
 	for _, name := range c.Accepts {
 		if _, ok := Accepts[name]; !ok {
-			return fmt.Errorf("unknown way to ask: %q", name)
+			return fmt.Errorf("unknown kind of Accept headers: %q", name)
 		}
 	}
 	return nil
 }
 
-// header is what replica i sends.
+// header returns the headers of replica i.
 func (c Config) header(i int) http.Header {
 	h := http.Header{"User-Agent": {"stap-exporter-bench"}}
 	if len(c.Accepts) > 0 {
@@ -84,29 +88,30 @@ func (c Config) header(i int) http.Header {
 	return h
 }
 
-// fresh tells whether replica i makes a connection for each scrape. Such
-// replicas lie evenly among the others.
+// fresh reports whether replica i opens a connection for each scrape. Such
+// replicas are spread evenly over all.
 func (c Config) fresh(i int) bool {
 	return math.Floor(float64(i+1)*c.Fresh) > math.Floor(float64(i)*c.Fresh)
 }
 
-// perAddress is how many replicas share a source address: a port can be used
-// once per address.
+// perAddress is how many replicas share a source address, each with a port of
+// its own.
 const perAddress = 20_000
 
-// dialer is that of replica i.
+// dialer returns the dialer of replica i.
 func (c Config) dialer(i int) *net.Dialer {
 	d := &net.Dialer{Timeout: 10 * time.Second}
-	if host, _, err := net.SplitHostPort(
-		c.Address,
-	); err == nil && net.ParseIP(host).To4() != nil && net.ParseIP(host).IsLoopback() &&
-		i >= perAddress {
+	host, _, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return d
+	}
+	if ip := net.ParseIP(host); ip.To4() != nil && ip.IsLoopback() && i >= perAddress {
 		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i/perAddress))}
 	}
 	return d
 }
 
-// late tells whether a reply came after the time that its request had.
+// late returns an error if the reply took longer than the request's timeout.
 func (c Config) late(r reply) error {
 	if took := time.Duration(r.done - r.sent); c.Timeout > 0 && took > c.Timeout {
 		return &wrong{wrongLate, took.String()}

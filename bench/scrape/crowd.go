@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Crowd is many open connections, most of them silent at any time.
+// crowdWorkers is how many connections of a crowd send requests at a time.
+const crowdWorkers = 64
+
+// Crowd is many open connections, most of them idle at any time.
 type Crowd struct {
 	loop    *closedLoop
 	clients []*connection
 }
 
-// together is how many of a crowd ask at the same time.
-const crowdWorkers = 64
-
-// NewCrowd opens Replicas connections. Close has to be called, unless there is
-// an error.
+// NewCrowd opens Replicas connections. The caller must call Close, unless there
+// is an error.
 func NewCrowd(ctx context.Context, c Config) (*Crowd, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func NewCrowd(ctx context.Context, c Config) (*Crowd, error) {
 	return crowd, nil
 }
 
-// Sweep lets each connection ask once, some at a time, and checks the replies.
-// It ends after Duration in any case.
+// ScrapeAll scrapes once over each connection, some at a time, and checks the
+// replies. It ends after Duration at the latest.
 func (c *Crowd) ScrapeAll(ctx context.Context) Result {
 	c.loop.tally = newTally()
 	ctx, cancel := context.WithTimeout(ctx, c.loop.c.Duration)
@@ -65,7 +65,7 @@ func (c *Crowd) ScrapeAll(ctx context.Context) Result {
 	return c.loop.tally.result(time.Since(began))
 }
 
-// Close hangs up.
+// Close closes the connections.
 func (c *Crowd) Close() {
 	for _, client := range c.clients {
 		client.hangUp()

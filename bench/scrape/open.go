@@ -24,11 +24,12 @@ type stream struct {
 	client   *http.Transport // of the replica
 	history  history
 	interval time.Duration
-	next     time.Duration // when its next scrape is due but for jitter, from the beginning
-	due      time.Duration // with it
+	next     time.Duration // of the next scrape, without jitter, since the beginning
+	due      time.Duration // the same, with jitter
 }
 
-// schedule is when whom scrapes. vegeta asks it for one hit after the other.
+// schedule has the time of each scrape. vegeta calls it for one hit after
+// another.
 type schedule struct {
 	mu      sync.Mutex
 	streams []*stream // a heap by due
@@ -51,8 +52,8 @@ func (s *schedule) Swap(i, j int)      { s.streams[i], s.streams[j] = s.streams[
 // Push implements heap.Interface.
 func (s *schedule) Push(x any) { s.streams = append(s.streams, x.(*stream)) }
 
-// Pop implements heap.Interface; nothing is ever taken away.
-func (s *schedule) Pop() any { panic("a stream ends") }
+// Pop implements heap.Interface. It is never called, because no stream ends.
+func (s *schedule) Pop() any { panic("Pop of a stream") }
 
 // Pace implements vegeta.Pacer.
 func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
@@ -71,13 +72,13 @@ func (s *schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration,
 	return due - elapsed, due > s.until
 }
 
-// plan sets when the stream's scrape after this one is due.
+// plan sets the time of the stream's next scrape.
 func (s *schedule) plan(st *stream) {
 	st.next += st.interval
 	st.due = st.next + time.Duration(s.jitter*float64(st.interval)*(2*s.random.Float64()-1))
 }
 
-// Rate implements vegeta.Pacer; only its reports use it.
+// Rate implements vegeta.Pacer. Only vegeta's reports use it.
 func (s *schedule) Rate(time.Duration) float64 { return 0 }
 
 func (s *schedule) hit(sequence uint64) hit {
@@ -87,7 +88,8 @@ func (s *schedule) hit(sequence uint64) hit {
 }
 
 // Open scrapes in an open loop: a scrape is sent when it is due, however many
-// are still waiting for their replies, and its latency counts from then.
+// others wait for their replies. Its latency counts from the time when it was
+// due.
 func Open(ctx context.Context, c Config) (Result, error) {
 	if err := c.check(); err != nil {
 		return Result{}, err
@@ -131,7 +133,7 @@ func Open(ctx context.Context, c Config) (Result, error) {
 	}
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: o, Timeout: time.Minute}), vegeta.Workers(16))
 	targets := func(target *vegeta.Target) error {
-		target.Method, target.URL = http.MethodGet, "http://scheduled/" // the schedule knows
+		target.Method, target.URL = http.MethodGet, "http://scheduled/" // replaced by openLoop
 		return nil
 	}
 	began := time.Now()
@@ -143,9 +145,8 @@ func Open(ctx context.Context, c Config) (Result, error) {
 	return t.result(time.Since(began)), ctx.Err()
 }
 
-// openLoop is the transport under vegeta: it sends the hit that the schedule
-// has under vegeta's number, on its replica's connections, and checks what
-// comes.
+// openLoop is vegeta's transport. It sends the scheduled hit with vegeta's
+// sequence number over a connection of its replica, and checks the reply.
 type openLoop struct {
 	c       Config
 	checker *checker
@@ -187,10 +188,7 @@ func send(ctx context.Context, st *stream) (r reply, err error) {
 	var b bytes.Buffer
 	_, err = io.Copy(&b, resp.Body)
 	_ = resp.Body.Close()
-	r.status, r.contentType, r.encoding, r.body = resp.StatusCode, resp.Header.Get(
-		"Content-Type",
-	), resp.Header.Get(
-		"Content-Encoding",
-	), b.Bytes()
+	r.status, r.body = resp.StatusCode, b.Bytes()
+	r.contentType, r.encoding = resp.Header.Get("Content-Type"), resp.Header.Get("Content-Encoding")
 	return r, err
 }

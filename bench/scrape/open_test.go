@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A server that answers nobody before so many wait is answered by an open loop
-// only: a closed one would wait for it.
+// The server replies to no request before many wait, which only an open loop
+// achieves.
 func TestOpenLoopDoesNotWait(t *testing.T) {
 	const crowd = 20
 	var waiting atomic.Int64
@@ -49,8 +49,8 @@ func TestOpenLoopDoesNotWait(t *testing.T) {
 	}
 }
 
-// Replicas send what they were dealt: their way to ask, the timeout, and
-// connections of their own, kept or not.
+// Replicas send their own Accept headers and the timeout, over connections of
+// their own, which they keep or not.
 func TestReplicas(t *testing.T) {
 	for name, loop := range map[string]func(*testing.T, Config) (Result, error){
 		"open":   func(t *testing.T, c Config) (Result, error) { return Open(t.Context(), c) },
@@ -58,11 +58,11 @@ func TestReplicas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
-			asked := map[string]int64{} // by Accept-Encoding
+			accepted := map[string]int64{} // by Accept-Encoding
 			var connections int64
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				mu.Lock()
-				asked[r.Header.Get("Accept-Encoding")]++
+				accepted[r.Header.Get("Accept-Encoding")]++
 				mu.Unlock()
 				w.Header().Set("Content-Type", textType)
 				if r.Header.Get("X-Prometheus-Scrape-Timeout-Seconds") != "7.5" {
@@ -95,13 +95,14 @@ func TestReplicas(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			// The first replica asks for plain text and keeps its connection;
-			// the second makes one for each of its scrapes.
-			if asked[""] == 0 || asked["gzip"] == 0 || len(asked) != 2 {
-				t.Errorf("Accept-Encoding: %v", asked)
+			// The first replica accepts plain text and keeps its connection;
+			// the
+			// second opens one for each of its scrapes.
+			if accepted[""] == 0 || accepted["gzip"] == 0 || len(accepted) != 2 {
+				t.Errorf("Accept-Encoding: %v", accepted)
 			}
-			if fresh := connections - asked["gzip"]; fresh < 1 || fresh > asked[""] {
-				t.Errorf("%d connections for %v scrapes", connections, asked)
+			if fresh := connections - accepted["gzip"]; fresh < 1 || fresh > accepted[""] {
+				t.Errorf("%d connections for %v scrapes", connections, accepted)
 			}
 		})
 	}

@@ -10,11 +10,12 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 )
 
-// parse reads a body as a Prometheus server does: with its own parser, and by
-// the content type. With samples it returns the value of each series.
+// parse parses a body as a Prometheus server does: with Prometheus's own
+// parser,
+// by the content type. With samples it returns the value of each series.
 //
-// The parser appends a newline to what it gets, which must not land in memory
-// behind the text.
+// The parser appends a newline to text, which must not overwrite the memory
+// after it: hence the clip.
 func parse(text []byte, contentType string, samples bool) (map[string]float64, error) {
 	p, err := textparse.New(slices.Clip(text), contentType, nil, textparse.ParserOptions{})
 	if err != nil {

@@ -8,35 +8,36 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Result is what a load run saw.
+// longest is the largest value that a distribution distinguishes.
+const longest = 10 * time.Minute
+
+// Result is the result of a load run.
 type Result struct {
 	Seconds  float64
-	Replies  int64             // all of them, wrong ones, too
+	Replies  int64             // all, including wrong ones
 	Rate     float64           // replies per second
-	Bytes    int64             // of bodies, as they came
+	Bytes    int64             // of bodies, as received
 	Wrong    int64             // sum of Kinds
-	Kinds    map[string]int64  `json:",omitempty"` // wrong replies by what is wrong
+	Kinds    map[string]int64  `json:",omitempty"` // wrong replies by kind
 	Examples map[string]string `json:",omitempty"` // one of each kind
-	Latency  Distribution      // from when the request was due (open loop) or sent (closed loop)
-	Age      Distribution      // of the data when it arrived: from the beginning of its read
-	Behind   Distribution      // open loop: how late the load program itself sent requests
+	Latency  Distribution      // since the request was due (open loop) or sent (closed loop)
+	Age      Distribution      // of the data when it arrived, since its read began
+	Behind   Distribution      // open loop: how late the load program sent requests
 }
 
-// Distribution is a HDR histogram, in milliseconds, three digits exact.
+// Distribution is an HDR histogram of milliseconds with three exact digits.
 type Distribution struct {
 	Count                                 int64
 	Mean, P50, P90, P99, P999, P9999, Max float64
 	Points                                []Point `json:",omitempty"`
 }
 
-// Point says that this part of all values, from 0 to 1, is at most Value
+// Point means that Part of all values, from 0 to 1, is at most Value
 // milliseconds.
 type Point struct{ Part, Value float64 }
 
-// longest is the largest value that is told apart.
-const longest = 10 * time.Minute
-
-// tally counts replies. It is split, so that many may count at once.
+// tally counts replies. It has several shards, so that goroutines can count at
+// the same time.
 type tally struct{ shards [16]shard }
 
 type shard struct {
@@ -45,7 +46,7 @@ type shard struct {
 	kinds                map[string]int64
 	examples             map[string]string
 	latency, age, behind *hdrhistogram.Histogram
-	_                    [64]byte // shards do not share a cache line
+	_                    [64]byte // keeps shards out of each other's cache lines
 }
 
 func newTally() *tally {
@@ -60,10 +61,10 @@ func newTally() *tally {
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1000, int64(longest), 3) }
 
-// count adds one reply. who spreads the work; behind below 0 is not counted,
-// and neither is an age of 0.
-func (t *tally) count(who int, size int, latency, age, behind int64, err error) {
-	s := &t.shards[who%len(t.shards)]
+// count adds one reply to replica i. A behind below 0 is not counted, nor is an
+// age of 0.
+func (t *tally) count(i, size int, latency, age, behind int64, err error) {
+	s := &t.shards[i%len(t.shards)]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replies++
@@ -86,10 +87,10 @@ func (t *tally) count(who int, size int, latency, age, behind int64, err error) 
 }
 
 func record(h *hdrhistogram.Histogram, v int64) {
-	_ = h.RecordValue(min(max(v, 0), int64(longest))) // cannot be out of range
+	_ = h.RecordValue(min(max(v, 0), int64(longest))) // never out of range
 }
 
-// result sums everything up.
+// result returns the sums of all shards.
 func (t *tally) result(took time.Duration) Result {
 	r := Result{Seconds: took.Seconds(), Kinds: map[string]int64{}, Examples: map[string]string{}}
 	latency, age, behind := newHistogram(), newHistogram(), newHistogram()

@@ -1,5 +1,5 @@
-// Serve is the servers that the benchmarks compare, one for each run of the
-// program: serve KIND -size 3072 …
+// Serve runs one of the servers that the benchmarks compare:
+// serve KIND -size 3072 …
 package main
 
 import (
@@ -49,32 +49,32 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("serve", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
-		fmt.Fprintln(stderr, "serve KIND [flags], KIND being one of", strings.Join(server.Kinds(), ", "))
+		fmt.Fprintln(stderr, "usage: serve KIND [flags], with KIND one of", strings.Join(server.Kinds(), ", "))
 		f.PrintDefaults()
 	}
-	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address")
-	f.IntVar(&o.server.Size, "size", 3<<10, "bytes of a text, at most 65,000")
-	f.DurationVar(&o.server.Cost, "cost", 0, "what a read of the source takes")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to listen on")
+	f.IntVar(&o.server.Size, "size", 3<<10, "size of a text in bytes, at most 65,000")
+	f.DurationVar(&o.server.Cost, "cost", 0, "duration of one read of the source")
 	f.BoolVar(&o.server.Spin, "spin", false, "the cost is CPU time, not waiting")
 	f.BoolVar(
 		&o.server.Constant,
 		"constant",
 		false,
-		"product: every read gives the same page, made once: neither a text is made nor the gate passed",
+		"product: every read returns the same page, so no text is made or sanitized",
 	)
-	f.IntVar(&o.server.Scripts, "scripts", 1, "how many scripts")
+	f.IntVar(&o.server.Scripts, "scripts", 1, "number of scripts")
 	f.BoolVar(
 		&o.server.OnDemand,
 		"on-demand",
 		false,
-		"product: the scripts run when they are asked for, not from the start",
+		"product: a request starts a script, not the server's start",
 	)
-	f.BoolVar(&o.server.TLS, "tls", false, "product: speak TLS, with a certificate made for this run")
+	f.BoolVar(&o.server.TLS, "tls", false, "product: TLS, with a certificate made for this run")
 	f.StringVar(
 		&o.server.TextFile,
 		"text",
 		"",
-		"bare: serve what is in this file, and not the text of a stand-in source",
+		"bare: serve the content of this file instead of a stand-in script's text",
 	)
 	f.StringVar(&o.profile.cpu, "cpuprofile", "", "write a CPU profile of the whole run to this file")
 	f.StringVar(&o.profile.mutex, "mutexprofile", "", "write a profile of mutex contention to this file at the end")
@@ -89,16 +89,16 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		return o, flag.ErrHelp
 	}
 	if f.NArg() > 0 {
-		return o, fmt.Errorf("unexpected %q", f.Args())
+		return o, fmt.Errorf("unexpected arguments %q", f.Args())
 	}
 	return o, nil
 }
 
-// ready is the line on stdout that says that the server listens.
+// ready is the line on stdout once the server listens.
 type ready struct {
 	Address string
-	Took    time.Duration // from the start of main to listening
-	CA      string        `json:",omitempty"` // file with the certificate to trust, with -tls
+	Took    time.Duration // since the start of main
+	CA      string        `json:",omitempty"` // with -tls: file of the certificate to trust
 }
 
 func serve(o options, stdout io.Writer) error {

@@ -7,11 +7,10 @@ import (
 	"runtime/pprof"
 )
 
-// profiles are the files to write; empty: none.
+// profiles are the names of the files to write; empty: none.
 type profiles struct{ cpu, mutex, block, allocs string }
 
-// start begins what has to be recorded from now on. stop ends it and writes the
-// files.
+// start starts the profiles. stop ends them and writes the files.
 func (p profiles) start() (stop func() error, err error) {
 	if p.mutex != "" {
 		runtime.SetMutexProfileFraction(10)
@@ -25,7 +24,7 @@ func (p profiles) start() (stop func() error, err error) {
 			return nil, err
 		}
 		if err := pprof.StartCPUProfile(cpu); err != nil {
-			return nil, fmt.Errorf("start cpu profile: %w", err)
+			return nil, fmt.Errorf("start CPU profile: %w", err)
 		}
 	}
 	return func() error {

@@ -14,11 +14,11 @@ import (
 	"stap-exporter/internal/exposition"
 )
 
-// fast is a fasthttp server with a handler that knows nothing but its text.
+// fast is a fasthttp server with a handler of a few lines.
 type fast struct{ http *fasthttp.Server }
 
-// newFast takes over every plain option of the product's own server, so that
-// both sides trade memory for speed in the same way.
+// newFast copies every plain option of the product's own server, so both trade
+// memory for speed in the same way.
 func newFast(handle fasthttp.RequestHandler) *fast {
 	s := &fasthttp.Server{}
 	to := reflect.ValueOf(s).Elem()
@@ -34,7 +34,7 @@ func newFast(handle fasthttp.RequestHandler) *fast {
 			to.Field(i).SetInt(f.Int())
 		case reflect.String:
 			to.Field(i).SetString(f.String())
-		default: // handlers and hooks, which are what is measured
+		default: // handlers and hooks: the difference to measure
 		}
 	}
 	s.Handler = handle
@@ -42,7 +42,7 @@ func newFast(handle fasthttp.RequestHandler) *fast {
 	return &fast{s}
 }
 
-// silent drops fasthttp's own messages, as the product does by default.
+// silent discards fasthttp's own messages, as the product does by default.
 type silent struct{}
 
 func (silent) Printf(string, ...any) {}
@@ -62,8 +62,9 @@ func (f *fast) CA() string { return "" }
 
 var acceptEncoding = []byte(fasthttp.HeaderAcceptEncoding)
 
-// newBare returns the same bytes to everybody: text, or gzip to those who send
-// any Accept-Encoding.
+// newBare sends the same bytes to every client: text, or gzip if the request
+// has
+// an Accept-Encoding header.
 func newBare(o Options) (Server, error) {
 	page := newSource(o).page()
 	if o.TextFile != "" {
@@ -85,8 +86,8 @@ func newBare(o Options) (Server, error) {
 	}), nil
 }
 
-// newMutex does without actors: each request takes its turn at the source and
-// reads it for itself.
+// newMutex uses a mutex instead of actors: each request reads the source for
+// itself.
 func newMutex(o Options) (Server, error) {
 	src := newSource(o)
 	var mu sync.Mutex

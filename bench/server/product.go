@@ -26,8 +26,8 @@ const (
 	shutdownTimeout = 20 * time.Second
 )
 
-// product is the exporter, joined as cmd/stap-exporter joins it, with a
-// stand-in where SystemTap would be.
+// product is the exporter with a stand-in instead of SystemTap. Its parts are
+// connected as in cmd/stap-exporter.
 type product struct {
 	front *httpfront.Server
 	tree  *supervisor.Supervisor
@@ -49,7 +49,7 @@ func newProduct(o Options) (Server, error) {
 		return nil, err
 	}
 	if len(found.Scripts) != o.Scripts {
-		return nil, fmt.Errorf("%d scripts of %d are good: %v", len(found.Scripts), o.Scripts, found.Refused)
+		return nil, fmt.Errorf("scan found %d scripts of %d; refused: %v", len(found.Scripts), o.Scripts, found.Refused)
 	}
 	maxConnections := httpfront.DefaultMaxConnections()
 	tree, err := supervisor.StartWith(supervisor.Config{
@@ -93,10 +93,10 @@ func newProduct(o Options) (Server, error) {
 	}, nil
 }
 
-// scriptName is the name of script i of several; the first is always there.
+// scriptName returns the name of script i, from 0.
 func scriptName(i int) string { return fmt.Sprintf("bench%d.stp", i) }
 
-// makeScripts writes the scripts' files; nothing is in them that matters.
+// makeScripts writes the files of the scripts, which only need a header.
 func makeScripts(o Options) (dir string, err error) {
 	if dir, err = os.MkdirTemp("", "stap-exporter-bench-"); err != nil {
 		return "", err

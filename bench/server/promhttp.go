@@ -13,8 +13,8 @@ import (
 	"stap-exporter/bench/body"
 )
 
-// promServer is Prometheus's own handler, which gathers and renders its metrics
-// for each request, with as many samples as the others' text has.
+// promServer is client_golang's handler, which gathers and renders its metrics
+// for each request. It has as many samples as the text of the other servers.
 type promServer struct{ http *http.Server }
 
 func newPromhttp(o Options) (Server, error) {

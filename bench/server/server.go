@@ -1,6 +1,5 @@
-// Package server holds the servers that the benchmarks compare. All of them
-// serve a text of the same size at /bench0.stp; the product serves as many
-// scripts as it is told to.
+// Package server has the servers that the benchmarks compare. Each serves a
+// text of the same size at /bench0.stp; the product can serve more scripts.
 package server
 
 import (
@@ -11,23 +10,26 @@ import (
 	"time"
 )
 
-// Options say what a server serves.
+// Options control what a server serves.
 type Options struct {
 	Size     int           // bytes of a text, at most 65,000
 	Cost     time.Duration // of one read of the source
-	Spin     bool          // the cost is CPU time, not waiting
-	Constant bool          // product: every read gives the same page, made once
-	Scripts  int           // product: how many
-	OnDemand bool          // product: scripts run when they are asked for, not from the start
-	TLS      bool          // product: with a certificate of its own
-	TextFile string        // bare: serve what is in this file
+	Spin     bool          // Cost is CPU time, not waiting
+	Constant bool          // product: every read returns the same page, made once
+	Scripts  int           // product: number of scripts
+	OnDemand bool          // product: a request starts a script, not the server's start
+	TLS      bool          // product: TLS, with a certificate made for this run
+	TextFile string        // bare: serve the content of this file
 }
 
-// Server is one of the compared.
+// Server is one of the compared servers.
 type Server interface {
-	Serve(net.Listener) error // until Close; it owns the listener
+	// Serve serves until Close. It owns the listener.
+	Serve(net.Listener) error
 	Close()
-	CA() string // the file with the certificate that clients are to trust; empty without TLS
+	// CA returns the file of the certificate that clients must trust; empty
+	// without TLS.
+	CA() string
 }
 
 var kinds = map[string]func(Options) (Server, error){
@@ -37,13 +39,13 @@ var kinds = map[string]func(Options) (Server, error){
 	"promhttp": newPromhttp,
 }
 
-// Kinds are the names of the servers.
+// Kinds returns the names of the servers.
 func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
-// maxSize leaves room below the 65,535 bytes at which SystemTap cuts a text.
+// maxSize is below the 65,535 bytes at which SystemTap cuts a text.
 const maxSize = 65_000
 
-// New makes a server that does not serve yet. Close has to be called.
+// New returns a server that does not serve yet. The caller must call Close.
 func New(kind string, o Options) (Server, error) {
 	if o.Size > maxSize {
 		return nil, fmt.Errorf("a text of %d bytes: at most %d, since SystemTap cuts texts", o.Size, maxSize)

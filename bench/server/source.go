@@ -12,24 +12,23 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// source stands in for the file of one running script. Each read gives a new
-// text with a number and a time stamp, which passes the gate as a real one
-// does.
+// source is the stand-in for the procfs file of one running script. Each read
+// returns a new text with a number and a time, sanitized as a real one is.
 type source struct {
 	o          Options
 	template   *body.Template
 	directives *exposition.Directives
 	number     atomic.Int64
-	same       *exposition.Page // for constant
+	same       *exposition.Page // with Options.Constant
 }
 
 func newSource(o Options) *source { return sourceOf(o, body.NewTemplate(o.Size)) }
 
-// sourceOf shares the template, which no real exporter has, with the sources of
-// other scripts.
+// sourceOf returns a source that shares the template with those of other
+// scripts. A real exporter has no templates, so they must not use its memory.
 func sourceOf(o Options, t *body.Template) *source {
 	s := &source{o: o, template: t}
-	// As scripts/example.stp has it. A name that is valid is no error.
+	// As in scripts/example.stp. The name is valid, so there is no error.
 	s.directives, _ = exposition.NewDirectives(
 		[]exposition.Metadata{{Name: body.Metric, Type: exposition.Untyped, Help: "Read calls by thread and cpu."}},
 	)
@@ -52,7 +51,7 @@ func (s *source) Read(ctx context.Context, _ <-chan struct{}) (*exposition.Page,
 	if s.same != nil {
 		return s.same, s.pay(ctx)
 	}
-	page := s.page() // the stamp is of the beginning
+	page := s.page() // the stamp has the time of the beginning
 	return page, s.pay(ctx)
 }
 
@@ -73,14 +72,14 @@ func (s *source) pay(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Patient implements actors.Source.
+// MustDrain implements actors.Source.
 func (s *source) MustDrain() bool { return false }
 
 // Pace implements actors.Source: as for a bpf script, a pause as long as the
 // read follows each read.
 func (s *source) Pace() int { return 1 }
 
-// starter runs scripts without processes: each is ready at once.
+// starter starts scripts that have no process and are ready at once.
 type starter struct {
 	o        Options
 	template *body.Template
@@ -92,7 +91,7 @@ func (s starter) Start(_ script.Script, run uint64, report func(any)) actors.Pro
 	return process{run, report}
 }
 
-// Try implements actors.Starter.
+// Validate implements actors.Starter.
 func (s starter) Validate(script.Script, uint64, func(any)) actors.Process { return nil }
 
 type process struct {
@@ -113,5 +112,5 @@ func (p process) Stop(after <-chan struct{}) {
 // Kill implements actors.Process.
 func (p process) Kill() { p.Stop(nil) }
 
-// Hurry implements actors.Process: there is no queue.
+// Prioritize implements actors.Process. There is no queue.
 func (p process) Prioritize() {}

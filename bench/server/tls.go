@@ -23,8 +23,8 @@ const (
 	keyFile  = "key.pem"
 )
 
-// makeTLS writes a certificate for localhost, its key and a web config file
-// that names them.
+// makeTLS writes a certificate for localhost, its key, and a web config file
+// with both.
 func makeTLS(dir string) (*httpfront.WebConfig, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
