@@ -6,30 +6,34 @@ import (
 )
 
 const (
-	firstHoldOff   = time.Second
-	longestHoldOff = 5 * time.Minute
-	// a run that was ready for this long makes the next hold-off a first one
-	// again
-	healthAfter    = 10 * time.Minute
-	crashLoopAfter = 5 // quick ends in a row make a crash loop
+	firstBackoff   = time.Second
+	longestBackoff = 5 * time.Minute
+	// a run that was ready for this long resets the failures
+	healthyAfter   = 10 * time.Minute
+	crashLoopAfter = 5 // consecutive failures are a crash loop
 )
 
-// backoff counts the quick ends of a script's runs in a row: those of runs that
-// were not ready for healthAfter. A run that served and came to its proper end,
-// by keepalive or with exit code 0, ends the row. The zero value is ready.
-type backoff struct{ failures int }
-
-// next returns how long to hold off after one more quick end: 1 s, doubling,
-// with up to a fifth on top so that scripts that fell together do not rise
-// together; in a crash loop the longest.
-func (b *backoff) next() time.Duration {
-	b.failures++
-	if b.looping() {
-		return longestHoldOff
-	}
-	d := firstHoldOff << (b.failures - 1)
-	return d + rand.N(d/5+1)
+// failures are the consecutive failures of a script: ends of runs that had not
+// been ready for healthyAfter, and bugs of its actor. The zero value is ready.
+type failures struct {
+	count   int
+	backoff time.Duration // after the latest
+	retryAt time.Time     // nothing starts the script before
 }
 
-// looping tells that the script is in a crash loop.
-func (b *backoff) looping() bool { return b.failures >= crashLoopAfter }
+// add counts a failure and sets the back-off: 1 s, doubled by each failure,
+// with up to a fifth on top so that scripts that failed together do not start
+// together; in a crash loop the longest.
+func (f *failures) add(now time.Time) {
+	f.count++
+	if f.looping() {
+		f.backoff = longestBackoff
+	} else {
+		f.backoff = firstBackoff << (f.count - 1)
+		f.backoff += rand.N(f.backoff/5 + 1)
+	}
+	f.retryAt = now.Add(f.backoff)
+}
+
+// looping reports whether the script is in a crash loop.
+func (f *failures) looping() bool { return f.count >= crashLoopAfter }

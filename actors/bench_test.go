@@ -47,7 +47,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer func() {
-				h.Tell(Shutdown{})
+				h.Send(Shutdown{})
 				<-h.Ended()
 				if err := system.Root.StopFuture(h.ActorPID()).Wait(); err != nil {
 					b.Error(err)

@@ -2,7 +2,7 @@ package actors
 
 import "time"
 
-// Clock is the actor's time, so that tests can turn it.
+// Clock is the actor's time. Tests have their own.
 type Clock interface {
 	Now() time.Time
 	// AfterFunc calls f in a goroutine of its own after d, unless stop is

@@ -12,16 +12,8 @@ func countReads(reads *scrape.Reads, next func(scrape.Event)) func(scrape.Event)
 	}
 }
 
-// lateRead is what the status says of a read that is not done in time.
+// lateRead is the problem of a read that takes too long.
 var lateRead = "not done in time"
-
-// noteLate says in the status that the read under way had its time: it may go
-// on for as long as its script hangs.
-func (a *scriptActor) noteLate() {
-	if r := a.durable.read; r != nil && r.expired {
-		a.durable.counted.Problem.Store(&lateRead)
-	}
-}
 
 // countRead counts one read that ended.
 func countRead(reads *scrape.Reads, e scrape.ReadEnded) {

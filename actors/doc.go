@@ -1,26 +1,27 @@
-// Package actors holds the script actor: one per script, the only owner of the
-// script's stap child, its keepalive timer and its procfs reads.
+// Package actors holds the script actor. There is one per script: the only
+// owner of the script's child process, its timers and its reads.
 //
-// The protocol is on one page, messages.go; the states and every way from one
-// to another are in states.go. The supervisor package spawns the actors and
-// restarts them; a Handle is what the outside holds of one.
+// The supervisor package spawns the actors and restarts them. A Handle is what
+// other packages hold of an actor; its methods may be called from any
+// goroutine. Everything else here runs in the actor's own goroutine.
 //
-// What is where:
-//   - script.go: the actor: Receive, its life, requests and shutdown.
-//   - runs.go: what follows from the news of a run, and back-off.
-//   - timers.go: keepalive and hold-off.
-//   - reads.go: who waits for which read, and how many may. Requests that come
-//     together share a read, and no reply carries data of a read that was
-//     opened before its request.
-//   - replace.go: another version of the script's file, tried before it takes
-//     over.
-//   - operate.go: start, stop and restart by hand, and what bars a script from
-//     starting.
-//   - heritage.go: what a reborn actor must know, given to it by its producer.
-//   - handle.go: the way in. Handle.Ask may be called from any goroutine;
-//     everything else here runs in the actor's own.
+// Where to find what:
+//   - messages.go: the whole protocol on one page.
+//   - states.go: the states as a table, and a receive function per state.
+//   - become.go: what entering a state does; the published status.
+//   - script.go: Spawn, Receive, and how an incarnation begins and ends.
+//   - durable.go: what an actor leaves to its next incarnation.
+//   - requests.go, waiters.go: which request waits for what, and how many may.
+//   - reader.go: reads of the script's file, shared by requests.
+//   - source.go: one read of that file; starter.go: runs as processes.
+//   - runs.go, backoff.go: the end of a run, and back-off.
+//   - timers.go: keepalive and the other timers.
+//   - update.go: new versions of the script's file.
+//   - operate.go: start, stop and restart by an operator.
+//   - shutdown.go: the end of a script.
+//   - handle.go: the way in.
 //
-// Nothing in Receive blocks: processes and reads run in goroutines of their
-// own, touch no field of the actor, and report back with messages that carry a
-// run or read number, so that a late report of an earlier run is ignored.
+// Receive never blocks. Processes and reads run in goroutines of their own.
+// Those touch no field of the actor and report with messages that carry the
+// number of a run or read, so that a late report of an earlier one is ignored.
 package actors

@@ -10,41 +10,40 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// Handle is what the outside holds of a script actor. Its methods may be called
-// from any goroutine.
+// Handle is what other packages hold of a script actor. Its methods may be
+// called from any goroutine.
 type Handle struct {
 	root     *actor.RootContext
 	actorPID *actor.PID
-	board    *atomic.Pointer[scrape.Status]
+	status   *atomic.Pointer[scrape.Status]
 	ending   *ending
 	gone     atomic.Bool // Remove was called
 }
 
-// ending is the end of a script: after Shutdown, nothing is left of its child.
+// ending is the end of a script: after Shutdown there is no child any more.
 type ending struct {
-	done chan struct{}
-	left []string // what could not be removed; to be read after done
+	done    chan struct{}
+	residue []string // what could not be removed; read it after done
 }
 
 // Status returns the script's latest published status.
-func (h *Handle) Status() *scrape.Status { return h.board.Load() }
+func (h *Handle) Status() *scrape.Status { return h.status.Load() }
 
-// Tell sends a message that has no reply, or one that names its own.
-func (h *Handle) Tell(message any) { h.root.Send(h.actorPID, message) }
+// Send sends a message that has no reply, or one that names its own.
+func (h *Handle) Send(message any) { h.root.Send(h.actorPID, message) }
 
-// Remove ends the script since its file is gone. From now on it is unknown to
-// everybody who asks, and the actor stops when nothing is left of its child.
+// Remove ends the script because its file is gone. From now on requests get
+// scrape.ErrUnknown, and the actor stops when there is no child any more.
 func (h *Handle) Remove() {
 	h.gone.Store(true)
-	h.Tell(Shutdown{Removed: true})
+	h.Send(Shutdown{Removed: true})
 }
 
-// Ended is closed when nothing is left of the child, after Shutdown or Remove.
+// Ended is closed after Shutdown or Remove, when there is no child any more.
 func (h *Handle) Ended() <-chan struct{} { return h.ending.done }
 
-// Leftovers names what could not be removed. It may be called once Ended is
-// closed.
-func (h *Handle) Residue() []string { return h.ending.left }
+// Residue names what could not be removed. Call it after Ended is closed.
+func (h *Handle) Residue() []string { return h.ending.residue }
 
 // ActorPID returns the actor's address.
 func (h *Handle) ActorPID() *actor.PID { return h.actorPID }
@@ -54,26 +53,26 @@ type reply struct {
 	answer scrape.Answer
 }
 
-// repliesAtMost is what can be in a request's channel at a time: its answer, a
-// call to look, and a late one of each from an earlier use.
-const repliesAtMost = 4
+// maxReplies is how many replies a request's channel can hold at a time: its
+// answer, a wake, and a late one of each from an earlier use.
+const maxReplies = 4
 
 var requests = sync.Pool{New: func() any {
-	m := &ReadMetrics{reply: make(chan reply, repliesAtMost)}
+	m := &ReadMetrics{reply: make(chan reply, maxReplies)}
 	m.timer = time.AfterFunc(time.Hour, m.wake)
 	m.timer.Stop()
 	return m
 }}
 
-// How soon a waiting request's client is looked at for the first time, and how
-// often after that: most requests are answered long before.
+// When Ask first checks whether the client of a waiting request is gone, and
+// how often after that. Most requests are answered long before.
 const (
-	firstLook = 250 * time.Millisecond
-	nextLook  = time.Second
+	firstCheck = 250 * time.Millisecond
+	nextCheck  = time.Second
 )
 
-// Ask sends a ReadMetrics and waits for its answer, at the longest until the
-// query's deadline or until its client has left. It does not allocate.
+// Ask sends a ReadMetrics and waits for its answer, no longer than until the
+// query's deadline or until its client is gone. It does not allocate.
 func (h *Handle) Ask(q scrape.Query) scrape.Answer {
 	m := requests.Get().(*ReadMetrics)
 	for len(m.reply) > 0 {
@@ -82,11 +81,11 @@ func (h *Handle) Ask(q scrape.Query) scrape.Answer {
 	m.number++
 	number := m.number
 	m.Query = q
-	m.timer.Reset(lookAfter(q, firstLook))
+	m.timer.Reset(untilCheck(q, firstCheck))
 	h.root.Send(h.actorPID, m)
 	if h.gone.Load() {
-		// The actor may have stopped before it saw m. Who finds gone unset is
-		// in its mailbox before Remove's message, and is answered.
+		// The actor may have stopped before it saw m. If gone is not set yet, m
+		// is in the mailbox before Remove's message, and is answered.
 		m.timer.Stop()
 		return scrape.Answer{Err: scrape.ErrUnknown}
 	}
@@ -99,23 +98,23 @@ func (h *Handle) Ask(q scrape.Query) scrape.Answer {
 		case 0:
 			late := !time.Now().Before(q.Deadline)
 			if !late && (q.Client == nil || !q.Client.Gone()) {
-				m.timer.Reset(lookAfter(q, nextLook))
+				m.timer.Reset(untilCheck(q, nextCheck))
 				continue
 			}
 			// The actor still holds the message: it must not go back to the
 			// pool.
-			h.Tell(RequesterLeft{m, number})
+			h.Send(RequesterLeft{m, number})
 			if late {
 				return h.late()
 			}
-			return scrape.Answer{Err: scrape.ErrClientGone, Status: h.board.Load()}
+			return scrape.Answer{Err: scrape.ErrClientGone, Status: h.status.Load()}
 		}
 	}
 }
 
-// wake is called by the timer: the asker is to look whether to wait any longer.
-// It comes by the channel of the answer, with the number 0, since to wait for
-// two channels costs a fifth of a request.
+// wake is called by the timer and lets Ask check whether to wait any longer. It
+// comes through the channel of the answer, with the number 0: to wait for two
+// channels costs a fifth of a request.
 func (m *ReadMetrics) wake() {
 	select {
 	case m.reply <- reply{}:
@@ -123,18 +122,19 @@ func (m *ReadMetrics) wake() {
 	}
 }
 
-// lookAfter is the time to the next look at the client, or to the deadline.
-func lookAfter(q scrape.Query, look time.Duration) time.Duration {
+// untilCheck is the time until the next check of the client, or until the
+// deadline if that comes first.
+func untilCheck(q scrape.Query, check time.Duration) time.Duration {
 	left := time.Until(q.Deadline)
 	if q.Client == nil {
 		return left
 	}
-	return min(left, look)
+	return min(left, check)
 }
 
-// late is the answer when the deadline came first.
+// late is the answer if the deadline comes first.
 func (h *Handle) late() scrape.Answer {
-	s := h.board.Load()
+	s := h.status.Load()
 	a := scrape.Answer{Err: scrape.ErrNotRunning, Status: s}
 	switch s.State {
 	case scrape.Running:
@@ -149,7 +149,7 @@ func (h *Handle) late() scrape.Answer {
 }
 
 // respond answers the request. It never blocks; a second answer to the same
-// request is thrown away.
+// request is ignored.
 func (m *ReadMetrics) respond(number uint64, a scrape.Answer) {
 	select {
 	case m.reply <- reply{number, a}:

@@ -1,14 +1,12 @@
 package actors
 
-import (
-	"stap-exporter/internal/scrape"
-)
+import "stap-exporter/internal/scrape"
 
-// barred says why nothing may start the script: it is refused, or an operator
-// stopped it. nil: it may start.
+// barred is why nothing may start the script: it is refused, or an operator
+// paused it. nil: it may start, or the actor is about to end.
 func (a *scriptActor) barred() error {
 	switch {
-	case a.state == scrape.Running || a.durable.shutdown:
+	case a.durable.shutdown:
 		return nil
 	case a.durable.script.Refused != nil:
 		return a.durable.script.Refused
@@ -19,63 +17,45 @@ func (a *scriptActor) barred() error {
 	}
 }
 
-// startOver stops the run, if there is one, and starts the next. Who waits goes
-// on waiting for that.
-func (a *scriptActor) startOver(cause scrape.Cause) {
-	switch a.state {
-	case scrape.Starting, scrape.Running:
-		a.becomeStopping(cause)
-		a.nextCause = cause
-		a.waitForRun()
-	case scrape.Stopping:
-		a.nextCause = cause
-		a.publish()
-	case scrape.Idle, scrape.BackingOff:
-		a.disarm()
-		a.becomeStarting(cause)
-	case scrape.Stopped:
-	}
-}
+// autostarts reports whether the script starts without a request.
+func (a *scriptActor) autostarts() bool { return a.durable.script.Autostart && a.barred() == nil }
 
-func (a *scriptActor) startNow() {
-	switch {
-	case !a.release() || a.state == scrape.Running:
-	case a.state == scrape.Starting:
-		a.durable.process.Prioritize()
-	default:
-		a.startOver(scrape.CauseStartRequested)
-	}
-}
-
-func (a *scriptActor) restartNow() {
-	if a.release() {
-		a.startOver(scrape.CauseRestartRequested)
-	}
-}
-
-// release ends what keeps the script from starting, and tells whether it may
-// start.
+// release ends what keeps the script from starting, for an operator, and
+// reports whether it may start.
 func (a *scriptActor) release() bool {
 	a.durable.paused = false
 	a.resetFailures("operator")
 	return !a.durable.shutdown && a.barred() == nil
 }
 
-func (a *scriptActor) stopNow() {
-	if a.durable.shutdown {
-		return
-	}
-	a.durable.paused = true
-	switch a.state {
-	case scrape.Starting, scrape.Running:
-		a.becomeStopping(scrape.CauseStopRequested)
-	case scrape.BackingOff:
+// startNow starts a run for an operator. There must be none.
+func (a *scriptActor) startNow(cause scrape.Cause) {
+	if a.release() {
 		a.disarm()
-		a.becomeIdle(scrape.CauseStopRequested)
-	case scrape.Idle, scrape.Stopping:
-		a.nextCause = ""
-		a.publish()
-	case scrape.Stopped:
+		a.becomeStarting(cause)
 	}
+}
+
+// startNext lets another run follow the one that is being stopped, for an
+// operator.
+func (a *scriptActor) startNext(cause scrape.Cause) {
+	if a.release() {
+		a.nextCause = cause
+		a.publish()
+	}
+}
+
+// restart stops the run and lets another follow. The waiters go on waiting for
+// that one.
+func (a *scriptActor) restart(cause scrape.Cause) {
+	a.becomeStopping(cause)
+	a.nextCause = cause
+	a.waitForRun()
+}
+
+// stopNow stops the run for an operator.
+func (a *scriptActor) stopNow() {
+	a.durable.paused = true
+	a.becomeStopping(scrape.CauseStopRequested)
 	a.answerAll(scrape.ErrPaused)
 }

@@ -3,7 +3,6 @@ package actors
 import (
 	"cmp"
 	"errors"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -12,192 +11,142 @@ import (
 	"stap-exporter/internal/trust"
 )
 
-func (a *scriptActor) processProgressed(m ProcessProgressed) {
-	if m.Run != a.durable.run || a.state != scrape.Starting {
-		return
-	}
-	a.osPID, a.activity, a.place, a.of, a.compiling, a.output = m.OSPID, m.Activity, m.Position, m.Length, m.Compiling, m.Output
-	a.publish()
-}
-
-func (a *scriptActor) processReady(m ProcessReady) {
-	if m.Run != a.durable.run || a.state != scrape.Starting {
-		return
-	}
-	a.osPID, a.output = m.OSPID, m.Output
-	a.becomeRunning(m)
-}
-
-func (a *scriptActor) processExited(m ProcessExited) {
-	if m.Run != a.durable.run || a.durable.process == nil {
-		return
+// reap notes the end of the run. false: m is of an earlier one.
+func (a *scriptActor) reap(m ProcessExited) bool {
+	d := a.durable
+	if m.Run != d.run.number || d.run.process == nil {
+		return false
 	}
 	now := a.cfg.Clock.Now()
-	lasted := now.Sub(a.durable.startedAt)
-	a.durable.process, a.osPID, a.output, a.durable.residue = nil, 0, nil, m.Exit.Residue
+	d.run.process, d.residue = nil, m.Exit.Residue
+	a.progress = ProcessProgressed{}
 	a.endRead()
 	a.disarm()
-	end := endOf(m, now, lasted)
-	a.durable.history = a.durable.history.With(end)
-	a.durable.listen(scrape.ChildEnded{
-		Script:  a.durable.script.Name,
+	end := endOf(m.Exit)
+	end.Time, end.Run, end.Duration = now, m.Run, now.Sub(d.run.startedAt)
+	d.history = d.history.With(end)
+	d.listen(scrape.ChildEnded{
+		Script:  d.script.Name,
 		End:     end,
 		Residue: m.Exit.Residue,
 	})
-
-	if a.health() >= healthAfter {
+	if d.run.readyFor(now) >= healthyAfter {
 		a.resetFailures("healthy")
 	}
 	a.takePending()
-	if a.state == scrape.Stopping {
-		a.stopped()
-		return
+	return true
+}
+
+// endOf is a run's end for the history, without number and times.
+func endOf(e stap.Exit) scrape.End {
+	end := scrape.End{
+		Cause:  e.EndCause(),
+		Code:   e.Code,
+		Ready:  e.Ready,
+		Output: e.Tail,
+		Reason: e.Reason(),
 	}
-	if a.durable.script.Refused == nil {
-		a.durable.reason = end.Reason
+	if e.Signal != 0 {
+		end.Signal = unix.SignalName(e.Signal)
 	}
-	if !a.durable.script.Autostart && a.durable.served && clean(m.Exit) {
+	return end
+}
+
+// runEnded follows the end of a run that nobody told to end.
+func (a *scriptActor) runEnded(e stap.Exit) {
+	d := a.durable
+	if d.script.Refused == nil {
+		d.reason = e.Reason()
+	}
+	if !d.script.Autostart && d.run.served && clean(e) {
 		a.resetFailures("healthy")
 		a.becomeIdle(scrape.CauseChildEnded)
-		a.startAgain()
+		a.startForWaiters()
 		return
 	}
 	a.backOff()
 	a.becomeBackingOff(scrape.CauseChildEnded)
-	if errors.Is(m.Exit.Err, trust.ErrUntrusted) {
-		a.answerAll(m.Exit.Err)
+	if errors.Is(e.Err, trust.ErrUntrusted) {
+		a.answerAll(e.Err)
 	}
 	a.answerAll(scrape.ErrBackingOff)
-	if a.durable.script.Autostart {
+	if d.script.Autostart {
 		a.failing = true
-		panic(childEnded{end.Reason})
+		panic(childEnded{d.reason})
 	}
 }
 
-// clean tells that a child ended as a script does that has nothing more to do.
+// clean reports whether a child ended as a script does that has finished.
 func clean(e stap.Exit) bool { return e.Code == 0 && e.Signal == 0 && e.Err == nil }
 
-// startAgain starts an idle script for those who were waiting when it ended, if
-// any.
-func (a *scriptActor) startAgain() {
+// startForWaiters starts an idle script whose run ended under requests.
+func (a *scriptActor) startForWaiters() {
 	if err := a.barred(); err != nil {
 		a.answerAll(err)
 		return
 	}
-	if len(a.currentRead.list)+len(a.nextRead.list)+len(a.startWaiters.list) > 0 {
+	if a.waiting() > 0 {
 		a.becomeStarting(scrape.CauseRequest)
 		a.waitForRun()
 	}
 }
 
-// waitForRun lets all who wait, wait for the next run, but for those who do not
-// want to.
-func (a *scriptActor) waitForRun() {
-	a.currentRead.moveTo(&a.startWaiters)
-	a.nextRead.moveTo(&a.startWaiters)
-	patient := a.startWaiters.list[:0]
-	for _, w := range a.startWaiters.list {
-		if w.request.Query.Wait {
-			patient = append(patient, w)
-		} else {
-			w.request.respond(w.number, scrape.Answer{Err: scrape.ErrNotRunning, Status: a.durable.board.Load()})
-		}
-	}
-	clear(a.startWaiters.list[len(patient):])
-	a.startWaiters.list = patient
-}
-
-// stopped goes on after a run that was told to end.
-func (a *scriptActor) stopped() {
+// childGone follows the end of a run that was told to end.
+func (a *scriptActor) childGone() {
+	d := a.durable
 	switch {
-	case a.durable.shutdown:
-		if a.durable.validation == nil {
+	case d.shutdown:
+		if d.update.validation == nil {
 			a.becomeStopped()
 		}
 	case a.barred() != nil:
 		a.becomeIdle(scrape.CauseChildEnded)
 		a.answerAll(a.barred())
-	case a.durable.retryAt.After(a.cfg.Clock.Now()):
+	case d.failures.retryAt.After(a.cfg.Clock.Now()):
 		a.becomeBackingOff(scrape.CauseChildEnded)
 		a.answerAll(scrape.ErrBackingOff)
-	case a.nextCause != "" || a.durable.script.Autostart:
+	case a.nextCause != "" || d.script.Autostart:
 		a.becomeStarting(cmp.Or(a.nextCause, scrape.CauseAutostart))
 	default:
 		a.becomeIdle(scrape.CauseChildEnded)
 	}
 }
 
-// holdOff counts a quick end, and sets the moment before which nothing starts.
+// backOff counts a failure.
 func (a *scriptActor) backOff() {
-	a.durable.backoffDelay = a.durable.backoff.next()
-	a.durable.retryAt = a.cfg.Clock.Now().Add(a.durable.backoffDelay)
-	if a.durable.backoff.failures == crashLoopAfter {
+	f := &a.durable.failures
+	f.add(a.cfg.Clock.Now())
+	if f.count == crashLoopAfter {
 		a.durable.listen(scrape.CrashLoopChanged{
 			Time:     a.cfg.Clock.Now(),
 			Script:   a.durable.script.Name,
 			Looping:  true,
-			Failures: crashLoopAfter,
+			Failures: f.count,
 			Cause:    "consecutive failures",
-			Backoff:  a.durable.backoffDelay,
+			Backoff:  f.backoff,
 			Reason:   a.durable.reason,
 		})
 	}
 }
 
-// forgive forgets the quick ends so far. cause says why, in fixed words.
+// resetFailures forgets the failures so far. cause says why, in fixed words.
 func (a *scriptActor) resetFailures(cause string) {
-	b := a.durable.backoff
-	a.durable.backoff, a.durable.retryAt = backoff{}, time.Time{}
-	if b.looping() {
+	before := a.durable.failures
+	a.durable.failures = failures{}
+	if before.looping() {
 		a.durable.listen(scrape.CrashLoopChanged{
 			Time:     a.cfg.Clock.Now(),
 			Script:   a.durable.script.Name,
-			Failures: b.failures,
+			Failures: before.count,
 			Cause:    cause,
 		})
 	}
 }
 
-// runProvedHealthy ends a crash loop while the run goes on.
-func (a *scriptActor) runProvedHealthy(m RunProvedHealthy) {
-	if m.Run != a.durable.run || a.state != scrape.Running {
-		return
-	}
-	a.resetFailures("healthy")
-	a.publish()
-}
-
-// awaitHealth looks at the run again when it has been ready for long.
+// awaitHealth lets the failures be reset when the run has been ready for long.
 func (a *scriptActor) awaitHealth() {
-	if a.durable.backoff.failures > 0 {
-		healthy, tell := RunProvedHealthy{a.durable.run}, a.tell
-		a.cfg.Clock.AfterFunc(healthAfter, func() { tell(healthy) })
+	if a.durable.failures.count > 0 {
+		healthy, send := RunProvedHealthy{a.durable.run.number}, a.send
+		a.cfg.Clock.AfterFunc(healthyAfter, func() { send(healthy) })
 	}
-}
-
-// health is how long the latest run was ready.
-func (a *scriptActor) health() time.Duration {
-	if a.durable.readyAt.Before(a.durable.startedAt) {
-		return 0
-	}
-	return a.cfg.Clock.Now().Sub(a.durable.readyAt)
-}
-
-// endOf is a run's end for the history.
-func endOf(m ProcessExited, now time.Time, lasted time.Duration) scrape.End {
-	e := m.Exit
-	end := scrape.End{
-		Time:     now,
-		Run:      m.Run,
-		Cause:    e.EndCause(),
-		Code:     e.Code,
-		Duration: lasted,
-		Ready:    e.Ready,
-		Output:   e.Tail,
-		Reason:   e.Reason(),
-	}
-	if e.Signal != 0 {
-		end.Signal = unix.SignalName(e.Signal)
-	}
-	return end
 }

@@ -54,7 +54,7 @@ type world struct {
 	timers  []*fakeTimer
 	mailbox []any
 	cfg     *Config
-	her     *durable
+	durable *durable
 	actor   *scriptActor
 	asked   map[string]*ReadMetrics
 	bug     bool
@@ -160,11 +160,19 @@ func (w *world) listen(e scrape.Event) {
 
 // spawn makes the first incarnation, or the next one.
 func (w *world) spawn() {
-	w.actor = newScriptActor(w.cfg, w.her)
+	w.actor = newScriptActor(w.cfg, w.durable)
 	w.actor.retire = func() { w.printf("actor stops") }
-	w.actor.tell = func(m any) { w.mailbox = append(w.mailbox, m) }
+	w.actor.send = func(m any) { w.mailbox = append(w.mailbox, m) }
 	w.deliver(&actor.Started{})
 }
+
+// message is the context of a message.
+type message struct {
+	actor.Context
+	body any
+}
+
+func (m message) Message() any { return m.body }
 
 // deliver gives the actor a message as its mailbox does, and does the
 // supervisor's part when it fails.
@@ -176,7 +184,7 @@ func (w *world) deliver(m any) {
 				w.printf("actor failed: child ended: %v", ChildEndedFailure(p))
 			}
 		}()
-		w.actor.handle(m)
+		w.actor.receive(message{body: m})
 		return false
 	}()
 	if failed {
@@ -261,7 +269,7 @@ func number(t *testing.T, d *datadriven.TestData, key string, otherwise uint64) 
 }
 
 func (w *world) command(t *testing.T, d *datadriven.TestData) {
-	run := func() uint64 { return number(t, d, "run", w.her.run) }
+	run := func() uint64 { return number(t, d, "run", w.durable.run.number) }
 	switch d.Cmd {
 	case "ask":
 		for _, a := range d.CmdArgs {
@@ -284,7 +292,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		}
 	case "progress":
 		w.deliver(ProcessProgressed{Run: run(), OSPID: 7, Activity: strings.TrimSpace(d.Input)})
-		w.printf("activity: %q", w.her.board.Load().Activity)
+		w.printf("activity: %q", w.durable.status.Load().Activity)
 	case "ready":
 		w.deliver(
 			ProcessReady{
@@ -300,7 +308,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.deliver(ProcessExited{Run: run(), Exit: exit})
 	case "read":
 		m := ReadFinished{
-			Read: number(t, d, "number", w.her.reads),
+			Read: number(t, d, "number", w.durable.reads.number),
 			Page: exposition.Sanitize([]byte(arg(t, d, "body", "")+" 1\n"), exposition.Options{}),
 		}
 		if d.HasArg("err") {
@@ -317,7 +325,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "shutdown":
 		w.deliver(Shutdown{Removed: d.HasArg("removed")})
 	case "change":
-		s := w.her.script
+		s := w.durable.script
 		version := arg(t, d, "version", "")
 		s.Autostart, s.Executable, s.Refused = d.HasArg("autostart"), d.HasArg("program"), nil
 		if d.HasArg("wrong") {
@@ -327,15 +335,15 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "trial":
 		w.deliver(
 			ValidationEnded{
-				Run:  number(t, d, "number", w.her.validations),
+				Run:  number(t, d, "number", w.durable.update.number),
 				Exit: stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile},
 			},
 		)
 	case "status":
-		s := w.her.board.Load()
+		s := w.durable.status.Load()
 		w.printf("%s held=%v new version=%q reason=%q", s.State, s.Paused, s.NewVersion, s.Reason)
 	case "history":
-		s := w.her.board.Load()
+		s := w.durable.status.Load()
 		// without the jitter
 		w.printf(
 			"%s crash loop=%v quick ends=%d held off=%v",
@@ -374,17 +382,17 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	w.collect()
 	if !w.ended && w.hasEnded() {
 		w.ended = true
-		w.printf("end, left: %v", w.her.ending.left)
+		w.printf("end, left: %v", w.durable.ending.residue)
 	}
 }
 
 func (w *world) hasEnded() bool {
 	select {
-	case <-w.her.ending.done:
+	case <-w.durable.ending.done:
 		return true
 	default:
 		return false
 	}
 }
 
-func (w *world) cancelled() bool { return w.her.read != nil && w.her.read.expired }
+func (w *world) cancelled() bool { return w.durable.reads.open != nil && w.durable.reads.open.expired }

@@ -1,75 +1,81 @@
 package actors
 
 import (
-	"fmt"
-	"slices"
-	"time"
+	"cmp"
+
+	"github.com/asynkron/protoactor-go/actor"
 
 	"stap-exporter/internal/scrape"
 )
 
-// The states of a script and what each message does there; what is not listed
-// is ignored, and so is every report of an earlier run, read or timer. A test
-// holds this table against the code.
+// The states of a script, and what each message does in them. The receive
+// functions below follow the table: one function per state, in its order. A
+// message that is not listed is ignored, and so is every report of an earlier
+// run, read or timer. Tests hold the table against the code.
 //
-//	state        message            what it does                                                            becomes
-//	idle         ReadMetrics        starts a run; who wants to wait waits                                   starting
-//	idle         ReplaceScript      the next run is of the new version; autostart: starts it                starting
-//	idle         StartNow           starts a run                                                            starting
-//	idle         StopNow            no request starts it                                                    -
-//	idle         RestartNow         starts a run                                                            starting
-//	idle         Shutdown           the end; a trial under way is ended first                               stopped, stopping
-//	starting     ReadMetrics        who wants to wait waits, while there is a place                         -
-//	starting     AskerLeft          its place is free                                                       -
-//	starting     ProcessProgressed  shown in the status                                                     -
-//	starting     ProcessReady       those who wait share a read                                             running
-//	starting     ProcessExited      held off; those who wait are answered                                   backing-off
-//	starting     ReplaceScript      the run is stopped, the next is of the new version                      stopping
-//	starting     StopNow            the run is stopped; those who wait are answered                         stopping
-//	starting     RestartNow         the run is stopped, another follows                                     stopping
-//	starting     Shutdown           the run is stopped                                                      stopping
-//	running      ReadMetrics        waits for the next read, or begins it, while there is a place           -
-//	running      AskerLeft          its place is free                                                       -
-//	running      ReadFinished       answers those of this read, begins the next one; file gone: stops the run  stopping
-//	running      ReadExpired        answers those of this read; gives it up where the script survives that  -
-//	running      ReadDue            the pause after a read is over: begins the next one                     -
-//	running      KeepaliveExpired   on-demand, unused: the run is stopped                                   stopping
-//	running      RunProvedHealthy   quick ends before it are forgotten, and a crash loop with them           -
-//	running      ProcessExited      held off; on-demand that served and ended with exit 0: not              backing-off, idle
-//	running      ReplaceScript      the new version is tried; a program: the run is stopped                 stopping
-//	running      TrialEnded         good: the run is stopped, the next is of the new version; else said     stopping
-//	running      StopNow            the run is stopped; those who wait are answered                         stopping
-//	running      RestartNow         the run is stopped, another follows                                     stopping
-//	running      Shutdown           the read is closed, then the run is stopped                             stopping
-//	stopping     ReadMetrics        who wants to wait waits for the next run, while there is a place        -
-//	stopping     AskerLeft          its place is free                                                       -
-//	stopping     ProcessExited      on: the next run, back-off, rest, or the end                            starting, backing-off, idle, stopped
-//	stopping     TrialEnded         after Shutdown, the child being gone: the end                           stopped
-//	stopping     ReplaceScript      the next run is of the new version                                      -
-//	stopping     StartNow           another run follows                                                     -
-//	stopping     StopNow            no next run                                                             -
-//	stopping     RestartNow         another run follows                                                     -
-//	stopping     Shutdown           no next run                                                             -
-//	backing-off  ReadMetrics        answered at once: why, and until when                                   -
-//	backing-off  HoldOffExpired     autostart: starts a run; on-demand: rests                               starting, idle
-//	backing-off  ReplaceScript      held off no more; autostart: starts a run; on-demand: rests             starting, idle
-//	backing-off  StartNow           starts a run                                                            starting
-//	backing-off  StopNow            rests, and no request starts it                                         idle
-//	backing-off  RestartNow         starts a run                                                            starting
-//	backing-off  Shutdown           the end; a trial under way is ended first                               stopped, stopping
-//	stopped      ReadMetrics        answered at once                                                        -
+//	state        message            action                                                       next state
+//	idle         ReadMetrics        starts a run; the request waits if it wants to               starting
+//	idle         ReplaceScript      the next run is of the new version; autostart: starts it     starting
+//	idle         StartNow           starts a run                                                 starting
+//	idle         StopNow            no request starts the script                                 -
+//	idle         RestartNow         starts a run                                                 starting
+//	idle         Shutdown           the end; a validation under way is killed first              stopped, stopping
+//	starting     ReadMetrics        waits if it wants to, up to the limit                        -
+//	starting     ProcessProgressed  is shown in the status                                       -
+//	starting     ProcessReady       all waiters share a read                                     running
+//	starting     ProcessExited      back-off; the waiters are answered                           backing-off
+//	starting     ReplaceScript      stops the run, the next is of the new version                stopping
+//	starting     StartNow           comes before the starts that nobody waits for                -
+//	starting     StopNow            stops the run; the waiters are answered                      stopping
+//	starting     RestartNow         stops the run, another follows                               stopping
+//	starting     Shutdown           stops the run                                                stopping
+//	running      ReadMetrics        waits for the next read, or begins it, up to the limit       -
+//	running      ReadFinished       answers its waiters, begins the next; file gone: stops       stopping
+//	running      ReadExpired        answers its waiters; abandons the read where that is safe    -
+//	running      ReadDue            the pause after a read is over: begins the next one          -
+//	running      KeepaliveExpired   on-demand and unused: stops the run                          stopping
+//	running      RunProvedHealthy   resets the failures, which ends a crash loop                 -
+//	running      ProcessExited      back-off; on-demand, served and exit code 0: none            backing-off, idle
+//	running      ReplaceScript      validates the new version; an executable: stops the run      stopping
+//	running      ValidationEnded    good: stops the run, the next is of the new version          stopping
+//	running      StartNow           resets the failures                                          -
+//	running      StopNow            stops the run; the waiters are answered                      stopping
+//	running      RestartNow         stops the run, another follows                               stopping
+//	running      Shutdown           closes the read, then stops the run                          stopping
+//	stopping     ReadMetrics        waits for the next run if it wants to, up to the limit       -
+//	stopping     ProcessExited      the next run, back-off, idle, or the end                     starting, backing-off, idle, stopped
+//	stopping     ValidationEnded    after Shutdown, without a child: the end                     stopped
+//	stopping     ReplaceScript      the next run is of the new version                           -
+//	stopping     StartNow           another run follows                                          -
+//	stopping     StopNow            no run follows                                               -
+//	stopping     RestartNow         another run follows                                          -
+//	stopping     Shutdown           no run follows                                               -
+//	backing-off  ReadMetrics        is answered at once: why, and until when                     -
+//	backing-off  BackoffExpired     autostart: starts a run; on-demand: idle                     starting, idle
+//	backing-off  ReplaceScript      ends the back-off; autostart: starts a run                   starting, idle
+//	backing-off  StartNow           starts a run                                                 starting
+//	backing-off  StopNow            no request starts the script                                 idle
+//	backing-off  RestartNow         starts a run                                                 starting
+//	backing-off  Shutdown           the end; a validation under way is killed first              stopped, stopping
+//	stopped      ReadMetrics        is answered at once                                          -
+//	stopped      Shutdown           with Removed: requests find no script any more               -
+//	any          RequesterLeft      frees the request's slot                                     -
+//	any          ReadFinished       the file of a read is closed                                 -
+//	any          ValidationEnded    the validation is over                                       -
+//	any          KillChild          kills the child and the validation                           -
 //
 // When the child of an autostart script ends, the actor fails: it panics with a
-// childEnded, the supervisor restarts it, and the reborn actor begins in
+// childEnded, the supervisor restarts it, and the next incarnation begins in
 // backing-off.
-// Five quick ends in a row are a crash loop: a mark on the script, no state of
-// its own, since what may happen next is what may happen in back-off, which is
-// the longest from then on. The mark goes with the back-off: after long health,
-// or a served run that keepalive ended, with a new version, or by an operator.
-// A script that is refused (see script.Script) is idle until shutdown and
-// answers with why.
-// After a panic that is a bug, the reborn actor begins in stopping while there
-// is a child, else in backing-off. KillChild reaches the child in any state.
+// Five consecutive failures are a crash loop. That is a mark on the script and
+// no state: what may happen next is what may happen in back-off, which is the
+// longest from then on. The mark goes with the failures: after a run that was
+// healthy for long, or that served and was ended by keepalive, with a new
+// version, or by an operator.
+// A script that is refused (see script.Script) is idle until shutdown, and
+// answers why.
+// After a panic that is a bug the next incarnation begins in stopping while
+// there is a child, else in backing-off.
 var transitions = map[scrape.State][]scrape.State{
 	scrape.Idle:       {scrape.Starting, scrape.Stopping, scrape.Stopped},
 	scrape.Starting:   {scrape.Running, scrape.Stopping, scrape.BackingOff},
@@ -79,137 +85,236 @@ var transitions = map[scrape.State][]scrape.State{
 	scrape.Stopped:    {},
 }
 
-// become is the only place that assigns the state. cause says why, in a few
-// fixed words.
-func (a *scriptActor) become(to scrape.State, cause scrape.Cause) {
-	from := a.durable.board.Load().State
-	if a.born && !slices.Contains(transitions[from], to) {
-		panic(fmt.Sprintf("no way from %s to %s (%s)", from, to, cause))
-	}
-	a.state, a.since, a.born = to, a.cfg.Clock.Now(), true
-	a.activity, a.place, a.of, a.compiling = "", 0, 0, false
-	if to != scrape.Running {
-		a.source = nil
-	}
-	a.publish()
-	e := scrape.StateChanged{
-		Time:      a.since,
-		Script:    a.durable.script.Name,
-		Autostart: a.durable.script.Autostart,
-		From:      from,
-		To:        to,
-		Cause:     cause,
-		Run:       a.durable.run,
-		OSPID:     a.osPID,
-		RetryAt:   a.retryAt(),
-		Reason:    a.durable.reason,
-	}
-	if to == scrape.Running {
-		e.Took, e.Compiled = a.durable.lastStart, a.durable.compiled
-	}
-	a.durable.listen(e)
-}
-
-// publish makes the actor's status visible to the outside.
-func (a *scriptActor) publish() {
-	holdOff := time.Duration(0)
-	if a.state == scrape.BackingOff {
-		holdOff = a.durable.backoffDelay
-	}
-	a.durable.board.Store(&scrape.Status{
-		Script:              a.durable.script,
-		State:               a.state,
-		Since:               a.since,
-		Activity:            a.activity,
-		RetryAt:             a.retryAt(),
-		Reason:              a.durable.reason,
-		Run:                 a.durable.run,
-		OSPID:               a.osPID,
-		LastStart:           a.durable.lastStart,
-		Requests:            a.durable.requests,
-		Paused:              a.durable.paused,
-		NewVersion:          a.durable.pending.String(),
-		Reads:               a.durable.counted,
-		Output:              a.output,
-		Compiling:           a.compiling,
-		LastCompile:         a.durable.lastCompile,
-		QueuePosition:       a.place,
-		QueueLength:         a.of,
-		Backoff:             holdOff,
-		ConsecutiveFailures: a.durable.backoff.failures,
-		CrashLoop:           a.durable.backoff.looping(),
-		History:             a.durable.history,
-	})
-}
-
-func (a *scriptActor) retryAt() time.Time {
-	if a.state == scrape.BackingOff {
-		return a.durable.retryAt
-	}
-	return time.Time{}
-}
-
-// becomeIdle: no child, nothing held off.
-func (a *scriptActor) becomeIdle(cause scrape.Cause) {
-	a.become(scrape.Idle, cause)
-}
-
-// becomeStarting starts a run. There must be none.
-func (a *scriptActor) becomeStarting(cause scrape.Cause) {
-	if a.durable.process != nil {
-		panic("start beside a running child")
-	}
-	a.durable.run++
-	a.durable.startedAt = a.cfg.Clock.Now()
-	a.durable.served, a.nextCause = false, ""
-	a.become(scrape.Starting, cause)
-	a.durable.process = a.cfg.Starter.Start(a.durable.script, a.durable.run, a.tell)
-	if cause != scrape.CauseAutostart && cause != scrape.CauseScriptChanged || len(a.startWaiters.list) > 0 {
-		a.durable.process.Prioritize() // somebody waits, or has asked
+// idle: there is no child.
+func (a *scriptActor) idle(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *ReadMetrics:
+		if a.admits(m) {
+			a.startForRequest(m)
+		}
+	case ReplaceScript:
+		a.prepareUpdate(m)
+		a.adopt(m.Script, m.Version)
+		if a.autostarts() {
+			a.becomeStarting(scrape.CauseScriptChanged)
+		} else {
+			a.publish()
+		}
+	case StartNow:
+		a.startNow(scrape.CauseStartRequested)
+	case StopNow:
+		a.durable.paused = true
+		a.publish()
+	case RestartNow:
+		a.startNow(scrape.CauseRestartRequested)
+	case Shutdown:
+		a.endWithoutChild(m)
+	default:
+		a.anyState(ctx)
 	}
 }
 
-// becomeRunning takes the run's file into use and lets those who waited for it
-// read.
-func (a *scriptActor) becomeRunning(m ProcessReady) {
-	a.source = m.Source
-	a.durable.lastStart, a.durable.compiled = a.cfg.Clock.Now().Sub(a.durable.startedAt)-m.Queued, m.Compiled
-	if m.Compiled {
-		a.durable.lastCompile = a.durable.lastStart
+// starting: the child compiles or loads.
+func (a *scriptActor) starting(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *ReadMetrics:
+		if a.admits(m) {
+			a.waitForStart(m)
+			a.durable.run.process.Prioritize()
+		}
+	case ProcessProgressed:
+		if m.Run == a.durable.run.number {
+			a.progress = m
+			a.publish()
+		}
+	case ProcessReady:
+		if m.Run == a.durable.run.number {
+			a.becomeRunning(m)
+		}
+	case ProcessExited:
+		if a.reap(m) {
+			a.runEnded(m.Exit)
+		}
+	case ReplaceScript:
+		a.replaceStarting(m)
+	case StartNow:
+		if a.release() {
+			a.durable.run.process.Prioritize()
+		}
+	case StopNow:
+		a.stopNow()
+	case RestartNow:
+		if a.release() {
+			a.restart(scrape.CauseRestartRequested)
+		}
+	case Shutdown:
+		a.endChild(m)
+	default:
+		a.anyState(ctx)
 	}
-	a.become(scrape.Running, scrape.CauseReady)
-	a.durable.readyAt, a.pausing = a.since, false
-	a.armKeepalive(a.keepalive())
-	a.awaitHealth()
-	a.startWaiters.moveTo(&a.nextRead)
-	a.readNext()
 }
 
-// becomeStopping ends the run: the read is closed first, since a child does not
-// end while its file is held.
-func (a *scriptActor) becomeStopping(cause scrape.Cause) {
-	a.disarm()
-	a.nextCause = ""
-	after := a.endRead()
-	a.become(scrape.Stopping, cause)
-	if a.durable.process == nil { // only a trial is under way
-		return
-	}
-	a.durable.process.Stop(after)
-	if a.durable.killed {
-		a.durable.process.Kill()
+// running: the child offers its metrics.
+func (a *scriptActor) running(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *ReadMetrics:
+		if !m.Query.Passive {
+			a.noteRequest()
+		}
+		a.waitForRead(m)
+	case ReadFinished:
+		a.readFinished(m)
+	case ReadExpired:
+		a.readExpired(m)
+	case ReadDue:
+		if m.Read == a.durable.reads.number {
+			a.reader.pausing = false
+			a.readNext()
+		}
+	case KeepaliveExpired:
+		if m.Timer == a.timer {
+			a.keepaliveExpired()
+		}
+	case RunProvedHealthy:
+		if m.Run == a.durable.run.number {
+			a.resetFailures("healthy")
+			a.publish()
+		}
+	case ProcessExited:
+		if a.reap(m) {
+			a.runEnded(m.Exit)
+		}
+	case ReplaceScript:
+		a.replaceRunning(m)
+	case ValidationEnded:
+		a.runningValidated(m)
+	case StartNow:
+		a.release()
+	case StopNow:
+		a.stopNow()
+	case RestartNow:
+		if a.release() {
+			a.restart(scrape.CauseRestartRequested)
+		}
+	case Shutdown:
+		a.endChild(m)
+	default:
+		a.anyState(ctx)
 	}
 }
 
-// becomeBackingOff waits for her.retryAt.
-func (a *scriptActor) becomeBackingOff(cause scrape.Cause) {
-	a.become(scrape.BackingOff, cause)
-	a.armBackoff(a.durable.retryAt.Sub(a.cfg.Clock.Now()))
+// stopping: the child was told to end, or a validation was, after Shutdown.
+func (a *scriptActor) stopping(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *ReadMetrics:
+		switch {
+		case !a.admits(m):
+		case a.durable.shutdown:
+			a.refuse(m, a.endError())
+		default:
+			a.waitForStart(m)
+			a.nextCause = cmp.Or(a.nextCause, scrape.CauseRequest)
+		}
+	case ProcessExited:
+		if a.reap(m) {
+			a.childGone()
+		}
+	case ValidationEnded:
+		if a.validationOver(m) != nil && a.durable.shutdown && a.durable.run.process == nil {
+			a.becomeStopped()
+		}
+	case ReplaceScript:
+		if !a.durable.shutdown {
+			a.prepareUpdate(m)
+			a.adopt(m.Script, m.Version)
+			a.cancelNextIfBarred()
+			a.publish()
+		}
+	case StartNow:
+		a.startNext(scrape.CauseStartRequested)
+	case StopNow:
+		if !a.durable.shutdown {
+			a.durable.paused, a.nextCause = true, ""
+			a.publish()
+			a.answerAll(scrape.ErrPaused)
+		}
+	case RestartNow:
+		a.startNext(scrape.CauseRestartRequested)
+	case Shutdown:
+		a.noteShutdown(m)
+		a.answerAll(a.endError())
+	default:
+		a.anyState(ctx)
+	}
 }
 
-// becomeStopped is the end: there is no child, and none is started again.
-func (a *scriptActor) becomeStopped() {
-	a.disarm()
-	a.become(scrape.Stopped, a.endCause())
-	a.reportEnd()
+// backingOff: there is no child, and none starts before the back-off is over.
+func (a *scriptActor) backingOff(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *ReadMetrics:
+		if a.admits(m) {
+			a.refuse(m, scrape.ErrBackingOff)
+		}
+	case BackoffExpired:
+		switch {
+		case m.Timer != a.timer:
+		case a.autostarts():
+			a.becomeStarting(scrape.CauseAutostart)
+		default:
+			a.becomeIdle(scrape.CauseBackoffOver)
+		}
+	case ReplaceScript:
+		a.prepareUpdate(m)
+		a.adopt(m.Script, m.Version)
+		a.disarm()
+		if a.autostarts() {
+			a.becomeStarting(scrape.CauseScriptChanged)
+		} else {
+			a.becomeIdle(scrape.CauseScriptChanged)
+		}
+	case StartNow:
+		a.startNow(scrape.CauseStartRequested)
+	case StopNow:
+		a.durable.paused = true
+		a.disarm()
+		a.becomeIdle(scrape.CauseStopRequested)
+	case RestartNow:
+		a.startNow(scrape.CauseRestartRequested)
+	case Shutdown:
+		a.endWithoutChild(m)
+	default:
+		a.anyState(ctx)
+	}
+}
+
+// stopped: there is no child, and none is started again.
+func (a *scriptActor) stopped(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *ReadMetrics:
+		if a.admits(m) {
+			a.refuse(m, a.endError())
+		}
+	case Shutdown:
+		a.noteShutdown(m)
+	default:
+		a.anyState(ctx)
+	}
+}
+
+// anyState handles what every state handles in the same way.
+func (a *scriptActor) anyState(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case RequesterLeft:
+		a.requesterLeft(m)
+	case ReadFinished:
+		a.closeRead(m)
+	case ValidationEnded:
+		a.validationOver(m)
+	case KillChild:
+		a.durable.killed = true
+		a.killValidation()
+		if a.durable.run.process != nil {
+			a.durable.run.process.Kill()
+		}
+	}
 }

@@ -2,9 +2,6 @@ package actors
 
 import (
 	"fmt"
-	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,54 +15,6 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-var states = []scrape.State{
-	scrape.Idle,
-	scrape.Starting,
-	scrape.Running,
-	scrape.Stopping,
-	scrape.BackingOff,
-	scrape.Stopped,
-}
-
-// The comment that opens states.go names every state, and every way out of it
-// that the code allows and none other.
-func TestStateTableMatchesTheCode(t *testing.T) {
-	source, err := os.ReadFile("states.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	comment, _, found := strings.Cut(string(source), "\nvar transitions")
-	if !found {
-		t.Fatal("no transitions in states.go")
-	}
-	table := map[string]map[string]bool{}
-	for line := range strings.Lines(comment) {
-		columns := regexp.MustCompile(` {2,}`).Split(strings.TrimSpace(strings.TrimPrefix(line, "//\t")), -1)
-		if len(columns) != 4 || columns[0] == "state" {
-			continue
-		}
-		if table[columns[0]] == nil {
-			table[columns[0]] = map[string]bool{}
-		}
-		for to := range strings.SplitSeq(columns[3], ", ") {
-			table[columns[0]][to] = true
-		}
-	}
-	if len(table) != len(states) {
-		t.Fatalf("the table is of %d states: %v", len(table), table)
-	}
-	for _, from := range states {
-		for _, to := range states {
-			if named, allowed := table[from.String()][to.String()], slices.Contains(
-				transitions[from],
-				to,
-			); named != allowed {
-				t.Errorf("%s -> %s: in the table %v, in the code %v", from, to, named, allowed)
-			}
-		}
-	}
-}
-
 // Every message in every state: no panic but the one of an autostart script's
 // end, no state without its table's way, every request answered once or kept.
 func TestEveryMessageInEveryState(t *testing.T) {
@@ -73,15 +22,15 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"Started":           func(*world) any { return &actor.Started{} },
 		"ReadMetrics":       func(w *world) any { return w.request("impatient", false) },
 		"ReadMetrics wait":  func(w *world) any { return w.request("patient", true) },
-		"ProcessProgressed": func(w *world) any { return ProcessProgressed{Run: w.her.run, OSPID: 1, Activity: "x"} },
+		"ProcessProgressed": func(w *world) any { return ProcessProgressed{Run: w.durable.run.number, OSPID: 1, Activity: "x"} },
 		"ProcessReady": func(w *world) any {
-			return ProcessReady{Ready: stap.Ready{Run: w.her.run, OSPID: 1}, Source: fakeSource{}}
+			return ProcessReady{Ready: stap.Ready{Run: w.durable.run.number, OSPID: 1}, Source: fakeSource{}}
 		},
-		"ProcessExited": func(w *world) any { return ProcessExited{Run: w.her.run, Exit: stap.Exit{Code: 1}} },
+		"ProcessExited": func(w *world) any { return ProcessExited{Run: w.durable.run.number, Exit: stap.Exit{Code: 1}} },
 		"old ProcessReady": func(w *world) any {
-			return ProcessReady{Ready: stap.Ready{Run: w.her.run - 1, OSPID: 1}, Source: fakeSource{}}
+			return ProcessReady{Ready: stap.Ready{Run: w.durable.run.number - 1, OSPID: 1}, Source: fakeSource{}}
 		},
-		"old ProcessExited": func(w *world) any { return ProcessExited{Run: w.her.run - 1} },
+		"old ProcessExited": func(w *world) any { return ProcessExited{Run: w.durable.run.number - 1} },
 		"AskerLeft": func(w *world) any {
 			m := w.asked["first"]
 			delete(w.asked, "first")
@@ -89,18 +38,18 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		},
 		"old AskerLeft": func(w *world) any { return RequesterLeft{request: w.asked["first"], number: 99} },
 		"ReadFinished": func(w *world) any {
-			return ReadFinished{Read: w.her.reads, Page: exposition.Sanitize([]byte("x 1\n"), exposition.Options{})}
+			return ReadFinished{Read: w.durable.reads.number, Page: exposition.Sanitize([]byte("x 1\n"), exposition.Options{})}
 		},
-		"ReadExpired":      func(w *world) any { return ReadExpired{w.her.reads} },
-		"ReadDue":          func(w *world) any { return ReadDue{w.her.reads} },
+		"ReadExpired":      func(w *world) any { return ReadExpired{w.durable.reads.number} },
+		"ReadDue":          func(w *world) any { return ReadDue{w.durable.reads.number} },
 		"KeepaliveExpired": func(w *world) any { return KeepaliveExpired{w.actor.timer} },
-		"RunProvedHealthy": func(w *world) any { return RunProvedHealthy{w.her.run} },
+		"RunProvedHealthy": func(w *world) any { return RunProvedHealthy{w.durable.run.number} },
 		"HoldOffExpired":   func(w *world) any { return BackoffExpired{w.actor.timer} },
 		"old timers":       func(w *world) any { return BackoffExpired{w.actor.timer - 1} },
 		"Shutdown":         func(*world) any { return Shutdown{} },
 		"Removed":          func(*world) any { return Shutdown{Removed: true} },
 		"ReplaceScript": func(w *world) any {
-			return ReplaceScript{Script: script.Script{Name: "s.stp", Autostart: w.her.script.Autostart}, Version: "2"}
+			return ReplaceScript{Script: script.Script{Name: "s.stp", Autostart: w.durable.script.Autostart}, Version: "2"}
 		},
 		"ReplaceScript program": func(*world) any {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Executable: true}, Version: "2"}
@@ -108,7 +57,7 @@ func TestEveryMessageInEveryState(t *testing.T) {
 		"ReplaceScript wrong": func(*world) any {
 			return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrInvalidHeader}, Version: "2"}
 		},
-		"TrialEnded": func(w *world) any { return ValidationEnded{Run: w.her.validations} },
+		"TrialEnded": func(w *world) any { return ValidationEnded{Run: w.durable.update.number} },
 		"StartNow":   func(*world) any { return StartNow{} },
 		"StopNow":    func(*world) any { return StopNow{} },
 		"RestartNow": func(*world) any { return RestartNow{} },
@@ -133,11 +82,11 @@ func TestEveryMessageInEveryState(t *testing.T) {
 					w.advance(time.Hour)
 					// Whatever happened, a shutdown ends it and answers all.
 					w.deliver(Shutdown{})
-					if w.her.process != nil {
-						w.deliver(ProcessExited{Run: w.her.run, Exit: stap.Exit{Stopped: true}})
+					if w.durable.run.process != nil {
+						w.deliver(ProcessExited{Run: w.durable.run.number, Exit: stap.Exit{Stopped: true}})
 					}
-					if w.her.validation != nil {
-						w.deliver(ValidationEnded{Run: w.her.validations, Exit: stap.Exit{Stopped: true, Code: -1}})
+					if w.durable.update.validation != nil {
+						w.deliver(ValidationEnded{Run: w.durable.update.number, Exit: stap.Exit{Stopped: true, Code: -1}})
 					}
 					w.settle()
 					if w.actor.state != scrape.Stopped || !w.hasEnded() {
@@ -161,13 +110,13 @@ func (w *world) request(name string, wait bool) *ReadMetrics {
 // worldIn makes a script that has come to the state in the shortest way.
 func worldIn(state scrape.State, autostart bool) *world {
 	w := newWorld(script.Script{Name: "s.stp"}, 0)
-	w.her.script.Autostart = autostart
+	w.durable.script.Autostart = autostart
 	if autostart && state == scrape.Idle {
-		w.her.script.Autostart = false // an autostart script is idle only while it is being born
+		w.durable.script.Autostart = false // an autostart script is idle only while it is being born
 	}
 	w.spawn()
 	if state == scrape.Idle {
-		w.her.script.Autostart = autostart
+		w.durable.script.Autostart = autostart
 		return w
 	}
 	if !autostart {
@@ -193,16 +142,16 @@ func newWorld(s script.Script, keepalive time.Duration) *world {
 	w := &world{now: time.Unix(1_000_000, 0), asked: map[string]*ReadMetrics{}}
 	w.cfg = &Config{
 		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, MaxWaiting: 1000, Clock: w,
-		Go: func(func()) { w.printf("read %d begins", w.her.reads) },
+		Go: func(func()) { w.printf("read %d begins", w.durable.reads.number) },
 	}
-	w.her = &durable{
+	w.durable = &durable{
 		script:   s,
 		ending:   &ending{done: make(chan struct{})},
-		board:    new(atomic.Pointer[scrape.Status]),
+		status:   new(atomic.Pointer[scrape.Status]),
 		listen:   w.listen,
 		requests: new(scrape.Requests),
 		counted:  new(scrape.Reads),
 	}
-	w.her.board.Store(&scrape.Status{Script: s})
+	w.durable.status.Store(&scrape.Status{Script: s})
 	return w
 }

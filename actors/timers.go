@@ -6,11 +6,37 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// slowRead is how soon keepalive looks again at a script whose read outlasts
-// it.
+// slowRead is how soon keepalive checks a script again whose read outlasts it.
 const slowRead = 100 * time.Millisecond
 
-// keepalive is how long the script may go unused; 0: for ever.
+// arm sets the actor's one timer: no state needs two.
+func (a *scriptActor) arm(d time.Duration, message func(timer uint64) any) {
+	a.disarm()
+	a.durable.timers++
+	a.timer = a.durable.timers
+	m, send := message(a.timer), a.send
+	a.stopTimer = a.cfg.Clock.AfterFunc(d, func() { send(m) })
+}
+
+func (a *scriptActor) disarm() {
+	if a.stopTimer != nil {
+		a.stopTimer()
+		a.stopTimer = nil
+	}
+	a.timer = 0
+}
+
+func (a *scriptActor) armBackoff(d time.Duration) {
+	a.arm(d, func(timer uint64) any { return BackoffExpired{timer} })
+}
+
+func (a *scriptActor) armKeepalive(d time.Duration) {
+	if d > 0 {
+		a.arm(d, func(timer uint64) any { return KeepaliveExpired{timer} })
+	}
+}
+
+// keepalive is how long the script may go without a request; 0: for ever.
 func (a *scriptActor) keepalive() time.Duration {
 	switch own := a.durable.script.Directives.Keepalive; {
 	case a.durable.script.Autostart:
@@ -22,67 +48,24 @@ func (a *scriptActor) keepalive() time.Duration {
 	}
 }
 
-func (a *scriptActor) armKeepalive(d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	a.arm(d, func(timer uint64) any { return KeepaliveExpired{timer} })
-}
-
-func (a *scriptActor) armBackoff(d time.Duration) {
-	a.arm(d, func(timer uint64) any { return BackoffExpired{timer} })
-}
-
-// arm sets the actor's one timer: no state needs two.
-func (a *scriptActor) arm(d time.Duration, message func(timer uint64) any) {
-	a.disarm()
-	a.durable.timers++
-	m, tell := message(a.durable.timers), a.tell
-	a.timer = a.durable.timers
-	a.stopTimer = a.cfg.Clock.AfterFunc(d, func() { tell(m) })
-}
-
-func (a *scriptActor) disarm() {
-	if a.stopTimer != nil {
-		a.stopTimer()
-		a.stopTimer = nil
-	}
-	a.timer = 0
-}
-
-func (a *scriptActor) keepaliveExpired(m KeepaliveExpired) {
-	if m.Timer != a.timer || a.state != scrape.Running {
-		return
-	}
-	used := a.durable.readyAt
+// keepaliveExpired stops the run if the script is unused.
+func (a *scriptActor) keepaliveExpired() {
+	used := a.durable.run.readyAt
 	if a.lastRequest.After(used) {
 		used = a.lastRequest
 	}
 	left := used.Add(a.keepalive()).Sub(a.cfg.Clock.Now())
-	if r := a.durable.read; left <= 0 && (r != nil && !r.expired || r == nil && len(a.nextRead.list) > 0) {
-		// somebody still waits for a read that is in its time, or begins in a
-		// moment
+	if left <= 0 && a.readInTime() {
 		left = slowRead
 	}
 	if left > 0 {
 		a.armKeepalive(left)
 		return
 	}
-	if a.durable.served {
-		a.resetFailures("healthy") // it did what was asked of it, to the end
+	if a.durable.run.served {
+		a.resetFailures("healthy") // the run did all that was wanted of it
 	}
 	a.becomeStopping(scrape.CauseKeepalive)
-	// they waited behind a stuck read for all of keepalive
-	a.answer(&a.nextRead, scrape.Answer{Err: scrape.ErrReadTimeout})
-}
-
-func (a *scriptActor) backoffExpired(m BackoffExpired) {
-	if m.Timer != a.timer || a.state != scrape.BackingOff {
-		return
-	}
-	if a.durable.script.Autostart && a.barred() == nil {
-		a.becomeStarting(scrape.CauseAutostart)
-		return
-	}
-	a.becomeIdle(scrape.CauseBackoffOver)
+	// these waited behind a stuck read for all of keepalive
+	a.answer(&a.reader.next, scrape.Answer{Err: scrape.ErrReadTimeout})
 }

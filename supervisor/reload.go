@@ -108,7 +108,7 @@ func (r *rootActor) scanned(ctx actor.Context, m catalogueScanned) {
 			changed = append(changed, f.Name)
 			e.found = f
 			// its events say so if it is refused
-			e.handle.Tell(actors.ReplaceScript{Script: f.Script, Version: f.version})
+			e.handle.Send(actors.ReplaceScript{Script: f.Script, Version: f.version})
 			continue
 		default:
 			continue
@@ -215,6 +215,6 @@ func (s *Supervisor) operate(name string, message any, starts bool) error {
 	case starts && st.Script.Refused != nil:
 		return st.Script.Refused
 	}
-	h.Tell(message)
+	h.Send(message)
 	return nil
 }

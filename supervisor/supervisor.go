@@ -178,7 +178,7 @@ func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 	close(s.ending)
 	handles := s.handles()
 	for _, h := range handles {
-		h.Tell(actors.Shutdown{})
+		h.Send(actors.Shutdown{})
 	}
 	for _, h := range handles {
 		name := h.Status().Script.Name
@@ -207,7 +207,7 @@ func (s *Supervisor) Shutdown(ctx context.Context) (left []string) {
 // has to be called, or is under way.
 func (s *Supervisor) Kill() {
 	for _, h := range s.handles() {
-		h.Tell(actors.KillChild{})
+		h.Send(actors.KillChild{})
 	}
 }
 
