@@ -48,9 +48,9 @@ func hasTerminal() bool {
 func watchScripts(folder string, tree *supervisor.Supervisor, log *zap.Logger) *watch.Watcher {
 	trouble := ""
 	return watch.New(watch.Config{
-		Folder: folder,
-		Logger: log,
-		Wanted: func(name string) bool { return strings.HasSuffix(name, script.Ext) && !strings.HasPrefix(name, ".") },
+		Directory: folder,
+		Logger:    log,
+		Match:     func(name string) bool { return strings.HasSuffix(name, script.Ext) && !strings.HasPrefix(name, ".") },
 		Changed: func() {
 			err := tree.Reload()
 			switch {

@@ -1,65 +1,72 @@
 package watch
 
 import (
-	"cmp"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
 
-// Config says what is watched. Durations left zero get their defaults.
+// Config configures a Watcher. Zero durations get their defaults.
 type Config struct {
-	// an absolute path; may be, or lead over, a symlink, and need not be there
-	Folder string
-	Wanted func(string) bool // which names in the folder count
-	// called after something may have changed, by the Watcher's goroutine, and
-	// once at the beginning: what changed before is not seen
+	// Directory is an absolute path. It may be a symlink, or contain one, and
+	// need not exist.
+	Directory string
+	// Match reports whether a file of this name in the directory counts. The
+	// goroutine of the Watcher calls it.
+	Match func(name string) bool
+	// Changed is called once at the beginning, because earlier changes are not
+	// detected, and each time something may have changed. The goroutine of the
+	// Watcher calls it and waits for it.
 	Changed func()
-	// Changed is called when nothing has happened for this long; default 200 ms
-	Quiet   time.Duration
-	Longest time.Duration // and after this long in any case; default 2 s
-	// how often Changed is called where the kernel does not tell; default 5 s
-	Poll   time.Duration
-	Logger *zap.Logger
+	// QuietPeriod is how long nothing must have happened before Changed is
+	// called; default 200 ms.
+	QuietPeriod time.Duration
+	// MaxDelay is how long Changed is put off at most while events continue;
+	// default 2 s.
+	MaxDelay time.Duration
+	// PollInterval is the time between two checks for changes without an event:
+	// for replaced directories, or without inotify for all changes; default 5
+	// s.
+	PollInterval time.Duration
+	Logger       *zap.Logger // default: none
 }
 
-// Watcher watches until Close.
+// Watcher watches a directory until Close.
 //
-// It sees changes of the folder's files, and of the files that symlinks in it
-// lead to, in content and in mode; and the folder or anything on the way to it
-// being moved, removed, made again or, by a symlink, replaced. It does not see
-// what another host does on a network file system, nor writes through a memory
-// mapping.
-// Where the kernel's limits for inotify are used up it warns once and polls.
+// It detects changes of the directory's files, and of the files that symlinks
+// in it lead to, in content and in mode. It also detects when the directory, or
+// a part of its path, is moved, removed, created again or replaced, for example
+// by a symlink. It does not detect changes by another host on a network file
+// system, nor writes through a memory mapping.
+//
+// When the kernel's limits for inotify are reached, the Watcher logs one
+// warning and polls.
 type Watcher struct {
 	cfg       Config
 	closeOnce sync.Once
 	stop      chan struct{}
 	done      chan struct{}
 
-	// Of the goroutine alone.
-	notify  *fsnotify.Watcher          // nil: only polling is left
-	real    string                     // where the folder is; empty: nowhere
-	names   map[string]map[string]bool // what else counts, by folder
-	watched map[string]identity        // folders that have a watch, or cannot have one
+	// The fields below belong to the goroutine.
+
+	notify *fsnotify.Watcher // nil: polling only
+	real   string            // the directory's path without symlinks; empty: missing
+	// names has the names that count beside those that Match accepts, by
+	// directory.
+	names map[string]map[string]bool
+	// watched has the directories that have an inotify watch, or cannot have
+	// one.
+	watched map[string]inode
 }
 
-// identity tells a folder from another one at the same path.
-type identity struct{ dev, ino uint64 }
-
-// New watches from now on.
+// New starts a Watcher.
 func New(cfg Config) *Watcher {
 	w := newWatcher(cfg)
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
-		w.poll(err)
+		w.fallBackToPolling(err)
 	} else {
 		w.notify = notify
 	}
@@ -71,7 +78,11 @@ func newWatcher(cfg Config) *Watcher {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&cfg.Quiet, 200 * time.Millisecond}, {&cfg.Longest, 2 * time.Second}, {&cfg.Poll, 5 * time.Second}} {
+	}{
+		{&cfg.QuietPeriod, 200 * time.Millisecond},
+		{&cfg.MaxDelay, 2 * time.Second},
+		{&cfg.PollInterval, 5 * time.Second},
+	} {
 		if *d.field <= 0 {
 			*d.field = d.value
 		}
@@ -83,22 +94,24 @@ func newWatcher(cfg Config) *Watcher {
 		cfg:     cfg,
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
-		watched: map[string]identity{},
+		watched: map[string]inode{},
 	}
 }
 
-// Close ends the watching; it waits for a Changed that is under way.
+// Close stops the Watcher. It waits for a call of Changed to return, so Changed
+// must not call it.
 func (w *Watcher) Close() {
 	w.closeOnce.Do(func() { close(w.stop) })
 	<-w.done
 }
 
-// poll gives inotify up.
-func (w *Watcher) poll(err error) {
+// fallBackToPolling stops using inotify.
+func (w *Watcher) fallBackToPolling(err error) {
 	w.cfg.Logger.Warn(
-		"folder is not watched but looked at from time to time: raise fs.inotify.max_user_instances or max_user_watches (sysctl) and start again",
-		zap.String("folder", w.cfg.Folder),
-		zap.Duration("every", w.cfg.Poll),
+		"cannot watch directory, polling it instead",
+		zap.String("directory", w.cfg.Directory),
+		zap.Duration("interval", w.cfg.PollInterval),
+		zap.String("remedy", "raise sysctl fs.inotify.max_user_instances or fs.inotify.max_user_watches and restart"),
 		zap.Error(err),
 	)
 	if w.notify != nil {
@@ -114,8 +127,8 @@ func (w *Watcher) run() {
 			_ = w.notify.Close()
 		}
 	}()
-	w.look()
-	poll := time.NewTicker(w.cfg.Poll)
+	w.report()
+	poll := time.NewTicker(w.cfg.PollInterval)
 	defer poll.Stop()
 	for {
 		var events <-chan fsnotify.Event
@@ -127,158 +140,59 @@ func (w *Watcher) run() {
 		case <-w.stop:
 			return
 		case <-poll.C:
-			if w.notify == nil || w.moved() {
-				w.look()
+			if w.notify == nil || w.replaced() {
+				w.report()
 			}
 		case e := <-events:
-			if w.counts(e) && w.settle() {
-				w.look()
+			if w.relevant(e) && w.settle() {
+				w.report()
 			}
-		case err := <-failures: // more events than the kernel keeps
-			w.cfg.Logger.Debug("watching missed something", zap.Error(err))
-			w.forgetAll()
-			w.look()
+		case err := <-failures:
+			w.eventsLost(err)
+			w.report()
 		}
 	}
 }
 
-// settle waits until nothing has happened for a while, but not for ever. False:
-// closed.
+// eventsLost handles an error of inotify: the kernel dropped events, because
+// its queue was full.
+func (w *Watcher) eventsLost(err error) {
+	w.cfg.Logger.Debug("lost file system events", zap.Error(err))
+	w.forgetAll()
+}
+
+// settle waits until nothing has happened for QuietPeriod, but not longer than
+// MaxDelay. It returns false when the Watcher was closed.
 func (w *Watcher) settle() bool {
-	quiet, longest := time.NewTimer(w.cfg.Quiet), time.NewTimer(w.cfg.Longest)
+	quiet, deadline := time.NewTimer(w.cfg.QuietPeriod), time.NewTimer(w.cfg.MaxDelay)
 	defer quiet.Stop()
-	defer longest.Stop()
+	defer deadline.Stop()
 	for {
 		select {
 		case <-w.stop:
 			return false
 		case <-quiet.C:
 			return true
-		case <-longest.C:
+		case <-deadline.C:
 			return true
 		case e := <-w.notify.Events:
-			if w.counts(e) {
-				quiet.Reset(w.cfg.Quiet)
+			if w.relevant(e) {
+				quiet.Reset(w.cfg.QuietPeriod)
 			}
 		case err := <-w.notify.Errors:
-			w.cfg.Logger.Debug("watching missed something", zap.Error(err))
-			w.forgetAll()
+			w.eventsLost(err)
 			return true
 		}
 	}
 }
 
-// look sets the watches first, so that nothing that happens after is lost, and
-// then tells.
-func (w *Watcher) look() {
+// report calls Changed. It updates the watches first, so that no later change
+// is lost.
+func (w *Watcher) report() {
 	if w.notify != nil {
-		if err := w.watch(); err != nil {
-			w.poll(err)
+		if err := w.updateWatches(); err != nil {
+			w.fallBackToPolling(err)
 		}
 	}
 	w.cfg.Changed()
-}
-
-// counts tells whether an event may concern the folder's files, and forgets the
-// watches that it ended.
-func (w *Watcher) counts(e fsnotify.Event) bool {
-	path := filepath.Clean(e.Name)
-	if _, known := w.watched[path]; known {
-		// the folder itself: moved, removed, made, its mode changed
-		if !e.Has(fsnotify.Chmod) {
-			w.forget(path) // a new one may have the inode of the old one
-		}
-		return true
-	}
-	dir, name := filepath.Split(path)
-	dir = filepath.Clean(dir)
-	return dir == w.real && w.cfg.Wanted(name) || w.names[dir][name]
-}
-
-// watch watches all folders that decide what the folder and its files are. Only
-// an error of the kernel's limits is returned.
-func (w *Watcher) watch() (full error) {
-	w.names, w.real = map[string]map[string]bool{}, ""
-	enter := func(dir, name string) {
-		if w.names[dir] == nil {
-			w.names[dir] = map[string]bool{}
-			full = cmp.Or(full, w.add(dir))
-		}
-		w.names[dir][name] = true
-	}
-	if folder, there := follow(w.cfg.Folder, enter); there {
-		w.real = folder
-		enter(folder, "")
-		// when it cannot be read, whoever looks for scripts says so
-		entries, _ := os.ReadDir(folder)
-		for _, e := range entries {
-			if e.Type()&fs.ModeSymlink != 0 && w.cfg.Wanted(e.Name()) {
-				follow(filepath.Join(folder, e.Name()), enter)
-			}
-		}
-	}
-	for dir := range w.watched {
-		if w.names[dir] == nil {
-			w.forget(dir)
-		}
-	}
-	return full
-}
-
-// add watches dir, unless it does so already. An error is one of the kernel's
-// limits: what cannot be watched for another reason is not watched, or not
-// there.
-func (w *Watcher) add(dir string) error {
-	id, err := identify(dir)
-	if err != nil {
-		w.forget(dir)
-		return nil
-	}
-	if w.watched[dir] == id {
-		return nil
-	}
-	w.forget(dir)
-	err = w.notify.Add(dir)
-	for _, limit := range []error{unix.ENOSPC, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
-		if errors.Is(err, limit) {
-			return err
-		}
-	}
-	if err != nil {
-		w.cfg.Logger.Debug("folder is not watched", zap.String("folder", dir), zap.Error(err))
-	}
-	w.watched[dir] = id
-	return nil
-}
-
-func (w *Watcher) forget(dir string) {
-	if _, known := w.watched[dir]; known {
-		_ = w.notify.Remove(dir) // the watch may be gone with the folder
-		delete(w.watched, dir)
-	}
-}
-
-func (w *Watcher) forgetAll() {
-	for dir := range w.watched {
-		w.forget(dir)
-	}
-}
-
-// moved tells whether a folder is another one than the one that is watched:
-// mounts make no events.
-func (w *Watcher) moved() bool {
-	for dir := range w.names {
-		if id, err := identify(dir); err != nil || id != w.watched[dir] {
-			return true
-		}
-	}
-	return false
-}
-
-func identify(dir string) (identity, error) {
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
-		return identity{}, err
-	}
-	return identity{st.Dev, st.Ino}, nil
 }

@@ -20,51 +20,51 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds every wait: reached only when something is broken.
-const patience = 30 * time.Second
+// testTimeout bounds every wait; a test that works never reaches it.
+const testTimeout = 30 * time.Second
 
-// seen is what the one who is told sees: the folder's wanted files with mode
-// and text, or "none" without a folder.
-type seen struct {
+// receiver records what it finds when Changed is called: the directory's
+// matching files with mode and text, or "none" without a directory.
+type receiver struct {
 	t      *testing.T
-	folder string
+	dir    string
 	mu     sync.Mutex
 	now    string
 	calls  int
-	news   chan struct{}
+	called chan struct{}
 }
 
-func wanted(name string) bool { return strings.HasSuffix(name, ".stp") }
+func match(name string) bool { return strings.HasSuffix(name, ".stp") }
 
-func start(t *testing.T, folder string, change func(*Config)) (*seen, *Watcher) {
+func start(t *testing.T, dir string, change func(*Config)) (*receiver, *Watcher) {
 	t.Helper()
-	s := &seen{t: t, folder: folder, news: make(chan struct{}, 1)}
+	s := &receiver{t: t, dir: dir, called: make(chan struct{}, 1)}
 	cfg := Config{
-		Folder:  folder,
-		Wanted:  wanted,
-		Changed: s.look,
-		Quiet:   20 * time.Millisecond,
-		Poll:    time.Hour,
+		Directory:    dir,
+		Match:        match,
+		Changed:      s.read,
+		QuietPeriod:  20 * time.Millisecond,
+		PollInterval: time.Hour,
 	}
 	if change != nil {
 		change(&cfg)
 	}
 	w := New(cfg)
 	t.Cleanup(w.Close)
-	s.told("the beginning")
+	s.expect("the beginning")
 	return s, w
 }
 
-func contents(folder string) string {
-	entries, err := os.ReadDir(folder)
+func contents(dir string) string {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "none"
 	}
 	var list []string
 	for _, e := range entries {
-		path := filepath.Join(folder, e.Name())
+		path := filepath.Join(dir, e.Name())
 		info, err := os.Stat(path)
-		if !wanted(e.Name()) || err != nil {
+		if !match(e.Name()) || err != nil {
 			continue
 		}
 		text, _ := os.ReadFile(path)
@@ -73,37 +73,37 @@ func contents(folder string) string {
 	return strings.Join(list, ", ")
 }
 
-func (s *seen) look() {
+func (s *receiver) read() {
 	s.mu.Lock()
-	s.now = contents(s.folder)
+	s.now = contents(s.dir)
 	s.calls++
 	s.mu.Unlock()
 	select {
-	case s.news <- struct{}{}:
+	case s.called <- struct{}{}:
 	default:
 	}
 }
 
-// told waits until what was seen is what is there.
-func (s *seen) told(what string) {
+// expect waits until the receiver has found what the directory has now.
+func (s *receiver) expect(what string) {
 	s.t.Helper()
-	limit := time.After(patience)
+	limit := time.After(testTimeout)
 	for {
 		s.mu.Lock()
 		now := s.now
 		s.mu.Unlock()
-		if s.called() > 0 && now == contents(s.folder) {
+		if s.count() > 0 && now == contents(s.dir) {
 			return
 		}
 		select {
-		case <-s.news:
+		case <-s.called:
 		case <-limit:
-			s.t.Fatalf("%s: saw %q, there is %q", what, now, contents(s.folder))
+			s.t.Fatalf("%s: found %q, want %q", what, now, contents(s.dir))
 		}
 	}
 }
 
-func (s *seen) called() int {
+func (s *receiver) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls
@@ -139,7 +139,7 @@ func TestChangesOfFiles(t *testing.T) {
 			must(t, errors.Join(err, f.Close()))
 		}},
 		{"replaced by a rename", func() { write(t, a+".new", "three"); must(t, os.Rename(a+".new", a)) }},
-		{"made a program", func() { must(t, os.Chmod(a, 0o700)) }},
+		{"made executable", func() { must(t, os.Chmod(a, 0o700)) }},
 		{"a symlink to elsewhere", func() {
 			write(t, filepath.Join(elsewhere, "x"), "x")
 			must(t, os.Symlink(filepath.Join(elsewhere, "x"), filepath.Join(dir, "b.stp")))
@@ -149,7 +149,7 @@ func TestChangesOfFiles(t *testing.T) {
 			write(t, filepath.Join(elsewhere, "y"), "yyy")
 			must(t, os.Rename(filepath.Join(elsewhere, "y"), filepath.Join(elsewhere, "x")))
 		}},
-		{"its target's folder moved", func() { must(t, os.Rename(elsewhere, elsewhere+".away")) }},
+		{"its target's directory moved", func() { must(t, os.Rename(elsewhere, elsewhere+".away")) }},
 		{"and back", func() { must(t, os.Rename(elsewhere+".away", elsewhere)) }},
 		{"its target's mode", func() { must(t, os.Chmod(filepath.Join(elsewhere, "x"), 0o640)) }},
 		{"moved out", func() { must(t, os.Rename(a, filepath.Join(elsewhere, "a"))) }},
@@ -158,14 +158,14 @@ func TestChangesOfFiles(t *testing.T) {
 		{"the symlink, too", func() { must(t, os.Remove(filepath.Join(dir, "b.stp"))) }},
 	} {
 		step.do()
-		s.told(step.what)
+		s.expect(step.what)
 	}
 }
 
-func TestFolderGoesAndComes(t *testing.T) {
+func TestDirectoryRemovedAndCreated(t *testing.T) {
 	top := t.TempDir()
 	dir := filepath.Join(top, "conf", "scripts")
-	s, _ := start(t, dir, nil) // it is not there yet, nor is what it will be in
+	s, _ := start(t, dir, nil) // neither the directory nor its parent exists yet
 	conf := filepath.Dir(dir)
 	other := filepath.Join(top, "other")
 	for _, step := range []struct {
@@ -174,15 +174,19 @@ func TestFolderGoesAndComes(t *testing.T) {
 	}{
 		{"made, with a file", func() { must(t, os.MkdirAll(dir, 0o700)); write(t, dir+"/a.stp", "1") }},
 		{"a file in it", func() { write(t, dir+"/b.stp", "1") }},
-		{"removed and made again at once", func() { must(t, os.RemoveAll(dir)); must(t, os.Mkdir(dir, 0o700)); write(t, dir+"/c.stp", "c") }},
+		{"removed and made again at once", func() {
+			must(t, os.RemoveAll(dir))
+			must(t, os.Mkdir(dir, 0o700))
+			write(t, dir+"/c.stp", "c")
+		}},
 		{"a file in the new one", func() { write(t, dir+"/d.stp", "d") }},
 		{"moved away", func() { must(t, os.Rename(dir, other)) }},
-		{"another in its place", func() { must(t, os.Mkdir(dir, 0o700)); write(t, dir+"/e.stp", "e") }},
+		{"replaced by another", func() { must(t, os.Mkdir(dir, 0o700)); write(t, dir+"/e.stp", "e") }},
 		{"its parent moved away", func() { must(t, os.Rename(conf, conf+".away")) }},
 		{"its parent back", func() { must(t, os.Rename(conf+".away", conf)) }},
 		{"a file after that", func() { write(t, dir+"/f.stp", "f") }},
-		{"a symlink in its place", func() { must(t, os.RemoveAll(dir)); must(t, os.Symlink(other, dir)) }},
-		{"a file where that leads", func() { write(t, other+"/g.stp", "g") }},
+		{"replaced by a symlink", func() { must(t, os.RemoveAll(dir)); must(t, os.Symlink(other, dir)) }},
+		{"a file in its target", func() { write(t, other+"/g.stp", "g") }},
 		{"the symlink replaced by a rename", func() {
 			must(t, os.Mkdir(filepath.Join(top, "third"), 0o700))
 			write(t, filepath.Join(top, "third", "h.stp"), "h")
@@ -195,11 +199,11 @@ func TestFolderGoesAndComes(t *testing.T) {
 		{"its mode", func() { must(t, os.Chmod(dir+"/j.stp", 0o755)) }},
 	} {
 		step.do()
-		s.told(step.what)
+		s.expect(step.what)
 	}
 }
 
-// Kubernetes swaps a symlink that all files of a folder lead over.
+// Kubernetes replaces a symlink that is part of the paths of all files.
 func TestSwappedBelowAllFiles(t *testing.T) {
 	dir := t.TempDir()
 	for _, v := range []string{"..1", "..2"} {
@@ -211,19 +215,19 @@ func TestSwappedBelowAllFiles(t *testing.T) {
 	s, _ := start(t, dir, nil)
 	must(t, os.Symlink("..2", dir+"/..tmp"))
 	must(t, os.Rename(dir+"/..tmp", dir+"/..data"))
-	s.told("the swap")
+	s.expect("the swap")
 	write(t, dir+"/..2/a.stp", "after the swap")
-	s.told("a write behind it")
+	s.expect("a write to its target")
 }
 
-// What belongs together is one change: an editor's way of writing, and a copy
-// that takes many writes.
+// Events that belong together are one change: the way an editor writes a file,
+// and a copy that takes many writes.
 func TestOneChange(t *testing.T) {
 	dir := t.TempDir()
 	a := filepath.Join(dir, "a.stp")
 	write(t, a, "old")
-	s, _ := start(t, dir, func(c *Config) { c.Quiet, c.Longest = time.Second, patience })
-	before := s.called()
+	s, _ := start(t, dir, func(c *Config) { c.QuietPeriod, c.MaxDelay = time.Second, testTimeout })
+	before := s.count()
 	must(t, os.Rename(a, a+"~")) // vim, with a backup
 	f, err := os.Create(a)
 	must(t, err)
@@ -234,49 +238,49 @@ func TestOneChange(t *testing.T) {
 	must(t, f.Close())
 	must(t, os.Chmod(a, 0o644))
 	must(t, os.Remove(a+"~"))
-	s.told("the edit")
-	if n := s.called() - before; n != 1 {
-		t.Errorf("told %d times", n)
+	s.expect("the edit")
+	if n := s.count() - before; n != 1 {
+		t.Errorf("called %d times", n)
 	}
 }
 
-// A file that is written for ever is looked at all the same.
-func TestLongest(t *testing.T) {
+// A file that never stops changing is reported all the same.
+func TestMaxDelay(t *testing.T) {
 	dir := t.TempDir()
-	s, _ := start(t, dir, func(c *Config) { c.Quiet, c.Longest = time.Hour, 10*time.Millisecond })
+	s, _ := start(t, dir, func(c *Config) { c.QuietPeriod, c.MaxDelay = time.Hour, 10*time.Millisecond })
 	write(t, filepath.Join(dir, "a.stp"), "text")
-	s.told("a file")
+	s.expect("a file")
 }
 
-// Without inotify it polls, after one warning.
+// Without inotify the Watcher logs one warning and polls.
 func TestPolls(t *testing.T) {
 	for name, refuse := range map[string]func(*Watcher){
-		"at the start": func(w *Watcher) { w.poll(unix.EMFILE) },
+		"at the start": func(w *Watcher) { w.fallBackToPolling(unix.EMFILE) },
 		"later": func(w *Watcher) {
 			notify, err := fsnotify.NewWatcher()
 			must(t, err)
-			must(t, notify.Close()) // so that every Add fails …
+			must(t, notify.Close()) // so that every Add fails
 			w.notify = notify
-			w.poll(unix.ENOSPC)
+			w.fallBackToPolling(unix.ENOSPC)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			core, logs := observer.New(zap.WarnLevel)
-			s := &seen{t: t, folder: dir, news: make(chan struct{}, 1)}
+			s := &receiver{t: t, dir: dir, called: make(chan struct{}, 1)}
 			w := newWatcher(Config{
-				Folder:  dir,
-				Wanted:  wanted,
-				Changed: s.look,
-				Poll:    time.Millisecond,
-				Logger:  zap.New(core),
+				Directory:    dir,
+				Match:        match,
+				Changed:      s.read,
+				PollInterval: time.Millisecond,
+				Logger:       zap.New(core),
 			})
 			refuse(w)
 			go w.run()
 			defer w.Close()
 			for i := range 3 {
 				write(t, filepath.Join(dir, "a.stp"), fmt.Sprint(i))
-				s.told("a change")
+				s.expect("a change")
 			}
 			if logs.Len() != 1 {
 				t.Errorf("%d warnings", logs.Len())
@@ -285,30 +289,30 @@ func TestPolls(t *testing.T) {
 	}
 }
 
-// What happens beside the folder is not told.
-func TestWhatCounts(t *testing.T) {
+// Changes outside the directory are not reported.
+func TestRelevant(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(dir+"/scripts", 0o700))
 	must(t, os.Symlink("../target", dir+"/scripts/a.stp"))
 	notify, err := fsnotify.NewWatcher()
 	must(t, err)
 	defer func() { _ = notify.Close() }()
-	w := newWatcher(Config{Folder: dir + "/scripts", Wanted: wanted})
+	w := newWatcher(Config{Directory: dir + "/scripts", Match: match})
 	w.notify = notify
-	must(t, w.watch())
+	must(t, w.updateWatches())
 	for name, want := range map[string]bool{
 		"scripts/a.stp": true, "scripts/new.stp": true, "scripts/a.stp~": false, "scripts/.a.swp": false,
 		"target": true, "other": false, "other.stp": false, "scripts": true, "": true, "scripts/sub/a.stp": false,
 	} {
-		if got := w.counts(fsnotify.Event{Name: filepath.Join(dir, name), Op: fsnotify.Write}); got != want {
+		if got := w.relevant(fsnotify.Event{Name: filepath.Join(dir, name), Op: fsnotify.Write}); got != want {
 			t.Errorf("%q: %v", name, got)
 		}
 	}
-	if w.counts(fsnotify.Event{Name: filepath.Join(dir, "scripts"), Op: fsnotify.Remove}); w.moved() != true {
-		t.Error("a folder that was removed still has its watch")
+	if w.relevant(fsnotify.Event{Name: filepath.Join(dir, "scripts"), Op: fsnotify.Remove}); !w.replaced() {
+		t.Error("a directory that was removed still has its watch")
 	}
-	must(t, w.watch())
-	if w.moved() {
+	must(t, w.updateWatches())
+	if w.replaced() {
 		t.Error("not watched again")
 	}
 	w.forgetAll()
@@ -320,7 +324,13 @@ func TestWhatCounts(t *testing.T) {
 func TestFollow(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.MkdirAll(dir+"/a/b", 0o700))
-	for link, target := range map[string]string{"abs": dir + "/a", "rel": "a/../a/./b", "twice": "rel/..", "loop": "loop", "dangling": "a/none/x"} {
+	for link, target := range map[string]string{
+		"abs":      dir + "/a",
+		"rel":      "a/../a/./b",
+		"twice":    "rel/..",
+		"loop":     "loop",
+		"dangling": "a/none/x",
+	} {
 		must(t, os.Symlink(target, filepath.Join(dir, link)))
 	}
 	for path, want := range map[string]struct {

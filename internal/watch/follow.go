@@ -9,12 +9,11 @@ import (
 // maxLinks is how many symlinks the kernel follows on one path.
 const maxLinks = 40
 
-// follow walks path, which is absolute, as the kernel does, one name at a time.
-// Before it looks at a name it tells enter the folder, without symlinks, and
-// the name in it: what is at that name decides where path leads. It ends where
-// there is nothing, at the latest at the path's end.
-// The result is where path leads; with false it leads nowhere yet.
-func follow(path string, enter func(dir, name string)) (leads string, ok bool) {
+// follow resolves path, which must be absolute, as the kernel does, one name at
+// a time. Before it resolves a name it calls enter with the directory, free of
+// symlinks, and the name in it: the file of that name determines where path
+// leads. follow returns where path leads, or false when a file is missing.
+func follow(path string, enter func(dir, name string)) (target string, ok bool) {
 	at, links := "/", 0
 	for rest := path; ; {
 		name, after, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
@@ -30,8 +29,8 @@ func follow(path string, enter func(dir, name string)) (leads string, ok bool) {
 		}
 		enter(at, name)
 		next := filepath.Join(at, name)
-		target, err := os.Readlink(next)
-		if err != nil { // no symlink, or nothing at all
+		link, err := os.Readlink(next)
+		if err != nil { // not a symlink, or missing
 			if _, err := os.Lstat(next); err != nil {
 				return "", false
 			}
@@ -41,9 +40,9 @@ func follow(path string, enter func(dir, name string)) (leads string, ok bool) {
 		if links++; links > maxLinks {
 			return "", false
 		}
-		if filepath.IsAbs(target) {
+		if filepath.IsAbs(link) {
 			at = "/"
 		}
-		rest = target + "/" + rest
+		rest = link + "/" + rest
 	}
 }
