@@ -182,7 +182,12 @@ func (c *compiles) join(key string, r *Run) (f *flight, mine bool) {
 	if f := c.byKey[key]; f != nil {
 		return f, false
 	}
-	f = &flight{run: r, done: make(chan struct{}), news: make(chan struct{}, 1)}
+	f = &flight{
+		run:      r,
+		activity: activities[1],
+		done:     make(chan struct{}),
+		news:     make(chan struct{}, 1),
+	}
 	if c.byKey == nil {
 		c.byKey = map[string]*flight{}
 	}
@@ -212,12 +217,16 @@ func (f *flight) say(activity string) {
 	}
 }
 
-// await waits for another run's compile. over: this run ends, as exit says;
-// otherwise the compile is over and the cache may have the module.
+// await waits for another run's compile and reports what it is doing. over:
+// this run ends, as exit says; otherwise the compile is over and the cache may
+// have the module.
 func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) {
-	f.run.hurryUp()
 	exit = Exit{Code: -1, Stage: StageCompile}
 	for {
+		f.mu.Lock()
+		activity := f.activity
+		f.mu.Unlock()
+		r.report(Progress{Run: r.number, Activity: activity, Compiling: true})
 		select {
 		case <-f.done:
 			// A failure of stap itself is as good as our own. What ended the
@@ -225,10 +234,6 @@ func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) 
 			e := f.exit
 			return e, e.Code > 0 && e.Err == nil && !e.Stopped
 		case <-f.news:
-			f.mu.Lock()
-			activity := f.activity
-			f.mu.Unlock()
-			r.report(Progress{Run: r.number, Activity: activity, Compiling: true})
 		case <-r.stop:
 			return exit, true
 		case <-r.kill:

@@ -1,23 +1,18 @@
 package stap
 
 import (
-	"fmt"
 	"os"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/script"
 )
 
-const (
-	// for one module: a niced compile on a busy machine takes its time
-	precompileTimeout = 30 * time.Minute
-
-	lowest = 19 // setpriority(2): the lowest priority
-)
+// precompileTimeout bounds the compile of one module, on a busy or emulated
+// machine.
+const precompileTimeout = 30 * time.Minute
 
 // precompiler compiles modules ahead, in one goroutine.
 type precompiler struct {
@@ -26,16 +21,12 @@ type precompiler struct {
 }
 
 // Precompile compiles the kernel modules of those scripts into the cache that
-// are not there yet, in the background, one at a time and at the lowest
-// priority, until all are done or Close. It does nothing unless
-// Config.Precompile is set. It must be called at most once, and returns at
-// once.
+// are not there yet, in the background, one at a time, until all are done or
+// Close. It does nothing unless Config.Precompile is set. It must be called at
+// most once, and returns at once.
 //
-// A start never waits for it, but for the one module that both want: that
-// compile then goes on at normal priority, or, where this user may not raise a
-// priority, is given up for the start's own. Where Config.MaxParallel is 1
-// every start waits for the compile that is under way, which therefore has
-// normal priority.
+// A start waits for it only when both need the same module, or where
+// Config.MaxParallel is 1.
 func (h *Host) Precompile(scripts []script.Script) {
 	if !h.cfg.Precompile {
 		return
@@ -72,7 +63,6 @@ func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
 		name:    s.Name,
 		module:  s.Module + ".ahead",
 		timeout: precompileTimeout,
-		ahead:   true,
 		class:   ahead,
 		plan: func() (plan, error) {
 			p, err := commands(h.tools, s, Kernel, "")
@@ -111,22 +101,6 @@ func (p *precompiler) close() {
 	}
 	p.stopOnce.Do(func() { close(p.stop) })
 	<-p.done
-}
-
-// hurryUp lets a compile ahead go on at normal priority: a start waits for it.
-// For other runs it does nothing.
-func (r *Run) hurryUp() {
-	if r.hurry != nil {
-		r.hurryOnce.Do(func() { close(r.hurry) })
-	}
-}
-
-// setPriority sets the priority of a whole group, and of what it will start.
-func (c *child) setPriority(nice int) error {
-	if err := unix.Setpriority(unix.PRIO_PGRP, c.pid, nice); err != nil {
-		return fmt.Errorf("set priority of %s: %w", c.cmd.Path, err)
-	}
-	return nil
 }
 
 // environment is what this Host's children get, see the function of that name.

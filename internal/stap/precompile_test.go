@@ -2,16 +2,13 @@ package stap
 
 import (
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/script"
 )
@@ -53,38 +50,36 @@ func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
 	}
 }
 
-// compiling waits until the stand-in compiles module, and returns its process
-// id.
-func (l *lab) compiling(module string) (pid int) {
+// compiling waits until the stand-in compiles module.
+func (l *lab) compiling(module string) {
 	l.t.Helper()
-	waitFor(l.t, "compile of "+module, func() bool {
-		log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
-		_, after, found := strings.Cut(string(log), "compiling "+module+" ")
-		line, _, whole := strings.Cut(after, "\n")
-		if found && whole {
-			pid = atoi(line)
-		}
-		return pid > 0
-	})
-	return pid
+	waitFor(l.t, "compile of "+module, func() bool { return logBegins(l.dir, "compiling "+module+" ") })
 }
 
 func (l *lab) goOn(module string) { writeFile(l.t, filepath.Join(l.dir, "go-"+module), "") }
 
-func (l *lab) waitForPriority(pid, nice int) {
-	l.t.Helper()
-	waitFor(l.t, "priority "+strconv.Itoa(nice), func() bool {
-		p, err := unix.Getpriority(unix.PRIO_PROCESS, pid) // 20 - nice, see getpriority(2)
-		return err == nil && 20-p == nice
-	})
+// joins waits until the run waits for another run's compile.
+func (r *started) joins() {
+	r.t.Helper()
+	for {
+		select {
+		case e := <-r.events:
+			if p, ok := e.(Progress); !ok {
+				r.t.Fatalf("%T instead of waiting for a compile", e)
+			} else if p.Compiling && p.OSPID == 0 {
+				return
+			}
+		case <-time.After(patience):
+			r.t.Fatal("it does not wait for a compile")
+		}
+	}
 }
 
 func TestCompileAheadDelaysNobody(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
 	l.host.Precompile([]script.Script{a, b})
-	pid := l.compiling("a")
-	l.waitForPriority(pid, lowest)
+	l.compiling("a")
 
 	other := l.start(b) // while a is compiled, and does not end
 	l.compiling("b")
@@ -93,7 +88,7 @@ func TestCompileAheadDelaysNobody(t *testing.T) {
 		t.Error("b comes out of the cache")
 	}
 	same := l.start(a)
-	l.waitForPriority(pid, 0)
+	same.joins()
 	l.goOn("a")
 	if same.ready().Compiled {
 		t.Error("a was compiled again")
@@ -108,16 +103,14 @@ func TestCompileAheadDelaysNobody(t *testing.T) {
 	}
 }
 
-// Where there is one place only, a start waits for a compile ahead, which is
-// not slowed down then.
+// Where there is one place only, a start waits for a compile ahead.
 func TestCompileAheadInTheOnlyPlace(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile, c.MaxParallel = true, 1 })
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
-	pid := l.compiling("a")
+	l.compiling("a")
 	r := l.start(b)
 	r.atPlace(1, 1)
-	l.waitForPriority(pid, 0)
 	l.goOn("a")
 	<-l.host.ahead.done
 	l.goOn("b")
@@ -130,13 +123,15 @@ func TestStartWaitsForACompileAheadOnlyAsLongAsItMay(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a := l.text("a", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
-	pid := l.compiling("a")
+	l.compiling("a")
 	for _, end := range []string{"stop", "kill", "timeout"} {
 		if end == "timeout" {
 			a.Directives.StartTimeout = 20 * time.Millisecond
 		}
 		r := l.start(a)
-		l.waitForPriority(pid, 0)
+		if end != "timeout" {
+			r.joins()
+		}
 		switch end {
 		case "stop":
 			r.Stop(nil)
@@ -158,9 +153,9 @@ func TestCompileAheadThatIsGivenUpIsDoneByTheStart(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a := l.text("a", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
-	pid := l.compiling("a")
+	l.compiling("a")
 	r := l.start(a)
-	l.waitForPriority(pid, 0) // so r waits for it
+	r.joins()
 	l.host.ahead.close()
 	l.goOn("a")
 	if !r.ready().Compiled {
@@ -174,9 +169,9 @@ func TestCompileAheadThatFailsTellsWhoWaits(t *testing.T) {
 	l := kernelLab(t, "compile-waits compile-fails", func(c *Config) { c.Precompile = true })
 	a := l.text("a", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
-	pid := l.compiling("a")
+	l.compiling("a")
 	r := l.start(a)
-	l.waitForPriority(pid, 0)
+	r.joins()
 	l.goOn("a")
 	if e := r.exited(); e.Code != 1 || e.Stage != StageCompile || !strings.Contains(e.Reason(), "does not compile") {
 		t.Errorf("exit is %s", e.Reason())

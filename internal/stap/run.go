@@ -19,7 +19,6 @@ import (
 type job struct {
 	name   string // the script's, for the log
 	module string
-	ahead  bool  // a compile ahead: lowest priority, until hurryUp
 	class  class // whom it waits for before it may start
 	// until the procfs file is there; for a run that offers none, until its end
 	timeout time.Duration
@@ -44,9 +43,6 @@ type Run struct {
 	stop, kill         chan struct{}
 	done               chan struct{} // closed after Exited was reported
 
-	hurryOnce sync.Once
-	hurry     chan struct{} // closed when a compile ahead is waited for; nil for other runs
-
 	// Of a kernel module, for the run's goroutine only.
 	key      string  // its key in the cache, empty when it is not to be cached
 	compiled bool    // by this run
@@ -65,9 +61,6 @@ func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 		kill:   make(chan struct{}),
 		done:   make(chan struct{}),
 		turn:   h.queue.join(j.class),
-	}
-	if j.ahead {
-		r.hurry = make(chan struct{})
 	}
 	go func() {
 		defer close(r.done)
@@ -235,11 +228,6 @@ type watch struct {
 // stopped, killed, or late (then with an error).
 func (w *watch) follow(timeout <-chan time.Time) error {
 	pause := newPauses(2*time.Millisecond, 50*time.Millisecond)
-	hurry := w.run.hurry
-	if hurry != nil && !isClosed(hurry) && w.run.host.queue.max > 1 {
-		// in the only place it would hold up all starts
-		_ = w.child.setPriority(lowest) // lowering is always allowed
-	}
 	var look <-chan time.Time
 	if w.stage.offers {
 		look = time.After(pause.next())
@@ -256,11 +244,6 @@ func (w *watch) follow(timeout <-chan time.Time) error {
 		case <-w.run.stop:
 			w.beforeTERM()
 			return nil
-		case <-hurry:
-			hurry = nil
-			if w.child.setPriority(0) != nil {
-				w.run.Kill() // whoever waits for it compiles for himself
-			}
 		case <-w.child.out.news:
 			if !w.ready {
 				w.progress()
@@ -336,8 +319,7 @@ func (w *watch) late() error {
 
 // beforeTERM waits for what must be waited for before a TERM does no harm: a
 // reader that holds the procfs file makes the unloading hang, and a TERM to
-// staprun while it loads leaves the module without a process (seen; see the
-// design's facts about how children end).
+// staprun while it loads leaves the module without a process (seen).
 func (w *watch) beforeTERM() {
 	cfg := w.run.host.cfg
 	if w.run.after != nil {
