@@ -10,7 +10,7 @@ func alive(pid int) bool {
 
 // writerOf is the process that writes the procfs file, as well as can be known:
 // the stapbpf among the members of a child's group, or the child itself.
-func writerOf(members []member, child int) int {
+func writerOf(members []process, child int) int {
 	for _, m := range members {
 		if m.name == "stapbpf" {
 			return m.pid

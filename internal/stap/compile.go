@@ -52,7 +52,7 @@ func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit 
 			zap.String("script", r.job.name),
 			zap.Strings("output", exit.Tail),
 		)
-		err := r.host.unload(p.build.module)
+		err := r.host.cleaner.Unload(p.build.module)
 		if err = errors.Join(err, os.Remove(ko)); err != nil {
 			exit.Residue = append(exit.Residue, fmt.Sprintf("module %s (%v)", p.build.module, err))
 			return exit

@@ -78,7 +78,7 @@ type Config struct {
 
 	// ModulePrefix is what the names of this exporter's modules begin with and
 	// those of no other do, so that NewHost can remove what an earlier one
-	// left. Empty: it knows them by their work folders only.
+	// left. Empty: it knows them by their work directories only.
 	ModulePrefix string
 
 	AllowInsecure bool // start scripts that others than root and this user can change, too

@@ -1,6 +1,7 @@
 package stap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -269,7 +270,7 @@ func (d *diagnosis) try(check string, runtime Runtime) {
 	s := script.Script{
 		Name:    "works.stp",
 		Path:    path,
-		Module:  fmt.Sprintf("stap_exporter_doctor_%d", os.Getpid()),
+		Module:  fmt.Sprintf("%sdoctor_%d", cmp.Or(h.cfg.ModulePrefix, "stap_exporter_"), os.Getpid()),
 		Runtime: runtime.String(),
 	}
 	events := make(chan Event, 64)

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/zap"
+
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/trust"
 )
@@ -23,7 +25,8 @@ type Host struct {
 	tools   tools
 	runtime atomic.Uint32 // a Runtime, never Auto
 	trial   *Run          // the trial of kernel modules, nil when there was none
-	guard   *guard        // nil without Config.Guardian
+	cleaner Cleaner
+	guard   *guard // nil without Config.Guardian
 	reaper  *reaper       // nil without Config.Subreaper
 
 	queue     *startQueue
@@ -76,9 +79,21 @@ func newHost(cfg Config, sys system) (*Host, error) {
 		}
 	}
 	h := &Host{
-		cfg:       cfg,
-		system:    sys,
-		tools:     t,
+		cfg:    cfg,
+		system: sys,
+		tools:  t,
+		cleaner: Cleaner{
+			Staprun:   t.staprun,
+			Modules:   cfg.Modules,
+			FIFORoot:  cfg.Roots.FIFO,
+			Tracing:   sys.tracing,
+			Dir:       cfg.Dir,
+			CacheDir:  cache.dir,
+			Prefix:    cfg.ModulePrefix,
+			TermGrace: min(maxTermGrace, cfg.TermGrace),
+			KillGrace: cfg.KillGrace,
+			Wait:      cfg.SweepWait,
+		},
 		cache:     cache,
 		queue:     newStartQueue(cfg.MaxParallel),
 		idleStart: idleStart,
@@ -101,6 +116,50 @@ func (h *Host) Close() {
 	}
 	h.guard.close()
 	h.reaper.close()
+}
+
+// protect makes sure that nothing is left behind: by an earlier exporter of
+// this Dir, by this one, by its children.
+func (h *Host) protect() error {
+	if h.cfg.Subreaper {
+		r, err := startReaper()
+		if err != nil {
+			return fmt.Errorf("adopt orphans: %w", err)
+		}
+		h.reaper = r
+	}
+	if len(h.cfg.Guardian) == 0 {
+		h.cleanEarlier()
+		return nil
+	}
+	lock, err := lockGuardian(h.cfg.Dir, guardLockWait, h.cfg.Logger)
+	if err == nil {
+		h.cleanEarlier()
+		err = closeOnExec()
+	}
+	if err != nil {
+		h.reaper.close()
+		return err
+	}
+	h.guard = startGuard(h.cfg.Guardian, h.cleaner, lock, h.cfg.Logger)
+	return nil
+}
+
+// cleanEarlier removes what an earlier exporter of the same identity left when
+// both it and its guardian were killed, and logs what it found.
+func (h *Host) cleanEarlier() {
+	found := h.cleaner.All()
+	if found.Nothing() {
+		return
+	}
+	h.cfg.Logger.Info(
+		"removed what an earlier exporter left",
+		zap.Strings("modules", found.Modules),
+		zap.Strings("processes", found.Processes),
+	)
+	if len(found.Residue) > 0 {
+		h.cfg.Logger.Warn("an earlier exporter left what cannot be removed", zap.Strings("left", found.Residue))
+	}
 }
 
 // Runtime is what scripts that are no programs themselves are started with now:

@@ -39,7 +39,7 @@ func Launch(args []string) error {
 		// stapbpf will have this process's number. What a killed one of the
 		// same number left (numbers wrap, and begin anew in each container)
 		// fails its start, or is counted with its own.
-		system{tracing: tracing}.removeProbes([]int{os.Getpid()}, 0)
+		(&Cleaner{Tracing: tracing}).RemoveProbes([]int{os.Getpid()}, 0)
 	}
 	// the filter holds for this thread, which must be the one that calls exec
 	runtime.LockOSThread()

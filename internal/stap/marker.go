@@ -65,10 +65,10 @@ func markedWith(work string) wanted {
 // A process that is in the middle of an exec has no environment for a moment,
 // and one that is being forked may be missed, so an empty answer counts only
 // when it is given twice, see end.
-func (w wanted) find() (found []member) {
+func (w wanted) find() (found []process) {
 	for _, p := range processes() {
 		if p.pid != os.Getpid() && w.wants(p) {
-			found = append(found, p.member)
+			found = append(found, p)
 		}
 	}
 	return found
@@ -80,7 +80,7 @@ func (w wanted) wants(p process) bool {
 
 // signal sends sig to the process that m was found as, and to no later one with
 // its id.
-func (w wanted) signal(m member, sig syscall.Signal) {
+func (w wanted) signal(m process, sig syscall.Signal) {
 	fd, err := unix.PidfdOpen(m.pid, 0)
 	if err != nil {
 		if !errors.Is(err, unix.ESRCH) {
@@ -100,7 +100,7 @@ func (w wanted) signal(m member, sig syscall.Signal) {
 // when nobody is, or after killGrace more. With a grace of 0 it KILLs at once,
 // and so it does when kill is closed. It returns everyone it saw, and who is
 // left.
-func (w wanted) end(grace, killGrace time.Duration, kill <-chan struct{}) (seen, left []member) {
+func (w wanted) end(grace, killGrace time.Duration, kill <-chan struct{}) (seen, left []process) {
 	known := map[int]bool{}
 	termLimit := time.Now().Add(grace)
 	// counts from the first KILL: on a busy machine one look at all processes
@@ -139,7 +139,7 @@ func (w wanted) end(grace, killGrace time.Duration, kill <-chan struct{}) (seen,
 	}
 }
 
-func names(list []member) (names []string) {
+func names(list []process) (names []string) {
 	for _, m := range list {
 		names = append(names, m.String())
 	}

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// removeProbes removes the probe definitions that stapbpf, killed, left in
+// RemoveProbes removes the probe definitions that stapbpf, killed, left in
 // tracefs: in uprobe_events (seen) and kprobe_events (it removes them itself
 // when it ends in order). They count nothing any more, but would pile up with
 // every kill. pids are those of processes that have ended, or that have made
 // none yet. A probe stays busy for a moment after its process is gone (seen),
 // so that is waited for, at most wait. It returns what it could not remove, by
 // name.
-func (s system) removeProbes(pids []int, wait time.Duration) (left []string) {
+func (c *Cleaner) RemoveProbes(pids []int, wait time.Duration) (residue []string) {
 	limit := time.Now().Add(wait)
 	for _, list := range []string{"uprobe_events", "kprobe_events"} {
-		path := filepath.Join(s.tracing, list)
+		path := filepath.Join(c.Tracing, list)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue // no tracefs, so no probes; or not ours to see
@@ -40,11 +40,11 @@ func (s system) removeProbes(pids []int, wait time.Duration) (left []string) {
 				err = removeProbe(path, name)
 			}
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				left = append(left, fmt.Sprintf("probe %s (%v)", name, err))
+				residue = append(residue, fmt.Sprintf("probe %s (%v)", name, err))
 			}
 		}
 	}
-	return left
+	return residue
 }
 
 var probeExists = regexp.MustCompile(`Error creating probe \d+: File exists`)

@@ -26,9 +26,6 @@ type child struct {
 	pipe    *os.File      // the read end of its stdout and stderr
 	ended   chan struct{} // closed when the leader has ended; it is not reaped yet
 	drained chan struct{} // closed when its output is read to the end
-	// called just before the leader is reaped, after which its id may be
-	// anybody's; may be nil
-	reaping func()
 }
 
 // startChild starts argv in dir with stdin from /dev/null. Lines of its output
@@ -109,7 +106,7 @@ func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left 
 			c.reap()
 			_ = c.pipe.Close()
 		}()
-		return append(left, member{c.pid, filepath.Base(c.cmd.Path)}.String())
+		return append(left, member{pid: c.pid, name: filepath.Base(c.cmd.Path)}.String())
 	}
 	c.reap()
 	select {
@@ -124,9 +121,6 @@ func (c *child) end(grace, killGrace time.Duration, kill <-chan struct{}) (left 
 // reap waits for the leader, which has ended. How it ended is in
 // cmd.ProcessState.
 func (c *child) reap() {
-	if c.reaping != nil {
-		c.reaping()
-	}
 	_ = own.wait(c.cmd)
 }
 
@@ -171,10 +165,10 @@ func (m member) String() string { return fmt.Sprintf("process %d (%s)", m.pid, m
 
 // members are the processes of the group, without the leader and without those
 // that have ended (zombies wait for a parent that may never look).
-func (c *child) members() (found []member) {
+func (c *child) members() (found []process) {
 	for _, p := range processes() {
 		if p.group == c.pid && p.pid != c.pid {
-			found = append(found, p.member)
+			found = append(found, p)
 		}
 	}
 	return found

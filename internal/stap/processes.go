@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -12,6 +13,7 @@ import (
 type process struct {
 	member
 	group    int
+	started  string // start time in clock ticks since boot
 	mark     string // see markName; empty: it has none, or it cannot be seen
 	cpu      time.Duration
 	resident uint64 // bytes
@@ -171,11 +173,18 @@ func (l *looker) one(pid int) (process, bool) {
 	return process{
 		member:   member{pid, s.name},
 		group:    int(st.number(5)),
+		started:  s.begun,
 		mark:     s.mark,
 		cpu:      time.Duration(st.number(14)+st.number(15)) * clockTick,
 		resident: st.number(24) * pageSize,
 	}, true
 }
+
+// bootID identifies this boot of the machine.
+var bootID = sync.OnceValue(func() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text))
+})
 
 // lookAt looks at one process afresh.
 func lookAt(pid int) (process, bool) { return newLooker().one(pid) }

@@ -220,7 +220,7 @@ func TestRemoveProbes(t *testing.T) {
 	} {
 		path := filepath.Join(dir, list)
 		writeFile(t, path, c.before)
-		if left := (system{tracing: dir}).removeProbes([]int{7, 8}, patience); len(left) > 0 {
+		if left := (&Cleaner{Tracing: dir}).RemoveProbes([]int{7, 8}, patience); len(left) > 0 {
 			t.Errorf("%s: left: %q", list, left)
 		}
 		if got, _ := os.ReadFile(path); string(got) != c.before+c.removed {

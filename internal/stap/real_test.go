@@ -209,7 +209,7 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 		}
 		mustRead(t, ready.File)
 		var probes []string // of this run: those of processes in its group
-		for _, m := range append((&child{pid: ready.OSPID}).members(), member{pid: ready.OSPID}) {
+		for _, m := range append((&child{pid: ready.OSPID}).members(), process{member: member{pid: ready.OSPID}}) {
 			probes = append(probes, fmt.Sprintf("stapprobe_%d_", m.pid))
 		}
 		if n := countAny(t, events, probes); n != 1 {

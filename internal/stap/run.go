@@ -94,7 +94,7 @@ func (r *Run) life() Exit {
 	if !r.takeTurn() || r.asked() {
 		return Exit{Stopped: true, Code: -1, Stage: StageStart}
 	}
-	if left := r.sweep(); len(left) > 0 {
+	if left := r.clean(); len(left) > 0 {
 		return Exit{
 			Code:    -1,
 			Stage:   StageStart,
@@ -103,9 +103,8 @@ func (r *Run) life() Exit {
 			Remedy:  findMend(strings.Join(left, "\n")),
 		}
 	}
-	r.host.guard.begin(r.job.module, r.dir)
 	exit := r.stages()
-	if probeTaken(exit) && len(exit.Residue) == 0 && !r.asked() && len(r.sweep()) == 0 {
+	if probeTaken(exit) && len(exit.Residue) == 0 && !r.asked() && len(r.clean()) == 0 {
 		r.host.cfg.Logger.Info(
 			"another process of this number has a probe, starting once more",
 			zap.String("script", r.job.name),
@@ -114,8 +113,7 @@ func (r *Run) life() Exit {
 		exit = r.stages()
 	}
 	r.turn.leave()
-	exit.Residue = append(exit.Residue, r.sweep()...)
-	r.host.guard.end(r.job.module)
+	exit.Residue = append(exit.Residue, r.clean()...)
 	exit.Stopped = r.asked()
 	if exit.Err != nil && exit.Remedy == "" {
 		exit.Remedy = findMend(exit.Err.Error())
@@ -123,21 +121,8 @@ func (r *Run) life() Exit {
 	return exit
 }
 
-// sweep ends what carries this run's mark, in whatever group or session, and
-// removes what the run left.
-func (r *Run) sweep() []string {
-	cfg := r.host.cfg
-	seen, stay := markedWith(r.dir).end(min(guardianTerm, cfg.TermGrace), cfg.KillGrace, r.kill)
-	left := names(stay)
-	if len(seen) > 0 {
-		var pids []int
-		for _, m := range seen {
-			pids = append(pids, m.pid)
-		}
-		left = append(left, r.host.system.removeProbes(pids, cfg.SweepWait)...)
-	}
-	return append(left, r.host.sweep(r.job.module, r.dir)...)
-}
+// clean removes what the run left. No child of it may live.
+func (r *Run) clean() (residue []string) { return r.host.cleaner.Run(r.kill, r.job.module, r.dir) }
 
 func (r *Run) stages() (exit Exit) {
 	exit = Exit{Code: -1, Stage: StageStart}
@@ -176,9 +161,11 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	if err != nil {
 		return Exit{Code: -1, Stage: st.name, Err: err}
 	}
-	keepPIDs(r.dir, c.pid)
-	r.host.guard.group(r.job.module, c.pid, true)
-	c.reaping = func() { r.host.guard.group(r.job.module, c.pid, false) }
+	if p, ok := lookAt(c.pid); ok {
+		Record(r.dir, p)
+	} else {
+		Record(r.dir, process{member: member{pid: c.pid}}) // it has ended already
+	}
 	w := &watch{
 		run:    r,
 		stage:  st,
@@ -200,9 +187,9 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	text, before := c.out.text()
 	exit.Tail = usefulTail(text, before)
 	if pids := append(w.pids, c.pid); probeTaken(exit) {
-		_ = r.host.system.removeProbes(pids, 0) // its own; what is busy is somebody else's
+		_ = r.host.cleaner.RemoveProbes(pids, 0) // its own; what is busy is somebody else's
 	} else {
-		exit.Residue = append(exit.Residue, r.host.system.removeProbes(pids, r.host.cfg.SweepWait)...)
+		exit.Residue = append(exit.Residue, r.host.cleaner.RemoveProbes(pids, r.host.cfg.SweepWait)...)
 	}
 	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {
 		exit.Remedy = findMend(text)
@@ -282,7 +269,7 @@ func (w *watch) look() bool {
 			for _, m := range members {
 				w.pids = append(w.pids, m.pid)
 			}
-			keepPIDs(w.run.dir, w.pids...)
+			Record(w.run.dir, members...)
 			writer = writerOf(members, writer)
 		}
 		w.run.report(Ready{

@@ -177,12 +177,12 @@ func TestCacheLockIsBounded(t *testing.T) {
 	}
 	lost := filepath.Join(l.host.cache.dir, temporary+"1")
 	writeFile(t, lost, "")
-	l.host.removeTemporary()
+	l.host.cleaner.removeTemporary()
 	if _, err := os.Stat(lost); err != nil {
 		t.Error("a file was removed that its writer may still hold")
 	}
 	_ = f.Close()
-	l.host.removeTemporary()
+	l.host.cleaner.removeTemporary()
 	if _, err := os.Stat(lost); err == nil {
 		t.Error("a lost file is still there")
 	}

@@ -1,6 +1,7 @@
 package stap
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"time"
@@ -23,7 +24,7 @@ func (h *Host) startTrial(done func(Exit)) *Run {
 	// what an interrupted one left.
 	sum := fnv.New32a()
 	_, _ = sum.Write([]byte(h.cfg.Dir))
-	module := fmt.Sprintf("stap_exporter_trial_%08x", sum.Sum32())
+	module := fmt.Sprintf("%strial_%08x", cmp.Or(h.cfg.ModulePrefix, "stap_exporter_"), sum.Sum32())
 	return h.start(job{
 		name:    "trial of kernel modules",
 		module:  module,

@@ -38,7 +38,17 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 		}
 	}
 	writeFile(t, cfg.Modules, "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\n")
-	keepPIDs(filepath.Join(runs, "trial"), dead.Process.Pid, os.Getpid())
+	group := exec.Command("/bin/sleep", "1000") // in a group of the run, without a tag
+	group.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := group.Start(); err != nil {
+		t.Fatal(err)
+	}
+	leader, _ := lookAt(group.Process.Pid)
+	again := leader // its id belonged to another process
+	again.pid, again.started = foreign.Process.Pid, "1"
+	self := again
+	self.pid = os.Getpid()
+	Record(filepath.Join(runs, "trial"), process{member: member{pid: dead.Process.Pid}}, leader, again, self)
 	probes := fmt.Sprintf(
 		"p:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_99_0 /x:0x1\n",
 		dead.Process.Pid,
@@ -53,6 +63,9 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 	h.Close()
 	if err := mine.Wait(); err == nil || mine.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("the marked process: %v", mine.ProcessState)
+	}
+	if err := group.Wait(); err == nil || group.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("the process of a recorded group: %v", group.ProcessState)
 	}
 	if text, _ := os.ReadFile(cfg.Modules); string(text) != "other 1\nstap_exporter_02_c 1\n" {
 		t.Errorf("modules are %q", text)
@@ -103,6 +116,7 @@ func (l *lab) marked(work string) *exec.Cmd {
 	l.t.Helper()
 	cmd := exec.Command("/bin/sleep", "1000")
 	cmd.Env = marked(os.Environ(), work)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}

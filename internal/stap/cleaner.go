@@ -1,0 +1,181 @@
+package stap
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Cleaner removes what runs leave behind: processes, the loaded module, the
+// FIFO, probes, the work directory. Exporter and guardian each have one with
+// the same values. Its methods may be called from any goroutine.
+type Cleaner struct {
+	Staprun  string // path of staprun; empty: modules cannot be unloaded
+	Modules  string // the kernel's list of loaded modules
+	FIFORoot string // directory in which stapbpf makes a directory for each module
+	Tracing  string // the tracefs that stapbpf uses
+	Dir      string // the exporter's private directory
+	CacheDir string // directory of the module cache; empty: none
+	Prefix   string // what the names of this exporter's modules begin with; empty: unknown
+
+	TermGrace time.Duration // between TERM and KILL
+	KillGrace time.Duration // how long after KILL a process counts as residue
+	Wait      time.Duration // how long unloading a module, or removing a probe, is tried again
+}
+
+// maxTermGrace is how long processes outside of a child's group get between
+// TERM and KILL: most have lost their leader already.
+const maxTermGrace = 1500 * time.Millisecond
+
+// toolWait bounds one short command: staprun -d takes half a second, stap
+// --version less.
+const toolWait = 10 * time.Second
+
+// Run ends the processes with the tag of the run that works in work, in
+// whatever group or session, and removes what the run left. It sends KILL at
+// once when kill is closed. It must be called only when the run's own child has
+// ended. It returns what it could not remove, by name.
+func (c *Cleaner) Run(kill <-chan struct{}, module, work string) (residue []string) {
+	seen, remaining := markedWith(work).end(c.TermGrace, c.KillGrace, kill)
+	residue = names(remaining)
+	if len(seen) > 0 {
+		residue = append(residue, c.RemoveProbes(ids(seen), c.Wait)...)
+	}
+	return append(residue, c.remove(module, work)...)
+}
+
+// remove removes the loaded module, the FIFO's directory and the work directory
+// (with .ko, .bo and stap's temporary files). It must be called only while no
+// process of the run is left. It returns what it could not remove, by name.
+func (c *Cleaner) remove(module, work string) (residue []string) {
+	if err := c.Unload(module); err != nil {
+		residue = append(residue, fmt.Sprintf("module %s (%v)", module, err))
+	}
+	if err := c.removeFIFO(module); err != nil {
+		residue = append(residue, fmt.Sprintf("FIFO folder %s (%v)", filepath.Join(c.FIFORoot, module), err))
+	}
+	if err := os.RemoveAll(work); err != nil {
+		residue = append(residue, fmt.Sprintf("work folder %s (%v)", work, err))
+	}
+	return residue
+}
+
+// Unload unloads the module if it is loaded. staprun -d refuses while it is in
+// use, so it is tried again for at most Wait.
+func (c *Cleaner) Unload(module string) error {
+	limit := time.Now().Add(c.Wait)
+	for p := newPauses(50*time.Millisecond, 500*time.Millisecond); ; time.Sleep(p.next()) {
+		loaded, err := isLoaded(c.Modules, module)
+		if err != nil || !loaded {
+			return err
+		}
+		if c.Staprun == "" {
+			return fmt.Errorf("find staprun: %w", ErrNoStap)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), toolWait)
+		// the list of modules tells whether it worked
+		out, err := tool(ctx, c.Staprun, "-d", module)
+		cancel()
+		if err != nil && out == "" {
+			out = err.Error() // not started, or hanging
+		}
+		if loaded, err := isLoaded(c.Modules, module); err == nil && !loaded {
+			return nil
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("still loaded after staprun -d: %s", strings.Join(usefulTail(out, 0), "; "))
+		}
+	}
+}
+
+// loadedModules returns the first column of the kernel's list. A kernel without
+// modules has no list.
+func loadedModules(list string) (names []string, err error) {
+	text, err := os.ReadFile(list)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read list of modules: %w", err)
+	}
+	for line := range bytes.Lines(text) {
+		name, _, _ := strings.Cut(string(line), " ")
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+func isLoaded(list, module string) (bool, error) {
+	names, err := loadedModules(list)
+	return slices.Contains(names, module), err
+}
+
+// removeFIFO removes the directory that stapbpf made for module. /var/tmp is
+// writable by everyone, so only a real directory of this process's user in a
+// real directory of this process's user is touched.
+func (c *Cleaner) removeFIFO(module string) error {
+	path := filepath.Join(c.FIFORoot, module)
+	if !ownDirectory(c.FIFORoot) {
+		return nil // another user's, so nothing of ours is in it
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if !ownDirectory(path) {
+		return errors.New("not a folder of this user")
+	}
+	return os.RemoveAll(path)
+}
+
+// ownDirectory reports whether path is a real directory, no symlink, of this
+// process's user.
+func ownDirectory(path string) bool {
+	var st syscall.Stat_t
+	err := syscall.Lstat(path, &st)
+	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR && int(st.Uid) == os.Geteuid()
+}
+
+// toolEnd is how long after its KILL a command counts as one that hangs in the
+// kernel.
+const toolEnd = 2 * time.Second
+
+// tool runs a short command to its end, or until ctx ends, and returns what it
+// wrote. One that even KILL does not end is left to be reaped whenever that is.
+func tool(ctx context.Context, argv ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = environment(os.Environ(), os.TempDir(), "")
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	if err := own.start(cmd); err != nil {
+		return "", err
+	}
+	ended, await := make(chan error, 1), awaitEnd
+	go func() {
+		await(cmd.Process.Pid)
+		ended <- own.wait(cmd)
+	}()
+	select {
+	case err := <-ended:
+		return out.String(), err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return out.String(), err
+	case <-time.After(toolEnd + cmd.WaitDelay):
+		return "", fmt.Errorf(
+			"run %s: %s does not end",
+			filepath.Base(argv[0]),
+			member{cmd.Process.Pid, filepath.Base(argv[0])},
+		)
+	}
+}

@@ -1,0 +1,131 @@
+package stap
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Found is what All found and removed.
+type Found struct {
+	Modules   []string // names of modules with a work directory, a process, a FIFO or the module itself
+	Processes []string // that had to be ended
+	Residue   []string // what could not be removed
+}
+
+// Nothing reports that there was nothing to remove.
+func (f Found) Nothing() bool { return len(f.Modules) == 0 && len(f.Processes) == 0 }
+
+// All removes, in bounded time, what an exporter with this Dir and Prefix has
+// left when it is dead: processes with a run tag below Dir or in a recorded
+// group, work directories there, modules and FIFOs of a name that has a work
+// directory or begins with Prefix, probes of those processes, and temporary
+// files. The caller holds the guardian's lock on Dir, so no living exporter
+// owns any of it.
+func (c *Cleaner) All() (found Found) {
+	runs := filepath.Join(c.Dir, "run")
+	works := map[string]string{} // by module
+	entries, _ := os.ReadDir(runs)
+	groups := map[int]bool{}
+	for _, e := range entries {
+		work := filepath.Join(runs, e.Name())
+		works[e.Name()] = work
+		led, _ := recorded(work)
+		for _, id := range led {
+			groups[id] = true
+		}
+	}
+	w := wanted{
+		mark:  func(work string) bool { return filepath.Dir(work) == runs },
+		group: func(id int) bool { return groups[id] },
+	}
+	ended, remaining := w.end(c.TermGrace, c.KillGrace, nil)
+	pids := ids(ended)
+	for _, work := range works {
+		_, gone := recorded(work)
+		pids = append(pids, gone...)
+	}
+	for _, p := range ended {
+		if filepath.Dir(p.mark) == runs { // the work directory may be gone
+			works[filepath.Base(p.mark)] = p.mark
+		}
+	}
+	for _, name := range c.prefixed() {
+		works[name] = filepath.Join(runs, name)
+	}
+	c.removeTemporary()
+	found.Modules = slices.Sorted(maps.Keys(works))
+	found.Processes = names(ended)
+	found.Residue = append(names(remaining), c.removeAll(works, pids)...)
+	return found
+}
+
+// prefixed are the loaded modules, and the modules with a directory in the FIFO
+// root, whose names begin with Prefix.
+func (c *Cleaner) prefixed() (names []string) {
+	if c.Prefix == "" {
+		return nil
+	}
+	all, _ := loadedModules(c.Modules)
+	if ownDirectory(c.FIFORoot) { // otherwise others may have made anything
+		entries, _ := os.ReadDir(c.FIFORoot)
+		for _, e := range entries {
+			all = append(all, e.Name())
+		}
+	}
+	return slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, c.Prefix) })
+}
+
+// removeAll removes what many runs (work directories by module) left, all at
+// the same time, and the probes of processes that have ended. It returns what
+// it could not remove, by name.
+func (c *Cleaner) removeAll(works map[string]string, pids []int) (residue []string) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	do := func(remove func() []string) {
+		all.Go(func() {
+			names := remove()
+			mu.Lock()
+			defer mu.Unlock()
+			residue = append(residue, names...)
+		})
+	}
+	do(func() []string { return c.RemoveProbes(pids, c.Wait) })
+	for module, work := range works {
+		do(func() []string { return c.remove(module, work) })
+	}
+	all.Wait()
+	slices.Sort(residue)
+	return residue
+}
+
+// removeTemporary removes the files that an exporter was writing when it was
+// killed, in Dir and in the module cache. The cache may be shared, but its
+// writers hold its lock: while this process holds it nobody is writing.
+func (c *Cleaner) removeTemporary() {
+	find := func(pattern ...string) []string {
+		files, _ := filepath.Glob(filepath.Join(pattern...))
+		return files
+	}
+	lost := find(c.Dir, "bpf-tree", ".new-*")
+	if c.CacheDir != "" && len(find(c.CacheDir, temporary+"*")) > 0 {
+		cache := &moduleCache{dir: c.CacheDir}
+		if unlock, err := cache.lock(cacheSweepWait); err == nil {
+			defer unlock()
+			lost = append(lost, find(c.CacheDir, temporary+"*")...)
+		}
+	}
+	for _, path := range lost {
+		_ = os.RemoveAll(path) // what cannot be removed does no harm
+	}
+}
+
+func ids(list []process) (pids []int) {
+	for _, p := range list {
+		pids = append(pids, p.pid)
+	}
+	return pids
+}
