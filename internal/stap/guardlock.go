@@ -57,4 +57,3 @@ func readPID(path string) string {
 	text, _ := os.ReadFile(path)
 	return strings.TrimSpace(string(text))
 }
-

@@ -26,8 +26,8 @@ type Host struct {
 	runtime atomic.Uint32 // a Runtime, never Auto
 	trial   *Run          // the trial of kernel modules, nil when there was none
 	cleaner Cleaner
-	guard   *guard // nil without Config.Guardian
-	reaper  *reaper       // nil without Config.Subreaper
+	guard   *guard  // nil without Config.Guardian
+	reaper  *reaper // nil without Config.Subreaper
 
 	queue     *startQueue
 	idleStart time.Duration // idleStart, shorter in a test
