@@ -4,7 +4,7 @@ package httpfront
 type Stats struct {
 	Connections         int    // open now
 	ConnectionsLimit    int    // that may be open at a time
-	RejectedConnections uint64 // since too many were open
+	RejectedConnections uint64 // because too many were open
 	ClientDisconnects   uint64 // of clients whose request was waiting
 }
 

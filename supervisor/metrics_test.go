@@ -68,24 +68,24 @@ func TestMetricsTellALife(t *testing.T) {
 	eventually(t, "auto.stp runs again", func() bool { return s.Statuses()[0].State == scrape.Running })
 	series := gather(t, s)
 	for key, want := range map[string]float64{
-		"stap_exporter_build_info{version=1.2.3}":                              1,
-		"stap_exporter_scripts{}":                                              2,
-		"stap_exporter_script_up{script=b.stp}":                                1,
-		"stap_exporter_script_state{script=b.stp,state=running}":               1,
-		"stap_exporter_script_state{script=b.stp,state=idle}":                  0,
-		"stap_exporter_script_starts_total{script=b.stp}":                      1,
-		"stap_exporter_script_starts_total{script=auto.stp}":                   2,
-		"stap_exporter_script_restarts_total{script=auto.stp}":                 1,
-		"stap_exporter_script_restarts_total{script=b.stp}":                    0,
-		"stap_exporter_script_exits_total{cause=failed,script=auto.stp}":       1,
-		"stap_exporter_script_exits_total{cause=failed,script=b.stp}":          0,
-		"stap_exporter_script_requests_total{code=200,script=b.stp}":           40,
-		"stap_exporter_script_read_duration_seconds{script=b.stp}":             40,
-		"stap_exporter_script_read_samples{script=b.stp}":                      1,
-		"stap_exporter_script_start_duration_seconds{how=loaded,script=b.stp}": 1,
-		"stap_exporter_actor_spawns_total{kind=script}":                        2,
-		"stap_exporter_actor_failures_total{kind=script,reason=child-ended}":   1,
-		"stap_exporter_actor_restarts_total{kind=script}":                      1,
+		"stap_exporter_build_info{version=1.2.3}":                               1,
+		"stap_exporter_scripts{}":                                               2,
+		"stap_exporter_script_up{script=b.stp}":                                 1,
+		"stap_exporter_script_state{script=b.stp,state=running}":                1,
+		"stap_exporter_script_state{script=b.stp,state=idle}":                   0,
+		"stap_exporter_script_starts_total{script=b.stp}":                       1,
+		"stap_exporter_script_starts_total{script=auto.stp}":                    2,
+		"stap_exporter_script_restarts_total{script=auto.stp}":                  1,
+		"stap_exporter_script_restarts_total{script=b.stp}":                     0,
+		"stap_exporter_script_exits_total{cause=failed,script=auto.stp}":        1,
+		"stap_exporter_script_exits_total{cause=failed,script=b.stp}":           0,
+		"stap_exporter_script_requests_total{code=200,script=b.stp}":            40,
+		"stap_exporter_script_read_duration_seconds{script=b.stp}":              40,
+		"stap_exporter_script_read_samples{script=b.stp}":                       1,
+		"stap_exporter_script_start_duration_seconds{kind=loaded,script=b.stp}": 1,
+		"stap_exporter_actor_spawns_total{kind=script}":                         2,
+		"stap_exporter_actor_failures_total{kind=script,reason=child-ended}":    1,
+		"stap_exporter_actor_restarts_total{kind=script}":                       1,
 	} {
 		if got, ok := series[key]; !ok || got != want {
 			t.Errorf("%s is %v (there: %v), want %v", key, got, ok, want)
@@ -176,9 +176,9 @@ func TestStartsAreToldApart(t *testing.T) {
 		return st.Run == 2 && st.State == scrape.Running
 	})
 	series := gather(t, s)
-	for _, how := range []string{"compiled", "loaded"} {
-		if n := series["stap_exporter_script_start_duration_seconds{how="+how+",script=b.stp}"]; n != 1 {
-			t.Errorf("%v starts %s, want 1", n, how)
+	for _, kind := range []string{"compiled", "loaded"} {
+		if n := series["stap_exporter_script_start_duration_seconds{kind="+kind+",script=b.stp}"]; n != 1 {
+			t.Errorf("%v starts %s, want 1", n, kind)
 		}
 	}
 }

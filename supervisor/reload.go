@@ -132,7 +132,7 @@ func (r *rootActor) scanned(ctx actor.Context, m catalogueScanned) {
 	if len(added)+len(changed)+len(removed) > 0 {
 		slices.Sort(removed)
 		r.log.Info(
-			"scripts folder changed",
+			"script directory changed",
 			zap.Strings("added", added),
 			zap.Strings("changed", changed),
 			zap.Strings("removed", removed),

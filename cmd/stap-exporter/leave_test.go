@@ -46,12 +46,12 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 	}
 	// One after the other, each once the actor knows of the one before.
 	request := func() net.Conn {
-		const last = `stap_exporter_script_since_last_request_seconds{script="slow.stp"}`
+		const last = `stap_exporter_script_last_request_timestamp_seconds{script="slow.stp"}`
 		sent := time.Now()
 		conn := connect()
 		eventually(t, "the request has come", func() bool {
 			v, ok := series(e.get("/metrics", "").body, last)
-			return ok && v < time.Since(sent).Seconds()
+			return ok && v >= float64(sent.UnixNano())/1e9
 		})
 		return conn
 	}
@@ -67,7 +67,7 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 		_ = conn.Close()
 	}
 	eventually(t, "it is noticed", func() bool {
-		return metric(`stap_exporter_http_clients_left_total`) == 20
+		return metric(`stap_exporter_http_client_disconnects_total`) == 20
 	})
 	// The start ends in a failure that the last one is told.
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {

@@ -58,25 +58,25 @@ func TestOwnMetrics(t *testing.T) {
 	text = e.get("/c.stp", "30")
 	own = e.get("/own", "").body
 	for name, want := range map[string]float64{
-		`stap_exporter_script_state{script="c.stp",state="running"}`:                       1,
-		`stap_exporter_script_state{script="c.stp",state="idle"}`:                          0,
-		`stap_exporter_script_up{script="c.stp"}`:                                          1,
-		`stap_exporter_script_up{script="fails.stp"}`:                                      0,
-		`stap_exporter_script_starts_total{script="c.stp"}`:                                1,
-		`stap_exporter_script_restarts_total{script="c.stp"}`:                              0,
-		`stap_exporter_script_exits_total{cause="failed",script="c.stp"}`:                  0,
-		`stap_exporter_script_start_duration_seconds_count{how="compiled",script="c.stp"}`: 1, // a bpf program always is
-		`stap_exporter_script_requests_total{code="503",script="c.stp"}`:                   1,
-		`stap_exporter_script_requests_total{code="504",script="c.stp"}`:                   0,
-		`stap_exporter_script_reads_failed_total{script="c.stp"}`:                          0,
-		`stap_exporter_script_read_bytes{script="c.stp"}`:                                  float64(len(text.body)),
-		`stap_exporter_script_read_samples{script="c.stp"}`:                                float64(strings.Count(text.body, "\n")),
-		`stap_exporter_script_read_room_bytes{script="c.stp"}`:                             float64(65535 - len(text.body)),
-		`stap_exporter_actor_spawns_total{kind="root"}`:                                    1,
-		`stap_exporter_actor_spawns_total{kind="script"}`:                                  2,
-		`stap_exporter_actor_failures_total{kind="script",reason="bug"}`:                   0,
-		`stap_exporter_actor_dead_letters_total`:                                           0,
-		fmt.Sprintf(`stap_exporter_build_info{version=%q}`, version):                       1,
+		`stap_exporter_script_state{script="c.stp",state="running"}`:                        1,
+		`stap_exporter_script_state{script="c.stp",state="idle"}`:                           0,
+		`stap_exporter_script_up{script="c.stp"}`:                                           1,
+		`stap_exporter_script_up{script="fails.stp"}`:                                       0,
+		`stap_exporter_script_starts_total{script="c.stp"}`:                                 1,
+		`stap_exporter_script_restarts_total{script="c.stp"}`:                               0,
+		`stap_exporter_script_exits_total{cause="failed",script="c.stp"}`:                   0,
+		`stap_exporter_script_start_duration_seconds_count{kind="compiled",script="c.stp"}`: 1, // a bpf program always is
+		`stap_exporter_script_requests_total{code="503",script="c.stp"}`:                    1,
+		`stap_exporter_script_requests_total{code="504",script="c.stp"}`:                    0,
+		`stap_exporter_script_reads_failed_total{script="c.stp"}`:                           0,
+		`stap_exporter_script_read_bytes{script="c.stp"}`:                                   float64(len(text.body)),
+		`stap_exporter_script_read_samples{script="c.stp"}`:                                 float64(strings.Count(text.body, "\n")),
+		`stap_exporter_script_read_headroom_bytes{script="c.stp"}`:                          float64(65535 - len(text.body)),
+		`stap_exporter_actor_spawns_total{kind="root"}`:                                     1,
+		`stap_exporter_actor_spawns_total{kind="script"}`:                                   2,
+		`stap_exporter_actor_failures_total{kind="script",reason="bug"}`:                    0,
+		`stap_exporter_actor_dead_letters_total`:                                            0,
+		fmt.Sprintf(`stap_exporter_build_info{version=%q}`, version):                        1,
 	} {
 		if v, ok := series(own, name); !ok || v != want {
 			t.Errorf("%s is %v (there: %v), want %v", name, v, ok, want)
@@ -87,7 +87,7 @@ func TestOwnMetrics(t *testing.T) {
 		`stap_exporter_script_requests_total{code="200",script="c.stp"}`,
 		`stap_exporter_script_read_duration_seconds_count{script="c.stp"}`,
 		`stap_exporter_script_last_start_duration_seconds{script="c.stp"}`,
-		`stap_exporter_script_since_last_request_seconds{script="c.stp"}`,
+		`stap_exporter_script_last_request_timestamp_seconds{script="c.stp"}`,
 		`stap_exporter_script_resident_memory_bytes{script="c.stp"}`,
 		`stap_exporter_actor_receive_duration_seconds_count`,
 		`go_goroutines`, `process_cpu_seconds_total`, `process_open_fds`,

@@ -119,7 +119,7 @@ func TestCrashLoop(t *testing.T) {
 		t.Errorf("%d %s", p.code, p.body)
 	}
 	metrics := e.get("/metrics", "").body
-	for _, want := range []string{`crash_loop{script="autostart.stp"} 1`, `quick_ends{script="autostart.stp"} 5`, `hold_off_seconds{script="autostart.stp"} 300`} {
+	for _, want := range []string{`crash_loop{script="autostart.stp"} 1`, `consecutive_failures{script="autostart.stp"} 5`, `backoff_seconds{script="autostart.stp"} 300`} {
 		if !strings.Contains(metrics, "stap_exporter_script_"+want) {
 			t.Errorf("not in the metrics: %s", want)
 		}
@@ -135,9 +135,9 @@ func TestCrashLoop(t *testing.T) {
 	eventually(
 		t,
 		"the log tells of its end",
-		func() bool { return strings.Contains(e.logged(), "script is in a crash loop no more") },
+		func() bool { return strings.Contains(e.logged(), "script left its crash loop") },
 	)
-	for _, line := range []string{`"script is in a crash loop"`, `"script is in a crash loop no more"`} {
+	for _, line := range []string{`"script entered a crash loop"`, `"script left its crash loop"`} {
 		if got := strings.Count(e.logged(), line); got != 1 {
 			t.Errorf("%d lines %s in the log", got, line)
 		}

@@ -359,9 +359,9 @@ var logOf = map[string]string{
 	telemetry.KindChildEnded:     "child ended",
 	telemetry.KindScriptReplaced: "script replaced by a new version of its file",
 	telemetry.KindScriptRefused:  "script refused",
-	telemetry.KindVersionRefused: "new version of a script refused, the old one runs on",
-	telemetry.KindLoopBegan:      "script is in a crash loop",
-	telemetry.KindLoopEnded:      "script is in a crash loop no more",
+	telemetry.KindVersionRefused: "new version of a script refused, the old one keeps running",
+	telemetry.KindLoopBegan:      "script entered a crash loop",
+	telemetry.KindLoopEnded:      "script left its crash loop",
 }
 
 // happened waits until log and API tell of an event of that kind.

@@ -8,15 +8,11 @@ import (
 // RequestCodes are the HTTP status codes that a request for a script can get.
 var RequestCodes = [...]int{200, 403, 500, 502, 503, 504}
 
-// epoch is the origin of the times that Requests keeps. Times relative to it
-// use the monotonic clock, so a change of the wall clock does not move them.
-var epoch = time.Now().Add(-1)
-
 // Requests counts the requests for one script. All statuses of the script share
 // it. Its methods may be called from any goroutine and do not allocate.
 type Requests struct {
 	codes [len(RequestCodes)]atomic.Uint64
-	last  atomic.Int64 // nanoseconds since epoch; 0: no request yet
+	last  atomic.Int64 // Unix time in nanoseconds; 0: no request yet
 }
 
 // Count counts a request that was answered with code. A nil r counts nothing,
@@ -37,10 +33,10 @@ func (r *Requests) Count(code int) {
 func (r *Requests) Total(i int) uint64 { return r.codes[i].Load() }
 
 // MarkReceived records that a request arrived at t.
-func (r *Requests) MarkReceived(t time.Time) { r.last.Store(int64(t.Sub(epoch))) }
+func (r *Requests) MarkReceived(t time.Time) { r.last.Store(t.UnixNano()) }
 
 // Last returns when the last request arrived; false: there was none.
 func (r *Requests) Last() (time.Time, bool) {
 	n := r.last.Load()
-	return epoch.Add(time.Duration(n)), n != 0
+	return time.Unix(0, n), n != 0
 }

@@ -19,11 +19,11 @@ type Event struct {
 	From   string    `json:"from,omitempty"`
 	To     string    `json:"to,omitempty"`
 	// of a change of state: a scrape.Cause; of an end: a scrape.EndCause
-	Cause     string   `json:"cause,omitempty"`
-	Run       uint64   `json:"run,omitempty"`
-	OSPID     int      `json:"os_pid,omitempty"`
-	Reason    string   `json:"reason,omitempty"` // several lines
-	Leftovers []string `json:"leftovers,omitempty"`
+	Cause   string   `json:"cause,omitempty"`
+	Run     uint64   `json:"run,omitempty"`
+	OSPID   int      `json:"os_pid,omitempty"`
+	Reason  string   `json:"reason,omitempty"`  // several lines
+	Residue []string `json:"residue,omitempty"` // of a run, by name
 }
 
 // eventOf returns the form of e that the API shows; false if it shows none.
@@ -42,13 +42,13 @@ func eventOf(e scrape.Event) (Event, bool) {
 		}, true
 	case scrape.ChildEnded:
 		return Event{
-			Time:      e.End.Time,
-			Script:    e.Script,
-			Kind:      KindChildEnded,
-			Cause:     e.End.Cause.String(),
-			Run:       e.End.Run,
-			Reason:    e.End.Reason,
-			Leftovers: e.Residue,
+			Time:    e.End.Time,
+			Script:  e.Script,
+			Kind:    KindChildEnded,
+			Cause:   e.End.Cause.String(),
+			Run:     e.End.Run,
+			Reason:  e.End.Reason,
+			Residue: e.Residue,
 		}, true
 	case scrape.ScriptReplaced:
 		return Event{Time: e.Time, Script: e.Script, Kind: KindScriptReplaced}, true

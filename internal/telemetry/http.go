@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type HTTP struct {
 	Connections         int    // open now
 	ConnectionsLimit    int    // that may be open at a time
-	RejectedConnections uint64 // since too many were open
+	RejectedConnections uint64 // because too many were open
 	ClientDisconnects   uint64 // of clients whose request was waiting
 }
 
@@ -21,12 +21,12 @@ func NewHTTPCollector(read func() HTTP) prometheus.Collector {
 		open:  desc("connections", "Connections that are open."),
 		limit: desc("connections_limit", "Connections that may be open at a time."),
 		rejected: desc(
-			"connections_refused_total",
-			"Connections that were refused since too many were open.",
+			"connections_rejected_total",
+			"Connections that were rejected because too many were open.",
 		),
 		disconnects: desc(
-			"clients_left_total",
-			"Requests whose client left while they were waiting.",
+			"client_disconnects_total",
+			"Requests whose client disconnected while they were waiting.",
 		),
 	}
 }

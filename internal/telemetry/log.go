@@ -37,7 +37,7 @@ func (l *scriptLog) record(e scrape.Event) {
 	case scrape.ScriptRefused:
 		l.log.Warn("script refused", zap.String("error", e.Reason))
 	case scrape.VersionRefused:
-		l.log.Warn("new version of a script refused, the old one runs on", zap.String("reason", e.Reason))
+		l.log.Warn("new version of a script refused, the old one keeps running", zap.String("reason", e.Reason))
 	case scrape.CrashLoopChanged:
 		l.crashLoopChanged(e)
 	case scrape.ActorFailed:
@@ -70,12 +70,12 @@ func (l *scriptLog) stateChanged(e scrape.StateChanged) {
 func (l *scriptLog) childEnded(e scrape.ChildEnded) {
 	fields := []zap.Field{
 		zap.Uint64("run", e.End.Run),
-		zap.Duration("lasted", e.End.Duration),
+		zap.Duration("duration", e.End.Duration),
 		zap.String("reason", e.End.Reason),
 	}
 	switch {
 	case len(e.Residue) > 0:
-		l.log.Error("child ended and left something", append(fields, zap.Strings("left", e.Residue))...)
+		l.log.Error("child ended and left residue", append(fields, zap.Strings("residue", e.Residue))...)
 	case e.End.Cause == scrape.EndStopped:
 		l.log.Info("child ended", fields...)
 	default:
@@ -90,7 +90,7 @@ func (l *scriptLog) readEnded(e scrape.ReadEnded) {
 	if e.Page.First != nil && time.Since(l.droppedAt) > pageWarnEvery {
 		l.droppedAt = time.Now()
 		l.log.Warn(
-			"lines of a script's metrics left out",
+			"lines dropped from a script's metrics",
 			zap.Int("lines", e.Page.Problems()),
 			zap.Stringer("first", e.Page.First),
 		)
@@ -98,9 +98,9 @@ func (l *scriptLog) readEnded(e scrape.ReadEnded) {
 	if headroom, scarce := e.Page.Headroom(); scarce && time.Since(l.headroomAt) > pageWarnEvery {
 		l.headroomAt = time.Now()
 		l.log.Warn(
-			"a script's metrics come near SystemTap's limit, past which it ends the script",
+			"script's metrics are close to the length at which SystemTap ends the script",
 			zap.Int("bytes", e.Page.Size),
-			zap.Int("room", headroom),
+			zap.Int("headroom_bytes", headroom),
 		)
 	}
 }
@@ -108,16 +108,16 @@ func (l *scriptLog) readEnded(e scrape.ReadEnded) {
 func (l *scriptLog) crashLoopChanged(e scrape.CrashLoopChanged) {
 	if e.Looping {
 		l.log.Warn(
-			"script is in a crash loop",
-			zap.Int("quick_ends", e.Failures),
-			zap.Duration("retry_every", e.Backoff),
+			"script entered a crash loop",
+			zap.Int("consecutive_failures", e.Failures),
+			zap.Duration("backoff", e.Backoff),
 			zap.String("reason", e.Reason),
 		)
 		return
 	}
 	l.log.Info(
-		"script is in a crash loop no more",
-		zap.Int("quick_ends", e.Failures),
+		"script left its crash loop",
+		zap.Int("consecutive_failures", e.Failures),
 		zap.String("cause", e.Cause),
 	)
 }

@@ -46,7 +46,7 @@ func TestLog(t *testing.T) {
 		},
 		{
 			scrape.ChildEnded{End: scrape.End{Cause: scrape.EndStopped}, Residue: []string{"module x"}},
-			zap.ErrorLevel, "child ended and left something", "left",
+			zap.ErrorLevel, "child ended and left residue", "residue",
 			[]any{"module x"},
 		},
 		{
@@ -56,15 +56,15 @@ func TestLog(t *testing.T) {
 		{scrape.ScriptRefused{Reason: "unsafe"}, zap.WarnLevel, "script refused", "error", "unsafe"},
 		{
 			scrape.VersionRefused{Reason: "parse error"},
-			zap.WarnLevel, "new version of a script refused, the old one runs on", "reason", "parse error",
+			zap.WarnLevel, "new version of a script refused, the old one keeps running", "reason", "parse error",
 		},
 		{
 			scrape.CrashLoopChanged{Looping: true, Failures: 5},
-			zap.WarnLevel, "script is in a crash loop", "quick_ends", int64(5),
+			zap.WarnLevel, "script entered a crash loop", "consecutive_failures", int64(5),
 		},
 		{
 			scrape.CrashLoopChanged{Cause: "healthy"},
-			zap.InfoLevel, "script is in a crash loop no more", "cause", "healthy",
+			zap.InfoLevel, "script left its crash loop", "cause", "healthy",
 		},
 		{scrape.ActorFailed{Stack: "goroutine 1"}, zap.ErrorLevel, "script actor failed", "stack", "goroutine 1"},
 	} {
@@ -102,12 +102,12 @@ func TestLogOfPages(t *testing.T) {
 		listen(scrape.ReadEnded{Page: sanitized("good 1\n")})
 		listen(scrape.ReadEnded{Err: scrape.ErrReadFailed})
 	}
-	dropped := logs.FilterMessage("lines of a script's metrics left out").All()
+	dropped := logs.FilterMessage("lines dropped from a script's metrics").All()
 	if len(dropped) != 1 || dropped[0].ContextMap()["first"] != `bad-value in line 2: "bad x"` {
 		t.Errorf("dropped lines: %v", dropped)
 	}
-	near := logs.FilterMessage("a script's metrics come near SystemTap's limit, past which it ends the script").All()
-	if len(near) != 1 || near[0].ContextMap()["room"] != int64(65535-63007) {
+	near := logs.FilterMessage("script's metrics are close to the length at which SystemTap ends the script").All()
+	if len(near) != 1 || near[0].ContextMap()["headroom_bytes"] != int64(65535-63007) {
 		t.Errorf("the limit: %v", near)
 	}
 	if logs.Len() != 2 {

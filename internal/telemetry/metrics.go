@@ -42,12 +42,16 @@ func newMetrics(version string) *metrics {
 				"by reason.",
 			"reason",
 		),
-		repaired: scriptCounter("lines_mended_total", "What was put right in the script's metrics.", "what"),
+		repaired: scriptCounter(
+			"lines_repaired_total",
+			"Repairs of lines of the script's metrics, by repair.",
+			"repair",
+		),
 		startSeconds: scriptHistogram(
 			"start_duration_seconds",
-			"Time from the start of the script to its metrics being there, by how: compiled, or loaded from the cache.",
+			"Time from the start of the script to its metrics being there, by kind: compiled, or loaded from the cache.",
 			[]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320},
-			"how",
+			"kind",
 		),
 		readSeconds: scriptHistogram(
 			"read_duration_seconds",
@@ -57,7 +61,7 @@ func newMetrics(version string) *metrics {
 		bytes:   scriptGauge("read_bytes", "Size of the last text that was read from the script."),
 		samples: scriptGauge("read_samples", "Samples in the last text that was read from the script."),
 		headroom: scriptGauge(
-			"read_room_bytes",
+			"read_headroom_bytes",
 			"Bytes that the last text could have been longer before SystemTap cuts it, and ends the script.",
 		),
 	}
@@ -178,11 +182,11 @@ func (s *scriptMetrics) stateChanged(e scrape.StateChanged) {
 			s.restarts.Inc()
 		}
 	case e.To == scrape.Running && e.From != e.To:
-		how := "loaded"
+		kind := "loaded"
 		if e.Compiled {
-			how = "compiled"
+			kind = "compiled"
 		}
-		s.all.startSeconds.WithLabelValues(s.name, how).Observe(e.Took.Seconds())
+		s.all.startSeconds.WithLabelValues(s.name, kind).Observe(e.Took.Seconds())
 	}
 }
 

@@ -139,10 +139,10 @@ func TestReads(t *testing.T) {
 		"script_reads_failed_total{script=a.stp}":                   2,
 		"script_reads_empty_total{script=a.stp}":                    0,
 		"script_lines_dropped_total{reason=bad-value,script=a.stp}": 2,
-		"script_lines_mended_total{script=a.stp,what=escape}":       1,
+		"script_lines_repaired_total{repair=escape,script=a.stp}":   1,
 		"script_read_samples{script=a.stp}":                         0,
 		"script_read_bytes{script=a.stp}":                           6,
-		"script_read_room_bytes{script=a.stp}":                      exposition.MaxText - 6,
+		"script_read_headroom_bytes{script=a.stp}":                  exposition.MaxText - 6,
 	})
 	listen(scrape.ReadEnded{Page: exposition.NoSamples("no samples yet"), Replies: 1})
 	expect(t, r, map[string]float64{"script_reads_empty_total{script=a.stp}": 1})
@@ -185,22 +185,23 @@ func TestStatuses(t *testing.T) {
 	expect(t, r, map[string]float64{
 		"scripts{}":       2,
 		"starts_queued{}": 1,
-		"script_state{script=a.stp,state=running}":         1,
-		"script_state{script=a.stp,state=idle}":            0,
-		"script_up{script=a.stp}":                          1,
-		"script_up{script=b.stp}":                          0,
-		"script_requests_total{code=200,script=a.stp}":     1,
-		"script_requests_total{code=503,script=a.stp}":     0,
-		"script_last_start_duration_seconds{script=a.stp}": 1,
-		"script_cpu_seconds_total{script=a.stp}":           1,
-		"script_resident_memory_bytes{script=a.stp}":       2 << 20,
-		"script_crash_loop{script=a.stp}":                  0,
-		"script_crash_loop{script=b.stp}":                  1,
-		"script_quick_ends{script=b.stp}":                  6,
-		"script_hold_off_seconds{script=b.stp}":            2,
+		"script_state{script=a.stp,state=running}":            1,
+		"script_state{script=a.stp,state=idle}":               0,
+		"script_up{script=a.stp}":                             1,
+		"script_up{script=b.stp}":                             0,
+		"script_requests_total{code=200,script=a.stp}":        1,
+		"script_requests_total{code=503,script=a.stp}":        0,
+		"script_last_request_timestamp_seconds{script=a.stp}": 1_700_000_000,
+		"script_last_start_duration_seconds{script=a.stp}":    1,
+		"script_cpu_seconds_total{script=a.stp}":              1,
+		"script_resident_memory_bytes{script=a.stp}":          2 << 20,
+		"script_crash_loop{script=a.stp}":                     0,
+		"script_crash_loop{script=b.stp}":                     1,
+		"script_consecutive_failures{script=b.stp}":           6,
+		"script_backoff_seconds{script=b.stp}":                2,
 	})
 	series := gather(t, r)
-	for _, name := range []string{"since_last_request_seconds", "last_start_duration_seconds", "cpu_seconds_total"} {
+	for _, name := range []string{"last_request_timestamp_seconds", "last_start_duration_seconds", "cpu_seconds_total"} {
 		if _, ok := series["stap_exporter_script_"+name+"{script=b.stp}"]; ok {
 			t.Errorf("%s of a script that never ran", name)
 		}
@@ -231,18 +232,18 @@ func TestActorsAndHTTP(t *testing.T) {
 		}
 	})
 	const want = `
-# HELP stap_exporter_http_clients_left_total Requests whose client left while they were waiting.
-# TYPE stap_exporter_http_clients_left_total counter
-stap_exporter_http_clients_left_total 1
+# HELP stap_exporter_http_client_disconnects_total Requests whose client disconnected while they were waiting.
+# TYPE stap_exporter_http_client_disconnects_total counter
+stap_exporter_http_client_disconnects_total 1
 # HELP stap_exporter_http_connections Connections that are open.
 # TYPE stap_exporter_http_connections gauge
 stap_exporter_http_connections 3
 # HELP stap_exporter_http_connections_limit Connections that may be open at a time.
 # TYPE stap_exporter_http_connections_limit gauge
 stap_exporter_http_connections_limit 10
-# HELP stap_exporter_http_connections_refused_total Connections that were refused since too many were open.
-# TYPE stap_exporter_http_connections_refused_total counter
-stap_exporter_http_connections_refused_total 2
+# HELP stap_exporter_http_connections_rejected_total Connections that were rejected because too many were open.
+# TYPE stap_exporter_http_connections_rejected_total counter
+stap_exporter_http_connections_rejected_total 2
 `
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want)); err != nil {
 		t.Error(err)

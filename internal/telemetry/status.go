@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,10 +27,10 @@ func newStatusCollector(statuses func() []*scrape.Status, usage UsageFunc) *stat
 	return &statusCollector{
 		statuses: statuses,
 		usage:    usage,
-		scripts:  prometheus.NewDesc("stap_exporter_scripts", "Scripts in the folder.", nil, nil),
+		scripts:  prometheus.NewDesc("stap_exporter_scripts", "Scripts in the script directory.", nil, nil),
 		queued: prometheus.NewDesc(
 			"stap_exporter_starts_queued",
-			"Scripts that wait for their turn to start, see --start.max-parallel.",
+			"Scripts that wait in the start queue, see --script.max-parallel-starts.",
 			nil,
 			nil,
 		),
@@ -39,28 +38,28 @@ func newStatusCollector(statuses func() []*scrape.Status, usage UsageFunc) *stat
 		up:       desc("up", "1 while the script is running, 0 otherwise."),
 		requests: desc("requests_total", "Requests for the script, by the HTTP code of the answer.", "code"),
 		lastRequest: desc(
-			"since_last_request_seconds",
-			"Time since the last request for the script; not there before the first.",
+			"last_request_timestamp_seconds",
+			"Time of the last request for the script, in seconds since the Unix epoch; absent before the first.",
 		),
 		crashLoop: desc(
 			"crash_loop",
-			"1 while the script is in a crash loop: at least five quick ends in a row; 0 otherwise.",
+			"1 while the script is in a crash loop: at least five consecutive failures; 0 otherwise.",
 		),
 		consecutiveFailures: desc(
-			"quick_ends",
-			"Ends of the script in a row, each before it was healthy for ten minutes.",
+			"consecutive_failures",
+			"Consecutive failures: ends of the script before it was healthy for ten minutes.",
 		),
 		backoff: desc(
-			"hold_off_seconds",
-			"How long the script is held off in all, while it is; 0 otherwise.",
+			"backoff_seconds",
+			"Length of the back-off that the script is in; 0 otherwise.",
 		),
 		lastStart: desc(
 			"last_start_duration_seconds",
-			"Time that the script's latest start took; not there before the first.",
+			"Time that the script's latest start took; absent before the first.",
 		),
 		cpu: desc(
 			"cpu_seconds_total",
-			"CPU time of the script's running processes; begins anew when the script is started.",
+			"CPU time of the script's running processes; starts at zero with each run.",
 		),
 		memory: desc("resident_memory_bytes", "Resident memory of the script's running processes."),
 	}
@@ -127,7 +126,7 @@ func (c *statusCollector) script(out chan<- prometheus.Metric, st *scrape.Status
 		out <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, n, name, strconv.Itoa(code))
 	}
 	if at, ok := st.Requests.Last(); ok {
-		gauge(c.lastRequest, time.Since(at).Seconds())
+		gauge(c.lastRequest, float64(at.UnixNano())/1e9)
 	}
 	if st.LastStart > 0 {
 		gauge(c.lastStart, st.LastStart.Seconds())
