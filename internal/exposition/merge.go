@@ -250,7 +250,7 @@ func appendWithScript(dst []byte, s *sample, l mergedLine) []byte {
 		}
 		name := string(x.name)
 		if name == "script" {
-			for name = "exported_script"; s.has(name); {
+			for name = "exported_script"; s.get(name) != nil; {
 				name = "exported_" + name
 			}
 		}

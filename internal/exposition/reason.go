@@ -57,7 +57,7 @@ type Repair uint8
 
 // The repairs. One line may need several.
 const (
-	RepairEscape Repair = iota // C escapes in a label value, or a backslash in a HELP text
+	RepairEscape Repair = iota // C escapes in a label value
 	// the "..." that string_quoted puts after the closing quote of a string
 	// that it truncated
 	RepairCut
@@ -66,8 +66,8 @@ const (
 	RepairBlank
 	RepairNewline   // the last line had no newline
 	RepairScattered // a line did not stand with its family
-	// a repeated HELP or TYPE, TYPE after samples, or TYPE in a spelling that
-	// Prometheus rejects
+	// a repeated HELP or TYPE, TYPE after samples, or HELP or TYPE in a form
+	// that Prometheus rejects, such as a type in capitals or an unknown escape
 	RepairMetadata
 	RepairQuoted // a classic name in quotes
 	numRepairs

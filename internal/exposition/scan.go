@@ -241,7 +241,8 @@ func (s *sample) repeatsLabel() bool {
 	return len(seen) != len(s.labels)
 }
 
-// get returns the value of the label with this name, or nil.
+// get returns the value of the label with this name, or nil. The value of a
+// label is never nil.
 func (s *sample) get(name string) []byte {
 	for i := range s.labels {
 		if string(s.labels[i].name) == name {
@@ -268,16 +269,6 @@ func (s *sample) subset(o *sample) bool {
 		}
 	}
 	return true
-}
-
-// has reports whether there is a label with this name.
-func (s *sample) has(name string) bool {
-	for i := range s.labels {
-		if string(s.labels[i].name) == name {
-			return true
-		}
-	}
-	return false
 }
 
 func isBlank(b byte) bool { return b == ' ' || b == '\t' }
