@@ -79,8 +79,9 @@ func (r restartAlways) HandleFailure(
 // script actor, and their children would be orphans. It leaves the root
 // suspended and says so.
 type neverRestart struct {
-	fatal chan<- error
-	log   *zap.Logger
+	fatal   chan<- error
+	metrics *telemetry.ActorMetrics
+	log     *zap.Logger
 }
 
 // HandleFailure reports the failure.
@@ -91,6 +92,7 @@ func (n *neverRestart) HandleFailure(
 	_ *actor.RestartStatistics,
 	reason, _ any,
 ) {
+	n.metrics.Failed(telemetry.RootActor, telemetry.FailureBug)
 	n.log.Error("root actor failed", zap.Any("error", reason), zap.ByteString("stack", debug.Stack()))
 	select {
 	case n.fatal <- fmt.Errorf("root actor failed: %v", reason):

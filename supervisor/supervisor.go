@@ -132,8 +132,13 @@ func StartWith(cfg Config, starter actors.Starter) (*Supervisor, error) {
 	for _, f := range cfg.Refused {
 		root.refused[f.Name] = f.Err.Error()
 	}
-	props := actor.PropsFromProducer(func() actor.Actor { return root },
-		actor.WithSupervisor(restartAlways{s.recorder.Actors}), actor.WithGuardian(&neverRestart{s.fatal, cfg.Logger}))
+	props := actor.PropsFromProducer(
+		func() actor.Actor { return root },
+		actor.WithSupervisor(
+			restartAlways{s.recorder.Actors},
+		),
+		actor.WithGuardian(&neverRestart{fatal: s.fatal, metrics: s.recorder.Actors, log: cfg.Logger}),
+	)
 	var err error
 	if s.rootPID, err = s.system.Root.SpawnNamed(props, "root"); err != nil {
 		s.workers.stop()

@@ -349,6 +349,9 @@ func TestRootFails(t *testing.T) {
 	if a := s.Scrape([]byte("b.stp"), patient()); a.Err != nil {
 		t.Errorf("b.stp answered %v", a.Err)
 	}
+	if n := gather(t, s)["stap_exporter_actor_failures_total{kind=root,reason=bug}"]; n != 1 {
+		t.Errorf("%v failures of the root are counted", n)
+	}
 }
 
 // poison makes any actor that gets it panic.
