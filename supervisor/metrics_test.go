@@ -16,6 +16,7 @@ import (
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/telemetry"
 )
 
 // gather returns the exporter's own metrics, each series with its labels,
@@ -47,8 +48,9 @@ func gather(t *testing.T, s *Supervisor) (series map[string]float64) {
 	return series
 }
 
-// A life of two scripts, as the metrics tell it.
-func TestMetricsTellALife(t *testing.T) {
+// The metrics and events follow an autostart script that fails once, and a
+// script that answers requests.
+func TestMetricsFollowTheScripts(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
 		if p.script.Autostart && p.run == 1 {
@@ -88,7 +90,7 @@ func TestMetricsTellALife(t *testing.T) {
 		"stap_exporter_actor_restarts_total{kind=script}":                       1,
 	} {
 		if got, ok := series[key]; !ok || got != want {
-			t.Errorf("%s is %v (there: %v), want %v", key, got, ok, want)
+			t.Errorf("%s is %v (present: %v), want %v", key, got, ok, want)
 		}
 	}
 	if series["stap_exporter_actor_receive_duration_seconds{}"] == 0 {
@@ -96,20 +98,13 @@ func TestMetricsTellALife(t *testing.T) {
 	}
 	states := map[string]bool{}
 	for _, e := range s.Events() {
-		if e.Script == "auto.stp" && e.Kind == "state-changed" {
+		if e.Script == "auto.stp" && e.Kind == telemetry.KindStateChanged {
 			states[e.To] = true
 		}
 	}
-	if want := []string{
-		"backing-off",
-		"idle",
-		"running",
-		"starting",
-	}; !slices.Equal(
-		slices.Sorted(maps.Keys(states)),
-		want,
-	) {
-		t.Errorf("events tell of %v, want %v", slices.Sorted(maps.Keys(states)), want)
+	want := []string{"backing-off", "idle", "running", "starting"}
+	if got := slices.Sorted(maps.Keys(states)); !slices.Equal(got, want) {
+		t.Errorf("the events have the states %v, want %v", got, want)
 	}
 }
 
@@ -135,7 +130,7 @@ func TestStatusOfDroppedLines(t *testing.T) {
 	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, scrape.ErrNoValidSamples) {
 		t.Errorf("a text without a valid line answered %v", a.Err)
 	} else if why := reads.Problem.Load(); why == nil || *why != a.Err.Error() {
-		t.Errorf("and the status says %v", why)
+		t.Errorf("the status has the problem %v", why)
 	}
 }
 
@@ -158,7 +153,7 @@ func (s *textSource) Read(context.Context, <-chan struct{}) (*exposition.Page, e
 }
 
 // A start that compiled counts apart from one that loaded a cached module.
-func TestStartsAreToldApart(t *testing.T) {
+func TestKindsOfAStart(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
 		p.report(actors.ProcessReady{
@@ -178,7 +173,7 @@ func TestStartsAreToldApart(t *testing.T) {
 	series := gather(t, s)
 	for _, kind := range []string{"compiled", "loaded"} {
 		if n := series["stap_exporter_script_start_duration_seconds{kind="+kind+",script=b.stp}"]; n != 1 {
-			t.Errorf("%v starts %s, want 1", n, kind)
+			t.Errorf("%v starts of kind %s, want 1", n, kind)
 		}
 	}
 }

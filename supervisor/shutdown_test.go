@@ -9,10 +9,10 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// The end of the last state's walk (see cmd/stap-exporter/walk_test.go): what
-// comes at a shutdown nobody can ask for over HTTP, since the server accepts
-// nobody any more. Status, metrics and events have it.
-func TestShutdownIsTold(t *testing.T) {
+// Status, metrics and events have the states of a shutdown. This completes the
+// test of every state and cause in cmd/stap-exporter/walk_test.go, which cannot
+// see them: the HTTP server accepts no connection any more.
+func TestStatesOfAShutdown(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) { p.ready() }
 	s, err := StartWith(Config{Scripts: named("a.stp", "idle.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()}, h)
@@ -26,18 +26,18 @@ func TestShutdownIsTold(t *testing.T) {
 		t.Fatal(left)
 	}
 	series := gather(t, s)
-	told := map[string]bool{}
+	seen := map[string]bool{}
 	for _, e := range s.Events() {
 		if e.Cause == string(scrape.CauseShutdown) {
-			told[e.Script+" "+e.To] = true
+			seen[e.Script+" "+e.To] = true
 		}
 	}
 	for i, st := range s.Statuses() {
 		name := st.Script.Name
 		if st.State != scrape.Stopped || series["stap_exporter_script_state{script="+name+",state=stopped}"] != 1 ||
-			!told[name+" stopped"] ||
-			(i == 0) != told[name+" stopping"] {
-			t.Errorf("%s is %s, its events: %v", name, st.State, told)
+			!seen[name+" stopped"] ||
+			(i == 0) != seen[name+" stopping"] {
+			t.Errorf("%s is %s, its events: %v", name, st.State, seen)
 		}
 	}
 }

@@ -20,7 +20,7 @@ type FailureReason string
 
 // The reasons.
 const (
-	FailureChildEnded FailureReason = "child-ended" // of an autostart script, as it should be
+	FailureChildEnded FailureReason = "child-ended" // of an autostart script, as intended
 	FailureBug        FailureReason = "bug"
 )
 
@@ -45,7 +45,7 @@ func newActorMetrics() *ActorMetrics {
 		restarts: vec("restarts_total", "Actors that were restarted after a failure, by kind.", "kind"),
 		failures: vec(
 			"failures_total",
-			"Failures of actors, by kind and reason: child-ended (an autostart script's, as it should be) or bug.",
+			"Failures of actors, by kind and reason: child-ended (an autostart script's, as intended) or bug.",
 			"kind",
 			"reason",
 		),
@@ -59,7 +59,7 @@ func newActorMetrics() *ActorMetrics {
 			Help: "Messages to actors that were gone.",
 		}),
 	}
-	// All series are there from the beginning, so that a rate sees the first.
+	// All series exist from the beginning, so that a rate sees the first event.
 	for _, kind := range []ActorKind{RootActor, ScriptActor} {
 		a.spawns.WithLabelValues(string(kind))
 		a.restarts.WithLabelValues(string(kind))

@@ -5,8 +5,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// metrics are those that count events, by script. What a status has already is
-// collected at each scrape, see statusCollector.
+// metrics are the metrics that count events, by script. What a status has
+// already is collected at each scrape, see statusCollector.
 type metrics struct {
 	registry *prometheus.Registry
 
@@ -35,8 +35,7 @@ func newMetrics(version string) *metrics {
 		readErrors: scriptCounter("reads_failed_total", "Reads of the script's metrics that failed or took too long."),
 		dropped: scriptCounter(
 			"lines_dropped_total",
-			"Lines of the script's metrics that were left out since Prometheus would refuse the scrape for them, "+
-				"by reason.",
+			"Lines that were dropped because Prometheus would refuse the scrape for them, by reason.",
 			"reason",
 		),
 		repaired: scriptCounter(
@@ -46,20 +45,20 @@ func newMetrics(version string) *metrics {
 		),
 		startSeconds: scriptHistogram(
 			"start_duration_seconds",
-			"Time from the start of the script to its metrics being there, by kind: compiled, or loaded from the cache.",
+			"Time from the start of the script until its metrics are there, by kind: compiled, loaded (from the cache).",
 			[]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320},
 			"kind",
 		),
 		readSeconds: scriptHistogram(
 			"read_duration_seconds",
-			"Time to read and check the script's metrics.",
+			"Time to read and sanitize the script's metrics.",
 			[]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 2.5, 10},
 		),
 		bytes:   scriptGauge("read_bytes", "Size of the last text that was read from the script."),
 		samples: scriptGauge("read_samples", "Samples in the last text that was read from the script."),
 		headroom: scriptGauge(
 			"read_headroom_bytes",
-			"Bytes that the last text could have been longer before SystemTap cuts it, and ends the script.",
+			"How many bytes longer the last text could have been before SystemTap truncates it and ends the script.",
 		),
 	}
 	buildInfo := prometheus.NewGaugeVec(

@@ -17,8 +17,8 @@ type scriptMetrics struct {
 	bytes, samples, headroom                    prometheus.Gauge
 }
 
-// script returns a script's series. All but those of lines and starts are there
-// from now on, so that a rate sees the first event.
+// script returns the series of a script. All but those of lines and of the kinds
+// of a start exist from now on, so that a rate sees the first event.
 func (m *metrics) script(name string) *scriptMetrics {
 	s := &scriptMetrics{
 		all:         m,
