@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"stap-exporter/httpfront/accept"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/trust"
@@ -50,7 +51,7 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer scrape.Answer) {
 	}
 	if o.page {
 		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
-		if prefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
+		if accept.PrefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
 			s.writePage(ctx, o.code, "warming", warmingView(o, answer.Status, now))
 			return
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/httpfront/accept"
 	"stap-exporter/internal/scrape"
 )
 
@@ -101,7 +102,7 @@ func (s *Server) list(ctx *fasthttp.RequestCtx) {
 		view.Rows = append(view.Rows, rowOf(st, now))
 	}
 	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
-	if prefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
+	if accept.PrefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
 		s.writePage(ctx, fasthttp.StatusOK, "list", view)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/httpfront/accept"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
 )
@@ -39,10 +40,11 @@ func (s *Server) scrape(ctx *fasthttp.RequestCtx, name []byte) {
 
 // formOf is the form in which the client wants metrics.
 func formOf(ctx *fasthttp.RequestCtx) exposition.Form {
-	return exposition.Form{
-		Format: exposition.Negotiate(ctx.Request.Header.Peek(fasthttp.HeaderAccept)),
-		Gzip:   exposition.AcceptsGzip(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)),
+	form := exposition.Form{Gzip: accept.AllowsGzip(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))}
+	if accept.PrefersOpenMetrics(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
+		form.Format = exposition.FormatOpenMetrics
 	}
+	return form
 }
 
 // writeMetrics sends a page. The bytes are neither copied nor kept: they belong

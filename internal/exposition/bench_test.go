@@ -113,13 +113,3 @@ func BenchmarkMerge100Scripts(b *testing.B) {
 		}
 	})
 }
-
-func BenchmarkNegotiate(b *testing.B) {
-	accept := []byte(
-		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-	)
-	b.ReportAllocs()
-	for b.Loop() {
-		Negotiate(accept)
-	}
-}
