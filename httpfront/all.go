@@ -15,28 +15,29 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// allPath is the page of all scripts in one.
+// allPath is the page with the metrics of all scripts.
 const allPath = "/all"
 
-// part is one script's share of the page of all scripts.
+// part is one script's part of that page.
 type part struct {
-	name string
-	page *exposition.Page // nil: none came in time
-	took time.Duration
-	left bool // the client has left while it waited for it
+	name       string
+	page       *exposition.Page // nil: no metrics in time
+	duration   time.Duration
+	clientGone bool // the client disconnected while it waited
 }
 
-// all answers with the scripts that run now, in one page: each sample has the
-// script's name as the label script. It starts nothing and renews no keepalive,
-// unless scripts are picked by ?name[]=…: then it counts as a request for each
-// of them.
-// A script that is down, slow or unreadable costs its own samples, not the
-// scrape.
+// all sends the metrics of the running scripts on one page. Each sample has the
+// label script with the script's name.
+//
+// It starts nothing and renews no keepalive, unless the client selects scripts
+// with ?name[]=…: then it counts as a request for each of them. A script that
+// is
+// down, slow or unreadable lacks its samples; the scrape succeeds.
 func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	q := s.query(ctx)
 	var names []string
 	for _, name := range ctx.QueryArgs().PeekMulti("name[]") {
-		if !slices.Contains(names, string(name)) { // one that is picked twice is one request
+		if !slices.Contains(names, string(name)) { // selected twice: one request
 			names = append(names, string(name))
 		}
 	}
@@ -48,21 +49,17 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 			}
 		}
 	}
-	// One read that takes too long is not to cost the others their place in the
-	// reply.
+	// A slow read is dropped, so that the page with the others is in time.
 	q.Deadline = s.now().Add(min(q.Deadline.Sub(s.now()), s.cfg.ReadTimeout+readSlack))
 	parts := s.readAll(names, q)
-	if slices.ContainsFunc(parts, func(p part) bool { return p.left }) {
-		s.clientLeft(ctx)
+	if slices.ContainsFunc(parts, func(p part) bool { return p.clientGone }) {
+		s.clientGone(ctx)
 		return
 	}
 	if unknown := s.unknown(parts); unknown != "" && !q.Passive {
-		// a script that nobody picked may be removed meanwhile
-		plainError(
-			ctx,
-			fasthttp.StatusNotFound,
-			fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown)),
-		)
+		// only when selected: another script may be removed meanwhile
+		text := fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown))
+		plainError(ctx, fasthttp.StatusNotFound, text)
 		return
 	}
 	sources := []exposition.Source{{Page: ownPage(parts)}}
@@ -72,46 +69,47 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	writeMetrics(ctx, exposition.Merge(sources), formOf(ctx))
 }
 
-// Reads of the page of all scripts that are begun at a time. One that takes
-// longer than allPatience holds up no other.
+// readAll has allParallel slots for reads. A read that takes longer than
+// allSlotTime gives up its slot and delays no other.
 const (
-	allAtOnce   = 8
-	allPatience = 20 * time.Millisecond
+	allParallel = 8
+	allSlotTime = 20 * time.Millisecond
 )
 
-// readAll asks all scripts, a few at a time, so that who scrapes one of them
-// meanwhile does not wait behind all the others for a processor. Each actor
-// answers by the deadline.
+// readAll requests the metrics of all scripts, a few at a time, so that a
+// scrape
+// of one of them meanwhile does not wait for a CPU behind all the others. Each
+// script answers by the deadline.
 func (s *Server) readAll(names []string, q scrape.Query) []part {
 	parts := make([]part, len(names))
-	var asked sync.WaitGroup
-	places := make(chan struct{}, allAtOnce)
+	var reads sync.WaitGroup
+	slots := make(chan struct{}, allParallel)
 	for i, name := range names {
-		places <- struct{}{}
-		free := sync.OnceFunc(func() { <-places })
-		late := time.AfterFunc(allPatience, free)
-		asked.Go(func() {
-			defer free()
+		slots <- struct{}{}
+		release := sync.OnceFunc(func() { <-slots })
+		late := time.AfterFunc(allSlotTime, release)
+		reads.Go(func() {
+			defer release()
 			defer late.Stop()
-			begun := time.Now()
+			begin := time.Now()
 			answer := s.scrapePart(name, q)
 			parts[i] = part{
-				name: name,
-				page: answer.Page,
-				took: time.Since(begun),
-				left: errors.Is(answer.Err, scrape.ErrClientGone),
+				name:       name,
+				page:       answer.Page,
+				duration:   time.Since(begin),
+				clientGone: errors.Is(answer.Err, scrape.ErrClientGone),
 			}
-			if !q.Passive && answer.Status != nil && !parts[i].left {
+			if !q.Passive && answer.Status != nil && !parts[i].clientGone {
 				answer.Status.Count(codeOf(answer, s.now()))
 			}
 		})
 	}
-	asked.Wait()
+	reads.Wait()
 	return parts
 }
 
-// scrapePart asks one script. It runs in a goroutine of its own, where a panic
-// would end the process: it costs the script's samples.
+// scrapePart requests the metrics of one script. It runs in its own goroutine,
+// where a panic would end the process; here the script only lacks its samples.
 func (s *Server) scrapePart(name string, q scrape.Query) (answer scrape.Answer) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -122,14 +120,7 @@ func (s *Server) scrapePart(name string, q scrape.Query) (answer scrape.Answer) 
 	return s.cfg.Scripts.Scrape([]byte(name), q)
 }
 
-func codeOf(answer scrape.Answer, now time.Time) int {
-	if answer.Err == nil {
-		return fasthttp.StatusOK
-	}
-	return outcomeOf(answer, now).code
-}
-
-// unknown returns a name that is no script's.
+// unknown returns a name that no script has, or an empty string.
 func (s *Server) unknown(parts []part) string {
 	known := map[string]bool{}
 	for _, st := range s.cfg.Scripts.Statuses() {
@@ -143,26 +134,32 @@ func (s *Server) unknown(parts []part) string {
 	return ""
 }
 
-// ownPage says of each script whether its samples are on the page, and how long
-// it took to get them.
+// Headers of the metrics about the page itself.
+const (
+	upHeader = "# HELP stap_exporter_script_up 1 if the samples of the script are on this page, 0 otherwise.\n" +
+		"# TYPE stap_exporter_script_up gauge\n"
+	durationHeader = "# HELP stap_exporter_script_scrape_duration_seconds " +
+		"Time that it took to get the script's metrics for this page.\n" +
+		"# TYPE stap_exporter_script_scrape_duration_seconds gauge\n"
+)
+
+// ownPage reports for each script whether its samples are on the page, and how
+// long it took to get them.
 func ownPage(parts []part) *exposition.Page {
-	var up, took bytes.Buffer
-	up.WriteString(
-		"# HELP stap_exporter_script_up 1 if the samples of the script are on this page, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\n",
-	)
-	took.WriteString(
-		"# HELP stap_exporter_script_scrape_duration_seconds Time that it took to get the script's metrics for this page.\n# TYPE stap_exporter_script_scrape_duration_seconds gauge\n",
-	)
+	var up, duration bytes.Buffer
+	up.WriteString(upHeader)
+	duration.WriteString(durationHeader)
 	for _, p := range parts {
 		name := labelEscape.Replace(strings.ToValidUTF8(p.name, "\uFFFD"))
-		running := 0
+		onPage := 0
 		if p.page != nil {
-			running = 1
+			onPage = 1
 		}
-		fmt.Fprintf(&up, "stap_exporter_script_up{script=\"%s\"} %d\n", name, running)
-		fmt.Fprintf(&took, "stap_exporter_script_scrape_duration_seconds{script=\"%s\"} %g\n", name, p.took.Seconds())
+		seconds := p.duration.Seconds()
+		fmt.Fprintf(&up, "stap_exporter_script_up{script=\"%s\"} %d\n", name, onPage)
+		fmt.Fprintf(&duration, "stap_exporter_script_scrape_duration_seconds{script=\"%s\"} %g\n", name, seconds)
 	}
-	return exposition.Sanitize(append(up.Bytes(), took.Bytes()...), exposition.Options{})
+	return exposition.Sanitize(append(up.Bytes(), duration.Bytes()...), exposition.Options{})
 }
 
 var labelEscape = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)

@@ -14,97 +14,93 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Paths of the status API. Its field names are a promise: fields may come, none
-// goes or changes its meaning. Times are RFC 3339, durations seconds.
+// Paths of the status API. Its field names are stable: fields may be added,
+// none
+// is removed or changes its meaning. Times are RFC 3339, durations seconds.
 const apiList = "/api/v1/scripts"
 
 var apiScripts = []byte(apiList + "/")
 
-// apiRoute says what answers /api/v1/scripts/REST. rest belongs to the request.
-// A script's name holds no slash, so what follows one is what to do with the
-// script.
+// apiRoute returns the route of /api/v1/scripts/REST. rest belongs to the
+// request. A script's name has no slash; an action follows the first one.
 func (s *Server) apiRoute(rest []byte) route {
-	name, action, acts := bytes.Cut(rest, []byte("/"))
-	if !acts {
+	name, action, found := bytes.Cut(rest, []byte("/"))
+	if !found {
 		return route{get: func(ctx *fasthttp.RequestCtx) { s.apiScript(ctx, name) }}
 	}
-	if do, ok := s.act(string(name), string(action)); ok {
-		return route{post: do}
+	if act, ok := s.action(string(name), string(action)); ok {
+		return route{post: act}
 	}
 	return route{get: apiNotFound, post: apiNotFound}
 }
 
-// apiScriptsReply is the answer of /api/v1/scripts.
+// apiScriptsReply is the reply of /api/v1/scripts.
 type apiScriptsReply struct {
 	Scripts []apiScript `json:"scripts"` // sorted by name
 }
 
-// apiError is every answer of the API that is not a 200.
+// apiError is any reply of the API that is not a 200 or 202.
 type apiError struct {
 	Error string `json:"error"`
 }
 
-// apiScript is one script, as of one moment.
+// apiScript is one script at one moment.
 type apiScript struct {
-	Name string `json:"name"` // the file's name
-	// path of its metrics, percent-encoded
-	URL    string `json:"url"`
+	Name   string `json:"name"`   // of the file
+	URL    string `json:"url"`    // path of its metrics, percent-encoded
 	Path   string `json:"path"`   // of the file
-	Module string `json:"module"` // what it is loaded as
-	// kernel, bpf, own (a program that chooses for itself) or auto (not known)
-	Runtime string `json:"runtime"`
-	// the file is a program, run as it is
-	Executable bool `json:"executable"`
-	// starts with the server and is never stopped by keepalive
+	Module string `json:"module"` // name of its kernel module
+	// kernel, bpf, own (an executable that chooses for itself) or auto (not
+	// known)
+	Runtime    string `json:"runtime"`
+	Executable bool   `json:"executable"` // the file is executed directly
+	// starts with the server; keepalive never stops it
 	Autostart bool `json:"autostart"`
 	// idle, starting, running, stopping, backing-off or stopped
-	State string     `json:"state"`
-	Since *time.Time `json:"since"` // when state was entered
-	// what a starting script is doing; else empty
-	Activity string `json:"activity"`
+	State    string     `json:"state"`
+	Since    *time.Time `json:"since"`    // when state was entered
+	Activity string     `json:"activity"` // of a starting script; else empty
 	// number of the current or last run, 0 before the first
-	Run uint64 `json:"run"`
-	// how often it was started since the server began
-	Starts uint64 `json:"starts"`
-	// process id of the child; null without one
-	OSPID *int `json:"os_pid"`
-	// process ids of all living processes of its group, sorted; [] when none
-	OSPIDs []int `json:"os_pids"`
-	// while it waits for its turn to start: where it stands, from 1; else null
-	QueuePlace  *int `json:"queue_place"`
-	QueueLength *int `json:"queue_length"` // and how many wait; else null
+	Run    uint64 `json:"run"`
+	Starts uint64 `json:"starts"`  // number of starts since the server started
+	OSPID  *int   `json:"os_pid"`  // process id of the child; null without one
+	OSPIDs []int  `json:"os_pids"` // living processes of its group, sorted; [] when none
+	// position in the start queue, from 1; null when it does not wait there
+	QueuePosition *int `json:"queue_position"`
+	QueueLength   *int `json:"queue_length"` // scripts in the start queue; null as above
 	// backing-off: when it can start again; else null
 	RetryAt *time.Time `json:"retry_at"`
-	// backing-off: how long it is held off in all; else null
-	HoldOffSeconds *float64 `json:"hold_off_seconds"`
-	// ends in a row, each before it was healthy for ten minutes
-	QuickEnds int `json:"quick_ends"`
-	// at least five of them: it is started every five minutes only
+	// backing-off: the whole duration of the back-off; else null
+	BackoffSeconds *float64 `json:"backoff_seconds"`
+	// ends in a row of runs that were not healthy for ten minutes
+	ConsecutiveFailures int `json:"consecutive_failures"`
+	// at least five consecutive failures: it starts every five minutes only
 	CrashLoop bool `json:"crash_loop"`
-	// why the last run ended and the tail of its output, by lines; empty while
+	// why the last run ended and the tail of its output, as lines; empty while
 	// nothing went wrong
 	Reason []string `json:"reason"`
-	// how long the latest start took that came to running; null before
+	// duration of the last start that succeeded; null before
 	LastStartSeconds *float64 `json:"last_start_seconds"`
 	Exits            apiExits `json:"exits"`
 	LastExit         *apiExit `json:"last_exit"` // null before the first
 	Reads            apiReads `json:"reads"`
-	// an operator stopped it: nothing starts it but an operator, or a new
-	// version of its file
-	Held bool `json:"held"`
-	// while an older version of the file runs: why the new one does not, by
+	// an operator stopped it: only an operator or a new version of its file
+	// starts it
+	Paused bool `json:"paused"`
+	// while an older version of the file runs: why the new one does not, as
 	// lines, or "being tried"; else empty
 	NewVersion []string `json:"new_version"`
-	// why it is not run at all; null for a good script
+	// why it is never run; null for a valid script
 	Refused *string `json:"refused"`
-	// why it would be refused without --scripts.allow-insecure; null otherwise
+	// why it would be refused without --script.allow-insecure; else null
 	Insecure   *string       `json:"insecure"`
 	Directives apiDirectives `json:"directives"`
 }
 
-// apiDirectives is what the script's header says; null where it says nothing.
+// apiDirectives holds the directives in the script's header; null for those
+// that it does not have.
 type apiDirectives struct {
-	KeepaliveSeconds      *float64    `json:"keepalive_seconds"` // 0: never stopped
+	KeepaliveSeconds      *float64    `json:"keepalive_seconds"` // 0: keepalive never stops it
 	StartTimeoutSeconds   *float64    `json:"start_timeout_seconds"`
 	Autostart             *bool       `json:"autostart"`
 	Runtime               *string     `json:"runtime"`
@@ -112,7 +108,8 @@ type apiDirectives struct {
 	ScrapeIntervalSeconds *float64    `json:"scrape_interval_seconds"`
 	ScrapeTimeoutSeconds  *float64    `json:"scrape_timeout_seconds"`
 	Metrics               []apiMetric `json:"metrics"` // [] when none
-	// lines that look like directives and come too late to be one; [] when none
+	// numbers of lines that look like directives, but come after the header; []
+	// when none
 	LateLines []int `json:"late_lines"`
 }
 
@@ -123,10 +120,10 @@ type apiMetric struct {
 	Help string `json:"help"`
 }
 
-// apiList answers with all scripts.
+// apiList sends all scripts.
 func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 	reply := apiScriptsReply{Scripts: []apiScript{}}
-	osPIDs := s.osPIDs() // which waits, so before it is this one's turn
+	osPIDs := s.osPIDs() // may wait for a scan, so before the permit
 	defer cpulimit.Acquire()()
 	for _, st := range s.cfg.Scripts.Statuses() {
 		reply.Scripts = append(reply.Scripts, s.apiScriptOf(st, osPIDs))
@@ -134,7 +131,7 @@ func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
 	writeJSON(ctx, fasthttp.StatusOK, reply)
 }
 
-// apiScript answers with the script called name.
+// apiScript sends the script called name.
 func (s *Server) apiScript(ctx *fasthttp.RequestCtx, name []byte) {
 	for _, st := range s.cfg.Scripts.Statuses() {
 		if st.Script.Name == string(name) {
@@ -157,7 +154,7 @@ func apiNotFound(ctx *fasthttp.RequestCtx) {
 	writeJSON(ctx, fasthttp.StatusNotFound, apiError{"script not found"})
 }
 
-// osPIDs looks through the processes once, for all scripts of a reply.
+// osPIDs scans the processes once, for all scripts of a reply.
 func (s *Server) osPIDs() func(leader int) []int {
 	if s.cfg.OSPIDs == nil {
 		return func(int) []int { return nil }
@@ -168,36 +165,36 @@ func (s *Server) osPIDs() func(leader int) []int {
 func (s *Server) apiScriptOf(st *scrape.Status, osPIDs func(leader int) []int) apiScript {
 	sc := &st.Script
 	a := apiScript{
-		Name:             sc.Name,
-		URL:              "/" + url.PathEscape(sc.Name),
-		Path:             sc.Path,
-		Module:           sc.Module,
-		Runtime:          s.runtimeOf(sc),
-		Executable:       sc.Executable,
-		Autostart:        sc.Autostart,
-		State:            st.State.String(),
-		Since:            moment(st.Since),
-		Activity:         st.Activity,
-		Run:              st.Run,
-		Starts:           st.Run,
-		OSPID:            orNull(st.OSPID),
-		RetryAt:          moment(st.RetryAt),
-		QueuePlace:       orNull(st.QueuePosition),
-		QueueLength:      orNull(st.QueueLength),
-		HoldOffSeconds:   seconds(st.Backoff),
-		QuickEnds:        st.ConsecutiveFailures,
-		CrashLoop:        st.CrashLoop,
-		Exits:            exitsOf(st.History),
-		LastExit:         lastExit(st.History),
-		Reads:            readsOf(st.Reads),
-		Reason:           textLines(st.Reason),
-		Held:             st.Paused,
-		NewVersion:       textLines(st.NewVersion),
-		LastStartSeconds: seconds(st.LastStart),
-		Refused:          message(sc.Refused),
-		Insecure:         message(sc.Insecure),
-		Directives:       directivesOf(&sc.Directives),
-		OSPIDs:           []int{},
+		Name:                sc.Name,
+		URL:                 "/" + url.PathEscape(sc.Name),
+		Path:                sc.Path,
+		Module:              sc.Module,
+		Runtime:             s.runtimeOf(sc),
+		Executable:          sc.Executable,
+		Autostart:           sc.Autostart,
+		State:               st.State.String(),
+		Since:               moment(st.Since),
+		Activity:            st.Activity,
+		Run:                 st.Run,
+		Starts:              st.Run,
+		OSPID:               orNull(st.OSPID),
+		RetryAt:             moment(st.RetryAt),
+		QueuePosition:       orNull(st.QueuePosition),
+		QueueLength:         orNull(st.QueueLength),
+		BackoffSeconds:      seconds(st.Backoff),
+		ConsecutiveFailures: st.ConsecutiveFailures,
+		CrashLoop:           st.CrashLoop,
+		Exits:               exitsOf(st.History),
+		LastExit:            lastExit(st.History),
+		Reads:               readsOf(st.Reads),
+		Reason:              textLines(st.Reason),
+		Paused:              st.Paused,
+		NewVersion:          textLines(st.NewVersion),
+		LastStartSeconds:    seconds(st.LastStart),
+		Refused:             message(sc.Refused),
+		Insecure:            message(sc.Insecure),
+		Directives:          directivesOf(&sc.Directives),
+		OSPIDs:              []int{},
 	}
 	if st.OSPID != 0 {
 		a.OSPIDs = append(a.OSPIDs, osPIDs(st.OSPID)...)
@@ -233,7 +230,7 @@ func directivesOf(d *script.Directives) apiDirectives {
 	return a
 }
 
-// orNull is null for a value that says nothing.
+// orNull returns nil for the zero value, which JSON shows as null.
 func orNull[T comparable](v T) *T {
 	var zero T
 	if v == zero {

@@ -14,7 +14,7 @@ import (
 	"stap-exporter/internal/trust"
 )
 
-// Every field of the API, as its readers find it. A change here breaks them.
+// Every field of the API. A change here breaks its clients.
 const wantScript = `{
   "name": "100% <ü>.stp",
   "url": "/100%25%20%3C%C3%BC%3E.stp",
@@ -33,11 +33,11 @@ const wantScript = `{
     4711,
     10002
   ],
-  "queue_place": 3,
+  "queue_position": 3,
   "queue_length": 7,
   "retry_at": "2026-03-01T12:00:30.5Z",
-  "hold_off_seconds": 300,
-  "quick_ends": 6,
+  "backoff_seconds": 300,
+  "consecutive_failures": 6,
   "crash_loop": true,
   "reason": [
     "exit code 1",
@@ -57,7 +57,7 @@ const wantScript = `{
     "cause": "failed",
     "code": 1,
     "signal": null,
-    "lasted_seconds": 1.5,
+    "duration_seconds": 1.5,
     "ready": true,
     "output": [
       "Pass 2: analysis failed."
@@ -79,7 +79,7 @@ const wantScript = `{
     "lines_dropped": 6,
     "first_dropped": "bad-value in line 2: \"bad x\""
   },
-  "held": false,
+  "paused": false,
   "new_version": [],
   "refused": null,
   "insecure": "can be written by all",
@@ -114,7 +114,7 @@ const wantScript = `{
       "cause": "signal",
       "code": null,
       "signal": "SIGKILL",
-      "lasted_seconds": 0,
+      "duration_seconds": 0,
       "ready": false,
       "output": [],
       "reason": []
@@ -125,7 +125,7 @@ const wantScript = `{
       "cause": "failed",
       "code": 1,
       "signal": null,
-      "lasted_seconds": 1.5,
+      "duration_seconds": 1.5,
       "ready": true,
       "output": [
         "Pass 2: analysis failed."
@@ -156,11 +156,11 @@ const wantPlain = `{
       "starts": 0,
       "os_pid": null,
       "os_pids": [],
-      "queue_place": null,
+      "queue_position": null,
       "queue_length": null,
       "retry_at": null,
-      "hold_off_seconds": null,
-      "quick_ends": 0,
+      "backoff_seconds": null,
+      "consecutive_failures": 0,
       "crash_loop": false,
       "reason": [],
       "last_start_seconds": null,
@@ -184,7 +184,7 @@ const wantPlain = `{
         "lines_dropped": 0,
         "first_dropped": null
       },
-      "held": false,
+      "paused": false,
       "new_version": [],
       "refused": "not safe to run",
       "insecure": null,
@@ -283,31 +283,27 @@ func TestStatusAPI(t *testing.T) {
 		checkCommonHeaders(t, got)
 	}
 	check("/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp?x=y", 200, wantScript)
-	for _, none := range []string{"/api/v1/scripts/", "/api/v1/scripts/none.stp", "/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp/none", "/api/v1/scripts/a%2Fb"} {
-		check(none, 404, "{\n  \"error\": \"script not found\"\n}\n")
+	for _, unknown := range []string{
+		"/api/v1/scripts/",
+		"/api/v1/scripts/none.stp",
+		"/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp/none",
+		"/api/v1/scripts/a%2Fb",
+	} {
+		check(unknown, 404, "{\n  \"error\": \"script not found\"\n}\n")
 	}
 	var list apiScriptsReply
-	if got := get(
-		t,
-		addr,
-		"GET",
-		"/api/v1/scripts",
-	); json.Unmarshal([]byte(got.body), &list) != nil || len(list.Scripts) != 1 ||
+	got := get(t, addr, "GET", "/api/v1/scripts")
+	if json.Unmarshal([]byte(got.body), &list) != nil || len(list.Scripts) != 1 ||
 		list.Scripts[0].Name != "100% <ü>.stp" {
 		t.Errorf("%s", got.body)
 	}
-	for target, allow := range map[string]string{"/api/v1/scripts": "GET, HEAD", "/api/v1/scripts/a.stp": "GET, HEAD", "/sd": "GET, HEAD", "/-/ready": "GET, HEAD"} {
-		if got := get(t, addr, "POST", target); got.code != 405 || got.header.Get("Allow") != allow {
+	for _, target := range []string{"/api/v1/scripts", "/api/v1/scripts/a.stp", "/sd", "/-/ready"} {
+		if got := get(t, addr, "POST", target); got.code != 405 || got.header.Get("Allow") != "GET, HEAD" {
 			t.Errorf("POST %s: %d, Allow %q", target, got.code, got.header.Get("Allow"))
 		}
 	}
-	if head := get(
-		t,
-		addr,
-		"HEAD",
-		"/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp",
-	); head.code != 200 || head.body != "" ||
-		head.length != int64(len(wantScript)) {
+	head := get(t, addr, "HEAD", "/api/v1/scripts/100%25%20%3C%C3%BC%3E.stp")
+	if head.code != 200 || head.body != "" || head.length != int64(len(wantScript)) {
 		t.Errorf("HEAD: %d, %d of %d bytes", head.code, head.length, len(wantScript))
 	}
 
@@ -315,14 +311,18 @@ func TestStatusAPI(t *testing.T) {
 	check("/api/v1/scripts", 200, wantPlain)
 	scripts.statuses = nil
 	check("/api/v1/scripts", 200, "{\n  \"scripts\": []\n}\n")
-	if len(scripts.asked()) > 0 {
-		t.Errorf("the API asked for %q", scripts.asked())
+	if len(scripts.requested()) > 0 {
+		t.Errorf("the API requested %q", scripts.requested())
 	}
 }
 
 func TestRouteMethods(t *testing.T) {
 	none := func(*fasthttp.RequestCtx) {}
-	for allow, r := range map[string]route{"GET, HEAD": {get: none}, "POST": {post: none}, "GET, HEAD, POST": {get: none, post: none}} {
+	for allow, r := range map[string]route{
+		"GET, HEAD":       {get: none},
+		"POST":            {post: none},
+		"GET, HEAD, POST": {get: none, post: none},
+	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
 			ctx := newRequest("/", "")
 			ctx.Request.Header.SetMethod(method)
@@ -344,9 +344,15 @@ func TestReady(t *testing.T) {
 		statuses []*scrape.Status
 		code     int
 	}{
-		"no scripts":         {nil, 200},
-		"on demand":          {[]*scrape.Status{status(scrape.Idle, nil), status(scrape.Starting, func(st *scrape.Status) { st.Run = 1 })}, 200},
-		"not begun":          {[]*scrape.Status{auto(scrape.Idle, 0)}, 503},
+		"no scripts": {nil, 200},
+		"on demand": {
+			[]*scrape.Status{
+				status(scrape.Idle, nil),
+				status(scrape.Starting, func(st *scrape.Status) { st.Run = 1 }),
+			},
+			200,
+		},
+		"not started":        {[]*scrape.Status{auto(scrape.Idle, 0)}, 503},
 		"first start":        {[]*scrape.Status{auto(scrape.Running, 1), auto(scrape.Starting, 1)}, 503},
 		"runs":               {[]*scrape.Status{auto(scrape.Running, 1)}, 200},
 		"failed once":        {[]*scrape.Status{auto(scrape.BackingOff, 1)}, 200},

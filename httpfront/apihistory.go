@@ -6,53 +6,56 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// apiScriptDetail is what /api/v1/scripts/NAME has beside what the list has.
+// apiScriptDetail is the reply of /api/v1/scripts/NAME: what the list has, and
+// more.
 type apiScriptDetail struct {
 	apiScript
-	// the useful tail of what the living child wrote, its standard error among
-	// it; [] without one
+	// the useful tail of the living child's output and standard error; []
+	// without
+	// a child
 	Output  []string  `json:"output"`
-	History []apiExit `json:"history"` // the last ends, the oldest first, at most 10
+	History []apiExit `json:"history"` // the last ends, oldest first, at most 10
 }
 
-// apiExits counts ends by cause, since the exporter began.
+// apiExits counts ends by cause since the exporter started.
 type apiExits struct {
 	Stopped uint64 `json:"stopped"` // by the exporter
 	Ended   uint64 `json:"ended"`   // with exit code 0
 	Failed  uint64 `json:"failed"`  // with another exit code
 	Signal  uint64 `json:"signal"`  // by a signal
-	Error   uint64 `json:"error"`   // not started, or not up in time
+	Error   uint64 `json:"error"`   // not started, or not running in time
 }
 
-// apiExit is how one run ended.
+// apiExit describes how one run ended.
 type apiExit struct {
-	Time          *time.Time `json:"time"`
-	Run           uint64     `json:"run"`
-	Cause         string     `json:"cause"`  // stopped, ended, failed, signal or error
-	Code          *int       `json:"code"`   // exit code; null when it has none
-	Signal        *string    `json:"signal"` // for example SIGKILL; null when none ended it
-	LastedSeconds float64    `json:"lasted_seconds"`
-	Ready         bool       `json:"ready"` // its metrics were there
-	// the useful tail of what it wrote, its standard error among it
-	Output []string `json:"output"`
-	Reason []string `json:"reason"` // all there is to say, by lines
+	Time            *time.Time `json:"time"`
+	Run             uint64     `json:"run"`
+	Cause           string     `json:"cause"`  // stopped, ended, failed, signal or error
+	Code            *int       `json:"code"`   // exit code; null when it has none
+	Signal          *string    `json:"signal"` // for example SIGKILL; null when none ended it
+	DurationSeconds float64    `json:"duration_seconds"`
+	Ready           bool       `json:"ready"`  // it had metrics
+	Output          []string   `json:"output"` // the useful tail of output and standard error
+	Reason          []string   `json:"reason"` // the full explanation, as lines
 }
 
-// apiReads counts the reads of the script's metrics since the exporter began.
+// apiReads counts the reads of the script's metrics since the exporter started.
 type apiReads struct {
 	Total          uint64   `json:"total"`
-	Failed         uint64   `json:"failed"`          // or took too long
-	Empty          uint64   `json:"empty"`           // stayed empty
+	Failed         uint64   `json:"failed"`          // timeouts included
+	Empty          uint64   `json:"empty"`           // the text was empty
 	SharedRequests uint64   `json:"shared_requests"` // answered with the read of another request
-	LastSeconds    *float64 `json:"last_seconds"`    // how long the last one took; null before
-	// why the last one gave nothing; null when it did
+	LastSeconds    *float64 `json:"last_seconds"`    // duration of the last read; null before
+	// why the last read failed; null when it succeeded
 	LastError       *string `json:"last_error"`
-	LastTextBytes   uint64  `json:"last_text_bytes"`   // of the last one that brought a text
-	LastTextSamples uint64  `json:"last_text_samples"` // in it
-	// left out of all texts, since Prometheus would refuse a scrape for them
+	LastTextBytes   uint64  `json:"last_text_bytes"`   // of the last text
+	LastTextSamples uint64  `json:"last_text_samples"` // in the last text
+	// lines dropped from all texts, because Prometheus rejects a scrape with
+	// them
 	LinesDropped uint64 `json:"lines_dropped"`
-	// the first of them in the latest text that had any, with the reason and
-	// its place; null: none had
+	// the first dropped line of the latest text that had any, with the reason
+	// and
+	// the line number; null: none had
 	FirstDropped *string `json:"first_dropped"`
 }
 
@@ -90,14 +93,14 @@ func lastExit(h *scrape.History) *apiExit {
 
 func exitOf(e *scrape.End) apiExit {
 	a := apiExit{
-		Time:          moment(e.Time),
-		Run:           e.Run,
-		Cause:         e.Cause.String(),
-		Signal:        orNull(e.Signal),
-		LastedSeconds: e.Duration.Seconds(),
-		Ready:         e.Ready,
-		Output:        append([]string{}, e.Output...),
-		Reason:        textLines(e.Reason),
+		Time:            moment(e.Time),
+		Run:             e.Run,
+		Cause:           e.Cause.String(),
+		Signal:          orNull(e.Signal),
+		DurationSeconds: e.Duration.Seconds(),
+		Ready:           e.Ready,
+		Output:          append([]string{}, e.Output...),
+		Reason:          textLines(e.Reason),
 	}
 	if e.Code >= 0 {
 		a.Code = &e.Code

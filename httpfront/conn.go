@@ -3,8 +3,10 @@ package httpfront
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,29 +18,18 @@ import (
 )
 
 const (
-	surplusTimeout = time.Second // for a connection over the limit to send its request
-	lingerTimeout  = time.Second // for a client to take a refusal
-	lingerBytes    = 256 << 10   // that it may still send meanwhile
+	rejectTimeout = time.Second // for a connection over the limit to send its request
+	lingerTimeout = time.Second // for a client to read an error reply before the close
+	lingerBytes   = 256 << 10   // that the client may still send meanwhile
 )
 
-// clientConn is a connection that was accepted: the socket, below TLS if there
-// is any.
-type clientConn struct {
-	net.Conn
-	// of a connection over the limit: when it has to have sent its request;
-	// else zero
-	surplusUntil time.Time
-	linger       atomic.Bool // more may come that nobody reads: let the client read the reply first
-	line         openLine
-}
-
-// peer is what the server asks of a connection, TLS or not.
+// peer is the server's view of a connection, TLS or not.
 type peer interface {
 	scrape.Client
 	socket() *clientConn
-	// bytes that came since the last end of a line; for the connection's own
-	// goroutine
-	openLine() int
+	// lineLength returns how many bytes came since the last end of a line. Only
+	// the connection's own goroutine may call it.
+	lineLength() int
 }
 
 var (
@@ -46,11 +37,30 @@ var (
 	_ peer = (*secureConn)(nil)
 )
 
-// peerOf returns the connection of a request, nil where there is none.
+// clientConn is an accepted connection: the socket, below TLS if there is any.
+type clientConn struct {
+	net.Conn
+	// of a connection over the limit: the deadline for its request; else zero
+	rejectBy time.Time
+	// before the close, give the client time to read the reply: it may send
+	// more
+	// that the server does not read
+	linger atomic.Bool
+	line   lineCounter
+}
+
+// secureConn is the connection that fasthttp recognizes as TLS.
+type secureConn struct {
+	*tls.Conn
+	below *clientConn
+	line  lineCounter
+}
+
+// peerOf returns the connection of a request, nil when there is none.
 func peerOf(ctx *fasthttp.RequestCtx) peer {
 	switch c := ctx.Conn().(type) {
-	// asked of every request: a look for the interface would cost ten times
-	// as much
+	// called for every request: a type assertion to the interface would cost
+	// ten times as much
 	case *clientConn:
 		return c
 	case *secureConn:
@@ -59,7 +69,7 @@ func peerOf(ctx *fasthttp.RequestCtx) peer {
 	return nil
 }
 
-// clientOf is who sent a request, nil where that is not known.
+// clientOf returns the sender of a request, nil when it is not known.
 func clientOf(ctx *fasthttp.RequestCtx) scrape.Client {
 	if p := peerOf(ctx); p != nil {
 		return p
@@ -67,44 +77,45 @@ func clientOf(ctx *fasthttp.RequestCtx) scrape.Client {
 	return nil
 }
 
-// surplus tells whether the request came over a connection over the limit.
-func surplus(ctx *fasthttp.RequestCtx) bool {
+// overLimit reports whether the request came on a connection over the limit.
+func overLimit(ctx *fasthttp.RequestCtx) bool {
 	p := peerOf(ctx)
-	return p != nil && !p.socket().surplusUntil.IsZero()
+	return p != nil && !p.socket().rejectBy.IsZero()
 }
 
-// openLine counts bytes since the last end of a line.
-type openLine int
+// lineCounter counts bytes since the last end of a line.
+type lineCounter int
 
-func (l *openLine) saw(p []byte) {
+func (l *lineCounter) add(p []byte) {
 	if i := bytes.LastIndexByte(p, '\n'); i >= 0 {
-		*l = openLine(len(p) - i - 1)
+		*l = lineCounter(len(p) - i - 1)
 	} else {
-		*l += openLine(len(p))
+		*l += lineCounter(len(p))
 	}
 }
 
 func (c *clientConn) socket() *clientConn { return c }
 
-func (c *clientConn) openLine() int { return int(c.line) }
+func (c *clientConn) lineLength() int { return int(c.line) }
 
 func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.line.saw(p[:n])
+	c.line.add(p[:n])
 	return n, err
 }
 
-// SetReadDeadline gives a connection over the limit no more than its own time.
+// SetReadDeadline sets no later deadline than rejectBy on a connection over the
+// limit.
 func (c *clientConn) SetReadDeadline(t time.Time) error {
-	if !c.surplusUntil.IsZero() && t.After(c.surplusUntil) {
-		t = c.surplusUntil
+	if !c.rejectBy.IsZero() && t.After(c.rejectBy) {
+		t = c.rejectBy
 	}
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Close closes the connection. When the client may still be sending, it gets a
-// moment to see the reply first: a socket that is closed with unread bytes
-// sends a reset, which can overtake the reply (RFC 9112, section 9.6).
+// Close closes the connection. When linger is set it first reads for a moment:
+// a socket that is closed with unread bytes sends a reset, which can overtake
+// the reply (RFC 9112, section 9.6).
 func (c *clientConn) Close() error {
 	if c.linger.CompareAndSwap(true, false) {
 		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
@@ -115,11 +126,12 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// Left tells whether the client has closed the connection, or its sending side.
-// That is seen without reading: bytes of a next request may be waiting, and
-// those of TLS are not ours to take.
-// A client that closes only its sending side cannot be told from one that has
-// gone (nginx and net/http hold it for gone, too).
+// Gone reports whether the client has closed the connection, or its sending
+// side. It does not read: bytes of a next request may wait in the socket, and
+// bytes of TLS must stay there.
+//
+// A client that closes only its sending side looks the same as one that is
+// gone. nginx and net/http treat it as gone, too.
 func (c *clientConn) Gone() bool {
 	socket, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -129,33 +141,44 @@ func (c *clientConn) Gone() bool {
 	if err != nil {
 		return false
 	}
-	// Control and not Read: that would fail once the deadline for sending the
-	// request is over.
-	left := false
+	// Control, because Read fails once the deadline for sending the request is
+	// over.
+	gone := false
 	err = raw.Control(func(fd uintptr) {
 		state := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		n, err := unix.Poll(state, 0)
-		left = err == nil && n > 0
+		gone = err == nil && n > 0
 	})
-	return left || err != nil // an error: closed by Shutdown
-}
-
-// secureConn is what fasthttp takes for a TLS connection.
-type secureConn struct {
-	*tls.Conn
-	below *clientConn
-	line  openLine
+	return gone || err != nil // an error: closed by Shutdown
 }
 
 func (c *secureConn) socket() *clientConn { return c.below }
 
-func (c *secureConn) openLine() int { return int(c.line) }
+func (c *secureConn) lineLength() int { return int(c.line) }
 
-// Left tells what the socket below knows.
+// Gone reports what the socket below reports.
 func (c *secureConn) Gone() bool { return c.below.Gone() }
 
 func (c *secureConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	c.line.saw(p[:n])
+	c.line.add(p[:n])
 	return n, err
+}
+
+const httpToHTTPS = "HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Type: " + plainText +
+	"\r\n\r\nthis port speaks https: use https:// in the address\n"
+
+// Handshake sends a plain reply to a client that speaks HTTP without TLS, as
+// net/http does.
+func (c *secureConn) Handshake() error {
+	err := c.Conn.Handshake()
+	bad, ok := errors.AsType[tls.RecordHeaderError](err)
+	if ok && bad.Conn != nil && looksLikeHTTP(bad.RecordHeader[:]) {
+		_, _ = io.WriteString(bad.Conn, httpToHTTPS)
+	}
+	return err
+}
+
+func looksLikeHTTP(header []byte) bool {
+	return slices.Contains([]string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO"}, string(header))
 }

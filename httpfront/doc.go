@@ -1,37 +1,40 @@
-// Package httpfront is the HTTP side of the exporter: it takes connections,
-// finds what a path means, asks Scripts for metrics and turns the outcome into
-// a reply.
+// Package httpfront is the HTTP front end of the exporter. It accepts
+// connections, maps paths to handlers, requests metrics from Scripts and turns
+// the outcome into a reply.
 //
-// It knows neither processes nor actors. What it needs of them is the interface
-// Scripts, which it declares and package supervisor satisfies.
+// It knows neither processes nor actors. What it needs from them is the
+// interface Scripts, which package supervisor implements.
 //
 // The files:
 //   - server.go: Config, Server, its limits, Serve and Shutdown
-//   - admission.go, conn.go: how many connections are let in, and what is known
-//     of each: whether its client has left, and how it is closed
+//   - connlimit.go: how many connections may be open
+//   - conn.go: one connection: whether its client is gone, how it is closed
 //   - listen.go: listening sockets, and an Accept that outlives a shortage of
 //     descriptors
-//   - routes.go: which path and method is answered by what, and which paths are
-//     no path at all
-//   - scrape.go: one script's metrics, from the request's headers to the 200
-//   - outcome.go: every answer that is not a 200, in words, status code and
-//     Retry-After
-//   - pages.go: the list of scripts and the page that refreshes itself
-//   - health.go, sd.go, api.go: whether it is up and ready, targets for
-//     Prometheus, the JSON status API
+//   - routes.go: which handler answers which path and method
+//   - admit.go: the web config applied to requests: users, rate limit, headers
+//   - scrape.go: one script's metrics
+//   - all.go: the metrics of all scripts on one page
+//   - outcome.go: what every status code means, and the replies without metrics
+//   - reply.go, text.go: headers, JSON and text of replies
+//   - pages.go: the list of scripts, and the page that refreshes itself
+//   - health.go, sd.go: health and readiness, targets for Prometheus
+//   - api.go, apihistory.go: the status API
 //   - lifecycle.go: what an operator may do by POST
-//   - webconfig.go: the web config file; admit.go applies it to requests,
-//     auth.go checks logins, tls.go holds certificates
-//   - metrics.go: the server's own metrics
-//   - accept.go: what a client's Accept header prefers
+//   - telemetry.go, stats.go: /metrics and /api/v1/events, the server's
+//     counters
 //
-// To add a path: a method of Server with the signature of
-// fasthttp.RequestHandler, in a file of its own, and one line in newRoutes.
+// Package webconfig reads the web config file, package accept the Accept
+// headers.
 //
-// Handlers run in fasthttp's goroutine of the connection and keep neither the
+// To add a path: write a method of Server with the signature of
+// fasthttp.RequestHandler in a file of its own, and add one line to newRoutes.
+//
+// Handlers run in fasthttp's goroutine of the connection. They keep neither the
 // RequestCtx nor a slice of it after they return. A panic in a handler becomes
-// a 500 and one line in the log.
-// The bytes of a script.Answer go out as they are and are shared by many
-// replies: nothing here writes to them. A 200 costs no allocation here (a test
-// holds that).
+// a 500 and one log line.
+//
+// The bytes of a scrape.Answer are sent without a copy and shared by many
+// replies, so nothing here writes to them. A 200 does not allocate here (a test
+// verifies it).
 package httpfront

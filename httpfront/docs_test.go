@@ -4,15 +4,62 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
+
+	"github.com/valyala/fasthttp"
 )
 
-// README and man page name every path that is answered, and the man page every
-// field of the status API.
+// The table in outcome.go has every status code that the package uses.
+func TestEveryStatusCodeIsExplained(t *testing.T) {
+	names := map[string]string{} // of fasthttp's constants
+	for code := 100; code < 600; code++ {
+		name := strings.Map(func(r rune) rune {
+			if unicode.IsLetter(r) {
+				return r
+			}
+			return -1
+		}, fasthttp.StatusMessage(code))
+		names["Status"+name] = strconv.Itoa(code)
+	}
+	names["StatusOK"] = "200"
+	table, err := os.ReadFile("outcome.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := regexp.MustCompile(`fasthttp\.(Status[A-Z]\w+)`)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range used.FindAllSubmatch(source, -1) {
+			name := string(m[1])
+			if name == "StatusMessage" {
+				continue
+			}
+			if code := names[name]; code == "" || !strings.Contains(string(table), "\n//\t"+code+" ") {
+				t.Errorf("%s uses %s: no line %q in the table of outcome.go", file, name, code)
+			}
+		}
+	}
+}
+
+// README and man page name every path, and the man page every field of the
+// status API.
 func TestDocumentsNameEveryEndpoint(t *testing.T) {
 	s := New(Config{
 		Scripts:       &fakeScripts{},
@@ -23,12 +70,12 @@ func TestDocumentsNameEveryEndpoint(t *testing.T) {
 	paths := slices.Sorted(maps.Keys(s.routes))
 	for _, path := range FixedPaths() {
 		if s.routes[path].get == nil && s.routes[path].post == nil {
-			t.Errorf("%s is a fixed path that nothing answers", path)
+			t.Errorf("%s is a fixed path without a handler", path)
 		}
 	}
 	for _, path := range paths {
 		if path != "/metrics" && !slices.Contains(FixedPaths(), path) {
-			t.Errorf("%s is answered, but not one of the fixed paths", path)
+			t.Errorf("%s has a handler, but is not a fixed path", path)
 		}
 	}
 	for action := range actions {
@@ -51,14 +98,19 @@ func TestDocumentsNameEveryEndpoint(t *testing.T) {
 		}
 		_, api, _ := strings.Cut(text, "\n.SH STATUS API\n")
 		api, _, _ = strings.Cut(api, "\n.SH EVENTS\n")
-		for _, of := range []reflect.Type{reflect.TypeFor[apiScript](), reflect.TypeFor[apiDirectives](), reflect.TypeFor[apiMetric](), reflect.TypeFor[apiError](), reflect.TypeFor[apiScriptDetail](), reflect.TypeFor[apiExits](), reflect.TypeFor[apiExit](), reflect.TypeFor[apiReads]()} {
-			for f := range of.Fields() {
-				field := f.Tag.Get("json")
-				if field != "" &&
-					!slices.Contains(
-						strings.FieldsFunc(api, func(r rune) bool { return strings.ContainsRune(" \n\".,()", r) }),
-						field,
-					) {
+		words := strings.FieldsFunc(api, func(r rune) bool { return strings.ContainsRune(" \n\".,()", r) })
+		for _, reply := range []reflect.Type{
+			reflect.TypeFor[apiScript](),
+			reflect.TypeFor[apiDirectives](),
+			reflect.TypeFor[apiMetric](),
+			reflect.TypeFor[apiError](),
+			reflect.TypeFor[apiScriptDetail](),
+			reflect.TypeFor[apiExits](),
+			reflect.TypeFor[apiExit](),
+			reflect.TypeFor[apiReads](),
+		} {
+			for f := range reply.Fields() {
+				if field := f.Tag.Get("json"); field != "" && !slices.Contains(words, field) {
 					t.Errorf("STATUS API does not name %s", field)
 				}
 			}

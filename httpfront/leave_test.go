@@ -13,12 +13,14 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/httpfront/internal/testpki"
+	"stap-exporter/httpfront/webconfig"
 	"stap-exporter/internal/scrape"
 )
 
-// gone answers a request once its client has left, or release says that it has
-// waited enough. It does what Handle.Ask does, more often.
-func gone(release <-chan struct{}) (scripts *fakeScripts, waiting chan struct{}) {
+// untilGone answers a request once its client is gone, or release is closed. It
+// checks the client as actors.Handle does, only more often.
+func untilGone(release <-chan struct{}) (scripts *fakeScripts, waiting chan struct{}) {
 	waiting = make(chan struct{}, 100)
 	scripts = &fakeScripts{answer: func(_ string, q scrape.Query) scrape.Answer {
 		waiting <- struct{}{}
@@ -34,16 +36,16 @@ func gone(release <-chan struct{}) (scripts *fakeScripts, waiting chan struct{})
 	return scripts, waiting
 }
 
-// leaving are ways to leave while a request waits.
-var leaving = map[string]struct {
-	more  string // sent after the request
-	leave func(c net.Conn)
-	told  bool // who still reads is told
+// disconnects are ways to disconnect while a request waits.
+var disconnects = map[string]struct {
+	more       string // sent after the request
+	disconnect func(c net.Conn)
+	reads      bool // the client still reads, and gets a reply
 }{
 	"close": {"", func(c net.Conn) { _ = c.Close() }, false},
 	"half close": {"", func(c net.Conn) {
 		if t, ok := c.(*tls.Conn); ok {
-			c = t.NetConn() // TLS's own message says nothing about the connection
+			c = t.NetConn() // not TLS's close_notify, which does not close the connection
 		}
 		_ = c.(interface{ CloseWrite() error }).CloseWrite()
 	}, true},
@@ -57,13 +59,14 @@ var leaving = map[string]struct {
 	}, false},
 }
 
-// A client that leaves while its request waits is noticed on every kind of
-// connection, whatever else it sent; its request is counted apart.
-func TestClientsThatLeave(t *testing.T) {
+// A client that disconnects while its request waits is detected on every kind
+// of
+// connection, whatever else it sent. Its request is counted separately.
+func TestClientsThatDisconnect(t *testing.T) {
 	for kind, connect := range everyKind(t) {
-		for way, c := range leaving {
+		for way, c := range disconnects {
 			t.Run(kind+"/"+way, func(t *testing.T) {
-				scripts, waiting := gone(nil)
+				scripts, waiting := untilGone(nil)
 				s, dial := connect(t, scripts)
 				conn := dial()
 				if _, err := io.WriteString(conn, simpleGet); err != nil {
@@ -71,23 +74,19 @@ func TestClientsThatLeave(t *testing.T) {
 				}
 				<-waiting
 				_, _ = io.WriteString(conn, c.more)
-				c.leave(conn)
-				if c.told {
+				c.disconnect(conn)
+				if c.reads {
 					from := bufio.NewReader(conn)
-					if got := receive(
-						t,
-						from,
-						"GET",
-					); got.code != 503 ||
-						!strings.Contains(got.body, "closed by the client") {
-						t.Errorf("told %d %q", got.code, got.body)
+					got := receive(t, from, "GET")
+					if got.code != 503 || !strings.Contains(got.body, "closed by the client") {
+						t.Errorf("reply %d %q", got.code, got.body)
 					}
 					if rest, err := io.ReadAll(from); err != nil || len(rest) > 0 {
 						t.Errorf("then %q, %v", rest, err)
 					}
 				}
-				eventually(t, "the connection is gone", func() bool { return s.open() == 0 })
-				if n := s.left.Load(); n != 1 {
+				eventually(t, "the connection is closed", func() bool { return s.open() == 0 })
+				if n := s.disconnects.Load(); n != 1 {
 					t.Errorf("%d counted", n)
 				}
 			})
@@ -95,14 +94,15 @@ func TestClientsThatLeave(t *testing.T) {
 	}
 }
 
-// Who stays is not held for gone: not when more requests are there already, nor
+// A client that stays is not taken for gone: not when more requests arrived,
+// nor
 // after the deadline for sending a request.
 func TestClientsThatStay(t *testing.T) {
 	for kind, connect := range everyKind(t) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			release := make(chan struct{})
-			scripts, waiting := gone(release)
+			scripts, waiting := untilGone(release)
 			s, dial := connect(t, scripts)
 			quiet, busy := dial(), dial()
 			for c, raw := range map[net.Conn]string{quiet: simpleGet, busy: simpleGet + simpleGet + "GET /"} {
@@ -122,21 +122,22 @@ func TestClientsThatStay(t *testing.T) {
 					t.Errorf("busy: %d %q", got.code, got.body)
 				}
 			}
-			if n := s.left.Load(); n != 0 {
-				t.Errorf("%d counted as gone", n)
+			if n := s.disconnects.Load(); n != 0 {
+				t.Errorf("%d counted as disconnected", n)
 			}
 		})
 	}
 }
 
-// everyKind makes servers and connections: plain, TLS, over a unix socket. The
-// deadline for sending a request is short.
+// everyKind returns functions that start a server and return how to connect to
+// it: plain, with TLS, over a unix socket. The deadline for sending a request
+// is
+// short.
 func everyKind(t *testing.T) map[string]func(t *testing.T, scripts Scripts) (*Server, func() net.Conn) {
 	t.Helper()
 	dir := t.TempDir()
-	newAuthority(t, dir, "ca").issue("server")
-	writeFile(t, filepath.Join(dir, "web.yml"), serverTLS)
-	on := func(network string, w *WebConfig) func(t *testing.T, scripts Scripts) (*Server, func() net.Conn) {
+	testpki.New(t, dir, "ca").Issue("server")
+	on := func(network string, w *webconfig.Config) func(t *testing.T, scripts Scripts) (*Server, func() net.Conn) {
 		return func(t *testing.T, scripts Scripts) (*Server, func() net.Conn) {
 			t.Helper()
 			address := "127.0.0.1:0"
@@ -163,19 +164,17 @@ func everyKind(t *testing.T) map[string]func(t *testing.T, scripts Scripts) (*Se
 			}
 		}
 	}
-	w, err := LoadWebConfig(filepath.Join(dir, "web.yml"), zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
 	return map[string]func(t *testing.T, scripts Scripts) (*Server, func() net.Conn){
-		"tcp": on("tcp", nil), "tls": on("tcp", w), "unix": on("unix", nil),
+		"tcp":  on("tcp", nil),
+		"tls":  on("tcp", webConfig(t, dir, serverTLS, zap.NewNop())),
+		"unix": on("unix", nil),
 	}
 }
 
-// A client that leaves the page of all scripts while it is being made is one
-// that left, whatever the scripts.
-func TestWhoLeavesThePageOfAll(t *testing.T) {
-	scripts, waiting := gone(nil)
+// A client that disconnects while it waits for /all counts once, however many
+// scripts there are.
+func TestDisconnectFromAll(t *testing.T) {
+	scripts, waiting := untilGone(nil)
 	scripts.statuses = []*scrape.Status{
 		status(scrape.Running, nil),
 		status(scrape.Running, func(st *scrape.Status) { st.Script.Name = "b.stp" }),
@@ -186,11 +185,11 @@ func TestWhoLeavesThePageOfAll(t *testing.T) {
 	<-waiting
 	<-waiting
 	_ = conn.Close()
-	eventually(t, "it is noticed", func() bool { return s.left.Load() == 1 && s.open() == 0 })
+	eventually(t, "it is detected", func() bool { return s.disconnects.Load() == 1 && s.open() == 0 })
 }
 
-// Clients that reset the connection in the middle of a request or of a reply
-// cost nobody else anything.
+// Clients that reset the connection within a request or a reply do not affect
+// others.
 func TestResets(t *testing.T) {
 	page := pageOf(lines(10000))
 	s, addr := start(
@@ -198,7 +197,15 @@ func TestResets(t *testing.T) {
 		&fakeScripts{answer: func(string, scrape.Query) scrape.Answer { return scrape.Answer{Page: page} }},
 		nil,
 	)
-	for _, raw := range []string{"", "GET /x.s", "GET /x.stp HTTP/1.1\r\nHo", simpleGet, strings.Repeat(simpleGet, 100), "POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab", "\x00\r\n\r\n"} {
+	for _, raw := range []string{
+		"",
+		"GET /x.s",
+		"GET /x.stp HTTP/1.1\r\nHo",
+		simpleGet,
+		strings.Repeat(simpleGet, 100),
+		"POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nab",
+		"\x00\r\n\r\n",
+	} {
 		for read := range 2 {
 			conn := dial(t, addr).(*net.TCPConn)
 			_, _ = io.WriteString(conn, raw)
@@ -209,14 +216,13 @@ func TestResets(t *testing.T) {
 			_ = conn.Close()
 		}
 	}
-	eventually(t, "they are gone", func() bool { return s.open() == 0 })
+	eventually(t, "the connections are closed", func() bool { return s.open() == 0 })
 	if got := get(t, addr, "GET", "/x.stp"); got.code != 200 || got.body != string(page.Text()) {
 		t.Errorf("after them: %d", got.code)
 	}
 }
 
-// Requests that come together are answered in their order, also around one that
-// panics.
+// Pipelined requests are answered in their order, even around one that panics.
 func TestPipelining(t *testing.T) {
 	scripts := &fakeScripts{answer: func(name string, _ scrape.Query) scrape.Answer {
 		if name == "panic.stp" {
@@ -266,8 +272,9 @@ func TestHTTP10(t *testing.T) {
 	}
 }
 
-// Every method but GET and HEAD is refused with 405, and the connection goes on
-// where its body came whole.
+// Every method but GET and HEAD gets a 405. The connection goes on when the
+// body
+// came whole.
 func TestMethods(t *testing.T) {
 	_, addr := start(t, serveBody("count 1\n", "x.stp"), nil)
 	conn := dial(t, addr)

@@ -5,93 +5,89 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
-
-	"stap-exporter/internal/scrape"
 )
 
-// Lifecycle is what an operator may do by POST. Its methods are called from
-// many goroutines at once. The first three return when the script is told, and
-// do not wait for it; their errors match script.ErrUnknown or
-// script.ErrShuttingDown, or say why the script may not be started.
+// Lifecycle is what an operator may do by POST. Its methods may be called from
+// many goroutines at once.
+//
+// The first three return once the script has the request, and do not wait for
+// its effect. Their errors match scrape.ErrUnknown, scrape.ErrShuttingDown or
+// scrape.ErrInternal, or explain why the script cannot be started.
 type Lifecycle interface {
-	StartScript(name string) error // whatever stopped it or holds it off
-	// until StartScript, RestartScript, another version of its file, or another
-	// start of the exporter
+	// StartScript starts a script that is paused, in back-off or idle.
+	StartScript(name string) error
+	// StopScript stops a script. It stays paused until StartScript,
+	// RestartScript, a new version of its file, or the exporter's next start.
 	StopScript(name string) error
-	RestartScript(name string) error // from its file as it is then
-	// looks through the scripts folder; an error leaves everything as it is
+	// RestartScript stops a script and starts it from the current file.
+	RestartScript(name string) error
+	// Reload reads the script directory again. After an error nothing has
+	// changed.
 	Reload() error
 }
 
-// lifecycleOff is what Prometheus says, and what to do.
+// lifecycleOff begins with Prometheus's own words for it.
 const lifecycleOff = "lifecycle API is not enabled: start the exporter with --web.enable-lifecycle"
 
 const otherSite = "a page of another site sent this request"
 
-// secFetchSite tells how the page that made a browser send the request stands
-// to this server (W3C Fetch Metadata). Others than browsers do not send it.
+// secFetchSite is the header by which a browser reports the relation between
+// the page that sent the request and this server (W3C Fetch Metadata). Other
+// clients do not send it.
 var secFetchSite = []byte("Sec-Fetch-Site")
 
-// barred says why nobody, or this client, may do anything; empty: it may. A
-// browser that knows the login would send it along with what any page makes it
-// post.
-func (s *Server) barred(ctx *fasthttp.RequestCtx) string {
+// forbidden returns why this client may not use the lifecycle API, empty when
+// it may. A page of another site may not: a browser adds the login that it
+// knows to whatever a page makes it post.
+func (s *Server) forbidden(ctx *fasthttp.RequestCtx) string {
 	if s.cfg.Lifecycle == nil || !s.cfg.EnableLifecycle {
 		return lifecycleOff
 	}
-	if site := string(
-		ctx.Request.Header.PeekBytes(secFetchSite),
-	); site != "" && site != "same-origin" &&
-		site != "none" {
-		return otherSite
+	switch string(ctx.Request.Header.PeekBytes(secFetchSite)) {
+	case "", "same-origin", "none":
+		return ""
 	}
-	return ""
+	return otherSite
 }
 
-// apiDone is the answer to an accepted POST.
-type apiDone struct {
+// apiAccepted is the reply to an accepted POST.
+type apiAccepted struct {
 	Script string `json:"script"` // its name
-	Action string `json:"action"` // start, stop or restart: the script was told
+	Action string `json:"action"` // start, stop or restart
 }
 
-// actions are what can be done to a script by POST.
+// actions are the operations on a script by POST.
 var actions = map[string]func(Lifecycle, string) error{
 	"start": Lifecycle.StartScript, "stop": Lifecycle.StopScript, "restart": Lifecycle.RestartScript,
 }
 
-// act returns what does action to the script called name, and false when there
-// is no such action.
-func (s *Server) act(name, action string) (fasthttp.RequestHandler, bool) {
+// action returns the handler for an action on the script called name, and false
+// when there is no such action.
+func (s *Server) action(name, action string) (fasthttp.RequestHandler, bool) {
 	do, ok := actions[action]
 	return func(ctx *fasthttp.RequestCtx) {
-		if why := s.barred(ctx); why != "" {
+		if why := s.forbidden(ctx); why != "" {
 			writeJSON(ctx, fasthttp.StatusForbidden, apiError{why})
 			return
 		}
-		err := do(s.cfg.Lifecycle, name)
-		switch {
-		case err == nil:
-			s.log.Info(
-				"script told by an operator",
-				zap.String("script", name),
-				zap.String("action", action),
-				zap.Stringer("client", ctx.RemoteAddr()),
-			)
-			writeJSON(ctx, fasthttp.StatusAccepted, apiDone{name, action})
-		case errors.Is(err, scrape.ErrUnknown):
-			apiNotFound(ctx)
-		case errors.Is(err, scrape.ErrShuttingDown):
-			writeJSON(ctx, fasthttp.StatusServiceUnavailable, apiError{err.Error()})
-		default:
-			writeJSON(ctx, fasthttp.StatusConflict, apiError{err.Error()})
+		if err := do(s.cfg.Lifecycle, name); err != nil {
+			writeJSON(ctx, lifecycleCode(err), apiError{err.Error()})
+			return
 		}
+		s.log.Info(
+			"operator request accepted",
+			zap.String("script", name),
+			zap.String("action", action),
+			zap.Stringer("client", ctx.RemoteAddr()),
+		)
+		writeJSON(ctx, fasthttp.StatusAccepted, apiAccepted{name, action})
 	}, ok
 }
 
-// reload reads the scripts folder and the web config file again. The answer
+// reload reads the script directory and the web config file again. The reply
 // comes when new scripts are served and removed ones are not.
 func (s *Server) reload(ctx *fasthttp.RequestCtx) {
-	if why := s.barred(ctx); why != "" {
+	if why := s.forbidden(ctx); why != "" {
 		plainError(ctx, fasthttp.StatusForbidden, why+"\n")
 		return
 	}
@@ -101,6 +97,5 @@ func (s *Server) reload(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	s.log.Info("reloaded", zap.Stringer("client", ctx.RemoteAddr()))
-	ctx.SetContentType(plainText)
-	ctx.SetBodyString("reloaded\n")
+	plainReply(ctx, "reloaded\n")
 }

@@ -12,10 +12,10 @@ import (
 	"go.uber.org/zap"
 )
 
-// Listen opens a TCP listener for each of addrs, in their order; ":9900"
-// listens on all interfaces, IPv4 and IPv6.
-// When one fails, those already open are closed; the error names the address
-// and says what to do.
+// Listen opens a TCP listener for each of addrs, in their order. ":9900"
+// listens
+// on all interfaces, IPv4 and IPv6. When one fails, Listen closes the others;
+// the error names the address and a remedy.
 func Listen(addrs []string) ([]net.Listener, error) {
 	if len(addrs) == 0 {
 		return nil, errors.New("no address to listen on: give a port with -p, or an address with --web.listen-address")
@@ -24,7 +24,7 @@ func Listen(addrs []string) ([]net.Listener, error) {
 	for _, addr := range addrs {
 		var ln net.Listener
 		_, port, err := net.SplitHostPort(addr)
-		if err == nil && port == "" { // the standard library would take any free port
+		if err == nil && port == "" { // net.Listen would choose a free port
 			err = errors.New("missing port")
 		}
 		if err == nil {
@@ -42,39 +42,38 @@ func Listen(addrs []string) ([]net.Listener, error) {
 }
 
 func listenError(addr string, err error) error {
-	advice := "give HOST:PORT or :PORT with --web.listen-address"
+	remedy := "give HOST:PORT or :PORT with --web.listen-address"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		advice = "choose another port with -p or --web.listen-address"
+		remedy = "choose another port with -p or --web.listen-address"
 	case errors.Is(err, syscall.EACCES):
-		advice = "choose a port above 1023 with -p or --web.listen-address, or run as root"
+		remedy = "choose a port above 1023 with -p or --web.listen-address, or run as root"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		advice = "this machine has no such address, choose another with --web.listen-address"
+		remedy = "this machine has no such address, choose another with --web.listen-address"
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err // the rest of its text repeats the address
+		err = op.Err // the text of op repeats the address
 	}
 	if bad, ok := errors.AsType[*net.AddrError](err); ok {
 		err = errors.New(bad.Err) // the same
 	}
-	return fmt.Errorf("listen on %q: %w: %s", addr, err, advice)
+	return fmt.Errorf("listen on %q: %w: %s", addr, err, remedy)
 }
 
-// A shortage that makes Accept fail ends by itself; it is asked again after
-// these waits.
+// Accept is retried after a transient error, with growing delays between these.
 const (
-	firstAcceptWait = 5 * time.Millisecond
-	lastAcceptWait  = time.Second
+	firstAcceptDelay = 5 * time.Millisecond
+	lastAcceptDelay  = time.Second
 )
 
-// listener is a net.Listener for fasthttp, which takes every error of Accept as
-// the listener's end and closes it more than once.
+// listener is a net.Listener for fasthttp, which ends serving at any error of
+// Accept and closes the listener more than once.
 type listener struct {
 	net.Listener
-	log    *zap.Logger
-	closed chan struct{}
-	once   sync.Once
-	warned time.Time // when the log was last told of a shortage; for the goroutine that accepts
+	log      *zap.Logger
+	closed   chan struct{}
+	once     sync.Once
+	loggedAt time.Time // last log line about a shortage; only Accept uses it
 }
 
 func newListener(ln net.Listener, log *zap.Logger) *listener {
@@ -82,19 +81,19 @@ func newListener(ln net.Listener, log *zap.Logger) *listener {
 }
 
 // Accept returns the next connection. It waits while the process or the system
-// is short of descriptors or memory, and passes over a connection that its
-// client has given up.
+// is short of descriptors or memory, and skips a connection that its client has
+// closed already. Only one goroutine may call it.
 func (l *listener) Accept() (net.Conn, error) {
-	for wait := firstAcceptWait; ; wait = min(2*wait, lastAcceptWait) {
+	for delay := firstAcceptDelay; ; delay = min(2*delay, lastAcceptDelay) {
 		c, err := l.Listener.Accept()
-		if err == nil || !passing(err) {
+		if err == nil || !transient(err) {
 			return c, err
 		}
-		if now := time.Now(); now.Sub(l.warned) >= shortageAgain {
-			l.warned = now
-			l.log.Warn("cannot accept a connection, trying again", zap.Error(err))
+		if now := time.Now(); now.Sub(l.loggedAt) >= shortageLogInterval {
+			l.loggedAt = now
+			l.log.Warn("cannot accept a connection, retrying", zap.Error(err))
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
 		case <-l.closed:
@@ -104,7 +103,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close closes the listener; calls after the first do nothing and return nil.
+// Close closes the listener. Calls after the first do nothing and return nil.
 func (l *listener) Close() error {
 	var err error
 	l.once.Do(func() {
@@ -114,11 +113,16 @@ func (l *listener) Close() error {
 	return err
 }
 
-// shortages are the errors of Accept that say nothing about the listener
-// itself.
-var shortages = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED}
+// transientErrors are errors of Accept that do not concern the listener itself.
+var transientErrors = []syscall.Errno{
+	syscall.EMFILE,
+	syscall.ENFILE,
+	syscall.ENOBUFS,
+	syscall.ENOMEM,
+	syscall.ECONNABORTED,
+}
 
-func passing(err error) bool {
+func transient(err error) bool {
 	errno, ok := errors.AsType[syscall.Errno](err)
-	return ok && slices.Contains(shortages, errno)
+	return ok && slices.Contains(transientErrors, errno)
 }

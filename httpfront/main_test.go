@@ -22,7 +22,7 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// TestMain fails when the tests leave goroutines or descriptors behind.
+// TestMain fails when the tests leak goroutines or descriptors.
 func TestMain(m *testing.M) {
 	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
 		_ = ln.Close() // opens the runtime's own epoll descriptor
@@ -55,8 +55,8 @@ func openDescriptors() int {
 	return len(entries)
 }
 
-// fakeScripts answers from functions. It notes the names and queries that reach
-// it.
+// fakeScripts answers with a function. It records the names and queries of
+// Scrape.
 type fakeScripts struct {
 	answer   func(name string, q scrape.Query) scrape.Answer // nil: ErrUnknown
 	statuses []*scrape.Status
@@ -79,14 +79,14 @@ func (f *fakeScripts) Scrape(name []byte, q scrape.Query) scrape.Answer {
 
 func (f *fakeScripts) Statuses() []*scrape.Status { return f.statuses }
 
-// asked returns the names that Scrape was called with.
-func (f *fakeScripts) asked() []string {
+// requested returns the names that Scrape was called with.
+func (f *fakeScripts) requested() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.names)
 }
 
-// serveBody makes a fake that serves body for each of names.
+// serveBody returns a fake that serves body for each of names.
 func serveBody(body string, names ...string) *fakeScripts {
 	return &fakeScripts{answer: func(name string, _ scrape.Query) scrape.Answer {
 		if !slices.Contains(names, name) {
@@ -101,7 +101,7 @@ func serveBody(body string, names ...string) *fakeScripts {
 
 var testTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// start serves scripts on a port of its own until the test ends.
+// start serves scripts on a free port until the test ends.
 func start(t *testing.T, scripts Scripts, log *zap.Logger) (*Server, string) {
 	t.Helper()
 	s := New(Config{Scripts: scripts, Version: "1.2.3", Logger: log})
@@ -109,7 +109,7 @@ func start(t *testing.T, scripts Scripts, log *zap.Logger) (*Server, string) {
 	return s, serve(t, s)
 }
 
-// serve opens one more listener for s; the test's end shuts s down.
+// serve opens one more listener for s. The test's end shuts s down.
 func serve(t *testing.T, s *Server) string {
 	t.Helper()
 	listeners, err := Listen([]string{"127.0.0.1:0"})
@@ -137,24 +137,24 @@ func serveOn(t *testing.T, s *Server, ln net.Listener) {
 	})
 }
 
-// open says how many connections s has.
+// open returns the number of open connections.
 func (s *Server) open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
 
-// eventually waits until ok.
+// eventually waits until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not in a minute: %s", what)
+			t.Fatalf("not within a minute: %s", what)
 		}
 	}
 }
 
-// reply is an HTTP reply that has been read to its end.
+// reply is an HTTP reply that was read to the end.
 type reply struct {
 	code   int
 	header http.Header
@@ -163,7 +163,7 @@ type reply struct {
 }
 
 // send writes raw bytes to addr as one request of the given method and reads
-// one reply. Nothing may come after it when the connection closes.
+// one reply.
 func send(t *testing.T, addr, method, raw string) reply {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -191,8 +191,7 @@ func receive(t *testing.T, from *bufio.Reader, method string) reply {
 	return reply{resp.StatusCode, resp.Header, string(body), resp.ContentLength}
 }
 
-// get sends "METHOD target" with the given header lines and asks for the
-// connection to be closed after the reply.
+// get sends "METHOD target" with the given header lines and Connection: close.
 func get(t *testing.T, addr, method, target string, headers ...string) reply {
 	t.Helper()
 	raw := method + " " + target + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -202,12 +201,12 @@ func get(t *testing.T, addr, method, target string, headers ...string) reply {
 	return send(t, addr, method, raw+"\r\n")
 }
 
-// pageOf is a read's outcome.
+// pageOf returns the page of a script's text.
 func pageOf(text string) *exposition.Page {
 	return exposition.Sanitize([]byte(text), exposition.Options{})
 }
 
-// lines is a valid text of n samples.
+// lines returns a valid text with n samples.
 func lines(n int) string {
 	var b strings.Builder
 	for i := range n {

@@ -3,11 +3,10 @@ package httpfront
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -18,32 +17,78 @@ import (
 	"stap-exporter/internal/trust"
 )
 
-// usualRetry is the Retry-After where nothing better is known.
+// What every status code means. R marks replies with a Retry-After header.
+//
+//	code    when                                                  decided in
+//	200     metrics, pages, API; reload done
+//	202     start, stop or restart of a script was accepted       lifecycle.go
+//	400     malformed request                                     rejectRequest
+//	        plain HTTP to a port with TLS                         conn.go
+//	        /sd: unknown mode, unusable Host header               sd.go
+//	401     no login or a wrong one                               admit.go
+//	403     script is not trusted (trust.ErrUntrusted)            outcomeOf
+//	        lifecycle API is off; a page of another site posted   lifecycle.go
+//	404     no such script, path or action                        outcomeOf, routes.go, api.go
+//	405     method not allowed here, see Allow                    routes.go, rejectRequest
+//	408     request did not arrive in time                        rejectRequest
+//	409     script cannot be started, see the body                lifecycleCode
+//	413     body of a GET is too large                            rejectRequest
+//	414     request target is too long                            rejectRequest
+//	417     Expect is not supported on this request               fasthttp
+//	429  R  rate limit of the web config                          admit.go
+//	431     request header is too large                           rejectRequest
+//	500     script's header is invalid (script.ErrInvalidHeader)      outcomeOf
+//	     R  script actor failed, see the body (ErrInternal)       outcomeOf, lifecycleCode
+//	        reload failed, see the body                           lifecycle.go
+//	        a bug: panic or unexpected error, see the log         routes.go, outcomeOf
+//	502     script's metrics cannot be read (ErrReadFailed)       outcomeOf
+//	        script's text has no valid sample (ErrNoValidSamples) outcomeOf
+//	503  R  script is not running yet (ErrNotRunning)             outcomeOf
+//	     R  script failed and is in back-off (ErrBackingOff)      outcomeOf
+//	     R  script was paused by an operator (ErrPaused)          outcomeOf
+//	     R  too many requests wait for the script (ErrOverLimit)  outcomeOf
+//	     R  exporter is shutting down (ErrShuttingDown)           outcomeOf
+//	        the same, for start, stop and restart                 lifecycleCode
+//	        client closed its sending side (ErrClientGone)        clientGone
+//	     R  too many connections are open                         connlimit.go
+//	     R  too many logins wait for their check                  admit.go
+//	     R  /-/ready: autostart scripts are still starting        health.go
+//	        /-/ready: shutting down                               health.go
+//	504     script runs, but its metrics did not arrive in time   outcomeOf
+//	        (ErrReadTimeout)
+//
+// The errors are those of package scrape unless another is named.
+
+// usualRetry is the Retry-After when nothing better is known.
 const usualRetry = 10 * time.Second
 
-// refreshHint is how the reply for a script that is not running yet begins; the
-// manual page shows it.
-const refreshHint = "Refresh page to access metrics."
+const (
+	// refreshHint begins the reply for a script that is not running yet; the
+	// manual page shows it.
+	refreshHint       = "Refresh page to access metrics."
+	notFoundText      = "script not found\nThe list of scripts is at /\n"
+	internalErrorText = "internal error, see the server's log\n"
+)
 
-// An outcome is an answer that is not a 200, ready to be written.
+// An outcome is a reply that is not a 200, ready to be written.
 type outcome struct {
 	code  int
 	retry time.Duration // Retry-After, rounded up to whole seconds; none when 0
 	text  string        // the body, ending in a newline
 	page  bool          // a browser gets the page that refreshes itself
+	bug   bool          // the error is not one that Scripts may return: log it
 }
 
-// explain answers a request that got no metrics.
+// explain answers a request for a script that got no metrics.
 func (s *Server) explain(ctx *fasthttp.RequestCtx, answer scrape.Answer) {
 	if errors.Is(answer.Err, scrape.ErrClientGone) {
-		s.clientLeft(ctx)
+		s.clientGone(ctx)
 		return
 	}
 	now := s.now()
 	o := outcomeOf(answer, now)
 	answer.Status.Count(o.code)
-	if o.code == fasthttp.StatusInternalServerError && !errors.Is(answer.Err, scrape.ErrInternal) &&
-		!errors.Is(answer.Err, script.ErrInvalidHeader) {
+	if o.bug {
 		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
 	}
 	if o.retry > 0 {
@@ -52,27 +97,24 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer scrape.Answer) {
 	if o.page {
 		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
 		if accept.PrefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
-			s.writePage(ctx, o.code, "warming", warmingView(o, answer.Status, now))
+			s.writePage(ctx, o.code, "starting", startingViewOf(o, answer.Status, now))
 			return
 		}
 	}
 	plainError(ctx, o.code, o.text)
 }
 
-// clientLeft ends a request whose client has left while it was waiting. It is
-// no answer of the script's; one who closed only the sending side of the
-// connection reads it.
-func (s *Server) clientLeft(ctx *fasthttp.RequestCtx) {
-	s.left.Add(1)
+// clientGone ends a request whose client disconnected while it waited. It does
+// not count as a reply of the script. A client that closed only its sending
+// side can read the reply.
+func (s *Server) clientGone(ctx *fasthttp.RequestCtx) {
+	s.disconnects.Add(1)
 	ctx.SetConnectionClose()
-	plainError(
-		ctx,
-		fasthttp.StatusServiceUnavailable,
-		"connection was closed by the client while the request was waiting\n",
-	)
+	text := "connection was closed by the client while the request was waiting\n"
+	plainError(ctx, fasthttp.StatusServiceUnavailable, text)
 }
 
-// outcomeOf says what an answer without metrics is in HTTP.
+// outcomeOf returns the reply for an answer without metrics.
 func outcomeOf(answer scrape.Answer, now time.Time) outcome {
 	st := answer.Status
 	if st == nil {
@@ -87,74 +129,156 @@ func outcomeOf(answer scrape.Answer, now time.Time) outcome {
 	case errors.Is(err, scrape.ErrUnknown):
 		return outcome{code: fasthttp.StatusNotFound, text: notFoundText}
 	case errors.Is(err, scrape.ErrNotRunning):
-		text := refreshHint + "\n\n" + name + " " + doing(st, now) + "\n"
-		if st.LastStart > 0 {
-			text += "Its last start took " + spell(st.LastStart) + "\n"
-		}
-		if st.Reason != "" {
-			text += "\nIts last run: " + printableLines(st.Reason) + "\n"
-		}
-		return outcome{
-			code:  fasthttp.StatusServiceUnavailable,
-			retry: startRetry(st, now),
-			text:  text,
-			page:  true,
-		}
+		return notRunning(name, st, now)
 	case errors.Is(err, scrape.ErrBackingOff):
-		retry, text := usualRetry, name+" failed and is held off"
-		if !st.RetryAt.IsZero() {
-			retry = max(st.RetryAt.Sub(now), 1)
-			text += ", it can start again in " + spell(time.Duration(wholeSeconds(retry))*time.Second)
-		}
-		if st.CrashLoop {
-			text += fmt.Sprintf(
-				"\nIt is in a crash loop: %d ends in a row, none after ten minutes of health",
-				st.ConsecutiveFailures,
-			)
-		}
-		if st.Reason != "" {
-			text += "\n\n" + printableLines(st.Reason)
-		}
-		return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
+		return backingOff(name, st, now)
 	case errors.Is(err, scrape.ErrPaused):
 		return outcome{
 			code:  fasthttp.StatusServiceUnavailable,
 			retry: usualRetry,
-			text:  name + " was stopped by an operator, and runs again when one starts it or its file changes\n",
+			text:  name + " was paused by an operator; it runs again when an operator starts it or its file changes\n",
 		}
 	case errors.Is(err, scrape.ErrOverLimit):
 		return outcome{
 			code:  fasthttp.StatusServiceUnavailable,
 			retry: time.Second,
-			text:  "too many requests wait for " + name + " already\n",
-		}
-	case errors.Is(err, scrape.ErrReadTimeout):
-		return outcome{code: fasthttp.StatusGatewayTimeout, text: name + " is running, but gave no metrics in time\n"}
-	case errors.Is(err, scrape.ErrReadFailed), errors.Is(err, scrape.ErrNoValidSamples):
-		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
-	case errors.Is(err, trust.ErrUntrusted):
-		return outcome{
-			code: fasthttp.StatusForbidden,
-			text: name + " is not run: " + printableLines(err.Error()) + "\n",
-		}
-	case errors.Is(err, script.ErrInvalidHeader):
-		return outcome{
-			code: fasthttp.StatusInternalServerError,
-			text: name + " is not run: " + printableLines(err.Error()) + "\n",
+			text:  "too many requests wait for " + name + "\n",
 		}
 	case errors.Is(err, scrape.ErrShuttingDown):
 		return outcome{code: fasthttp.StatusServiceUnavailable, retry: usualRetry, text: "exporter is shutting down\n"}
+	case errors.Is(err, scrape.ErrReadTimeout):
+		text := name + " is running, but its metrics did not arrive in time\n"
+		return outcome{code: fasthttp.StatusGatewayTimeout, text: text}
+	case errors.Is(err, scrape.ErrReadFailed), errors.Is(err, scrape.ErrNoValidSamples):
+		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
+	case errors.Is(err, trust.ErrUntrusted):
+		text := name + " is not run: " + printableLines(err.Error()) + "\n"
+		return outcome{code: fasthttp.StatusForbidden, text: text}
+	case errors.Is(err, script.ErrInvalidHeader):
+		text := name + " is not run: " + printableLines(err.Error()) + "\n"
+		return outcome{code: fasthttp.StatusInternalServerError, text: text}
+	case errors.Is(err, scrape.ErrInternal):
+		return actorFailed(name, err, st, now)
 	default:
-		return outcome{code: fasthttp.StatusInternalServerError, text: internalErrorText}
+		return outcome{code: fasthttp.StatusInternalServerError, text: internalErrorText, bug: true}
 	}
 }
 
-// startRetry says when a starting script is likely to be up: as its last start
-// took, or as usual where there was none.
+func notRunning(name string, st *scrape.Status, now time.Time) outcome {
+	text := refreshHint + "\n\n" + name + " " + doing(st, now) + "\n"
+	if st.LastStart > 0 {
+		text += "Its last start took " + spell(st.LastStart) + "\n"
+	}
+	if st.Reason != "" {
+		text += "\nIts last run: " + printableLines(st.Reason) + "\n"
+	}
+	return outcome{
+		code:  fasthttp.StatusServiceUnavailable,
+		retry: startRetry(st, now),
+		text:  text,
+		page:  true,
+	}
+}
+
+func backingOff(name string, st *scrape.Status, now time.Time) outcome {
+	retry, text := usualRetry, name+" failed and is in back-off"
+	if !st.RetryAt.IsZero() {
+		retry = max(st.RetryAt.Sub(now), 1)
+		text += ", it can start again in " + spell(time.Duration(wholeSeconds(retry))*time.Second)
+	}
+	if st.CrashLoop {
+		text += fmt.Sprintf(
+			"\nIt is in a crash loop: %d consecutive failures, each before it ran well for ten minutes",
+			st.ConsecutiveFailures,
+		)
+	}
+	if st.Reason != "" {
+		text += "\n\n" + printableLines(st.Reason)
+	}
+	return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
+}
+
+// actorFailed is the outcome for a script whose actor panicked, or panics so
+// often that it is in back-off.
+func actorFailed(name string, err error, st *scrape.Status, now time.Time) outcome {
+	o := outcome{
+		code: fasthttp.StatusInternalServerError,
+		text: name + ": " + printableLines(err.Error()) + "\n",
+	}
+	if !st.RetryAt.IsZero() {
+		o.retry = max(st.RetryAt.Sub(now), 1)
+	}
+	if reason := printableLines(st.Reason); reason != "" && !strings.Contains(o.text, reason) {
+		o.text += "\n" + reason + "\n"
+	}
+	return o
+}
+
+// codeOf returns the status code that a script's answer counts as.
+func codeOf(answer scrape.Answer, now time.Time) int {
+	if answer.Err == nil {
+		return fasthttp.StatusOK
+	}
+	return outcomeOf(answer, now).code
+}
+
+// lifecycleCode returns the status code for an error of Lifecycle about a
+// script.
+func lifecycleCode(err error) int {
+	switch {
+	case errors.Is(err, scrape.ErrUnknown):
+		return fasthttp.StatusNotFound
+	case errors.Is(err, scrape.ErrShuttingDown):
+		return fasthttp.StatusServiceUnavailable
+	case errors.Is(err, scrape.ErrInternal):
+		return fasthttp.StatusInternalServerError
+	default:
+		return fasthttp.StatusConflict
+	}
+}
+
+// rejectRequest answers what never became a request: a malformed or too large
+// one, or one that did not arrive in time. fasthttp calls it and then closes
+// the connection.
+func (s *Server) rejectRequest(ctx *fasthttp.RequestCtx, err error) {
+	ctx.Response.Reset()
+	setCommonHeaders(ctx)
+	s.setConfiguredHeaders(ctx)
+	ctx.Response.SkipBody = ctx.IsHead()
+
+	_, tooBig := errors.AsType[*fasthttp.ErrSmallBuffer](err)
+	netErr, isNet := errors.AsType[net.Error](err)
+	late := isNet && netErr.Timeout()
+	p := peerOf(ctx)
+	if p != nil && !late {
+		p.socket().linger.Store(true)
+	}
+	switch {
+	case tooBig && p != nil && p.lineLength() >= maxHeaderBytes:
+		// not even the request line is complete
+		plainError(ctx, fasthttp.StatusRequestURITooLong, "request target too long\n")
+	case tooBig:
+		plainError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large\n")
+	case late && rejectOverLimit(ctx):
+		// its deadline is short: on a busy machine it may pass before the bytes
+		// that arrived are read
+	case late:
+		plainError(ctx, fasthttp.StatusRequestTimeout, "request did not arrive in time\n")
+	case errors.Is(err, fasthttp.ErrBodyTooLarge) && !readOnly(ctx):
+		rejectMethod(ctx, allowGet) // whatever the path: none takes a body of this size
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		plainError(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large\n")
+	default:
+		plainError(ctx, fasthttp.StatusBadRequest, "malformed request\n")
+	}
+}
+
+// startRetry estimates when a starting script will run: after the time that its
+// last start took, or after usualRetry when there was none.
 func startRetry(st *scrape.Status, now time.Time) time.Duration {
 	last := st.LastStart
 	if st.Compiling {
-		last = st.LastCompile // the latest may have taken the module out of the cache
+		last = st.LastCompile // the last start may have loaded the module from the cache
 	}
 	switch {
 	case last == 0 || st.QueuePosition > 0:
@@ -166,77 +290,27 @@ func startRetry(st *scrape.Status, now time.Time) time.Duration {
 	}
 }
 
-// doing says what a script is doing and for how long, to follow its name in a
+// doing describes what a script does and for how long, to follow its name in a
 // sentence.
 func doing(st *scrape.Status, now time.Time) string {
-	lasting := ""
+	duration := ""
 	if !st.Since.IsZero() {
-		lasting = " for " + spell(now.Sub(st.Since))
+		duration = " for " + spell(now.Sub(st.Since))
 	}
 	switch st.State {
 	case scrape.Idle:
 		return "is about to start"
 	case scrape.Starting:
-		text := "has been starting" + lasting
+		text := "has been starting" + duration
 		if st.Activity != "" {
 			text += ": " + printable(st.Activity)
 		}
 		return text
 	case scrape.Stopping:
-		return "has been stopping" + lasting + " and starts again after that"
+		return "has been stopping" + duration + " and starts again after that"
 	case scrape.Running:
-		return "is running now" // it became ready when the time was up
+		return "is running now" // it became ready at the deadline
 	case scrape.BackingOff, scrape.Stopped:
 	}
-	return "has been " + st.State.String() + lasting
-}
-
-// spell writes a duration in words short enough for a line, at most two units:
-// "0 s", "12 s", "3 min 20 s", "2 h 5 min", "4 d 1 h". Parts of a second are
-// cut, a negative duration is "0 s".
-func spell(d time.Duration) string {
-	s := max(int64(d/time.Second), 0)
-	two := func(big int64, bigUnit string, small int64, smallUnit string) string {
-		if small == 0 {
-			return fmt.Sprintf("%d %s", big, bigUnit)
-		}
-		return fmt.Sprintf("%d %s %d %s", big, bigUnit, small, smallUnit)
-	}
-	switch {
-	case s < 60:
-		return fmt.Sprintf("%d s", s)
-	case s < 3600:
-		return two(s/60, "min", s%60, "s")
-	case s < 86400:
-		return two(s/3600, "h", s%3600/60, "min")
-	default:
-		return two(s/86400, "d", s%86400/3600, "h")
-	}
-}
-
-// wholeSeconds rounds up, to at least 1, as Retry-After wants it.
-func wholeSeconds(d time.Duration) int {
-	return max(int((d+time.Second-1)/time.Second), 1)
-}
-
-// printable makes one harmless line of a file name or message: what a terminal
-// or browser would not show as a character of its own becomes U+FFFD.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return utf8.RuneError
-	}, s)
-}
-
-// printableLines does the same to a text of several lines, without blank lines
-// at its end; a tab stays.
-func printableLines(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
-			return r
-		}
-		return utf8.RuneError
-	}, strings.TrimRight(s, "\n"))
+	return "has been " + st.State.String() + duration
 }

@@ -3,7 +3,6 @@ package httpfront
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"stap-exporter/internal/trust"
 )
 
-// status returns a status of "a.stp" that has lasted for 65 s at testTime.
+// status returns a status of "a.stp" that began 65 s before testTime.
 func status(state scrape.State, change func(*scrape.Status)) *scrape.Status {
 	st := &scrape.Status{Script: script.Script{Name: "a.stp"}, State: state, Since: testTime.Add(-65 * time.Second)}
 	if change != nil {
@@ -27,7 +26,7 @@ var outcomes = map[string]struct {
 	code       int
 	retryAfter string
 	begin      string   // of the plain body
-	hold       []string // somewhere in the plain body
+	contains   []string // parts of the plain body
 	page       bool     // a browser gets HTML
 }{
 	"metrics": {
@@ -40,18 +39,18 @@ var outcomes = map[string]struct {
 			Status: status(scrape.Running, nil),
 		},
 		code:  502,
-		begin: "a.stp: script's text holds no valid sample: bad-value in line 1: \"x y\"\n",
+		begin: "a.stp: " + scrape.ErrNoValidSamples.Error() + ": bad-value in line 1: \"x y\"\n",
 	},
 	"unknown": {
 		answer: scrape.Answer{Err: scrape.ErrUnknown},
-		code:   404, begin: "script not found\n", hold: []string{"The list of scripts is at /\n"},
+		code:   404, begin: "script not found\n", contains: []string{"The list of scripts is at /\n"},
 	},
 	"idle": {
 		answer:     scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Idle, nil)},
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
-		hold:       []string{"a.stp is about to start\n"},
+		contains:   []string{"a.stp is about to start\n"},
 		page:       true,
 	},
 	"starting": {
@@ -61,7 +60,7 @@ var outcomes = map[string]struct {
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
-		hold:       []string{"a.stp has been starting for 1 min 5 s: pass 4: compile the module\n"},
+		contains:   []string{"a.stp has been starting for 1 min 5 s: pass 4: compile the module\n"},
 		page:       true,
 	},
 	"starting after a failure": {
@@ -71,7 +70,7 @@ var outcomes = map[string]struct {
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
-		hold:       []string{"Its last run: exit code 1\nparse error"},
+		contains:   []string{"Its last run: exit code 1\nparse error"},
 		page:       true,
 	},
 	"starting, as long as last time": {
@@ -82,7 +81,7 @@ var outcomes = map[string]struct {
 		code:       503,
 		retryAfter: "30",
 		begin:      "Refresh page to access metrics.",
-		hold:       []string{"Its last start took 1 min 35 s\n"},
+		contains:   []string{"Its last start took 1 min 35 s\n"},
 		page:       true,
 	},
 	"starting, longer than last time": {
@@ -107,12 +106,13 @@ var outcomes = map[string]struct {
 	},
 	"in the queue, started before": {
 		answer: scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Starting, func(st *scrape.Status) {
-			st.Activity, st.QueuePosition, st.QueueLength, st.LastStart = "place 3 of 7 in the queue", 3, 7, 300*time.Millisecond
+			st.Activity = "position 3 of 7 in the queue"
+			st.QueuePosition, st.QueueLength, st.LastStart = 3, 7, 300*time.Millisecond
 		})},
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
-		hold:       []string{"a.stp has been starting for 1 min 5 s: place 3 of 7 in the queue\n"},
+		contains:   []string{"a.stp has been starting for 1 min 5 s: position 3 of 7 in the queue\n"},
 		page:       true,
 	},
 	"compiling, after a start from the cache": {
@@ -142,7 +142,7 @@ var outcomes = map[string]struct {
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
-		hold:       []string{"a.stp has been stopping for 1 min 5 s and starts again after that\n"},
+		contains:   []string{"a.stp has been stopping for 1 min 5 s and starts again after that\n"},
 		page:       true,
 	},
 	"ready at the deadline": {
@@ -150,10 +150,10 @@ var outcomes = map[string]struct {
 		code:       503,
 		retryAfter: "10",
 		begin:      "Refresh page to access metrics.",
-		hold:       []string{"a.stp is running now\n"},
+		contains:   []string{"a.stp is running now\n"},
 		page:       true,
 	},
-	"warming without status": {
+	"not running, without status": {
 		answer: scrape.Answer{Err: scrape.ErrNotRunning},
 		code:   503, retryAfter: "10", begin: "Refresh page to access metrics.", page: true,
 	},
@@ -164,8 +164,8 @@ var outcomes = map[string]struct {
 		})},
 		code:       503,
 		retryAfter: "40",
-		begin:      "a.stp failed and is held off, it can start again in 40 s\n",
-		hold:       []string{"exit code 1 while compiling\nsemantic error: no match\n"},
+		begin:      "a.stp failed and is in back-off, it can start again in 40 s\n",
+		contains:   []string{"exit code 1 while compiling\nsemantic error: no match\n"},
 	},
 	"crash loop": {
 		answer: scrape.Answer{Err: scrape.ErrBackingOff, Status: status(scrape.BackingOff, func(st *scrape.Status) {
@@ -173,7 +173,8 @@ var outcomes = map[string]struct {
 		})},
 		code:       503,
 		retryAfter: "300",
-		begin:      "a.stp failed and is held off, it can start again in 5 min\nIt is in a crash loop: 7 ends in a row, none after ten minutes of health\n",
+		begin: "a.stp failed and is in back-off, it can start again in 5 min\n" +
+			"It is in a crash loop: 7 consecutive failures, each before it ran well for ten minutes\n",
 	},
 	"back-off over": {
 		answer: scrape.Answer{Err: scrape.ErrBackingOff, Status: status(scrape.BackingOff, func(st *scrape.Status) {
@@ -181,15 +182,15 @@ var outcomes = map[string]struct {
 		})},
 		code:       503,
 		retryAfter: "1",
-		begin:      "a.stp failed and is held off, it can start again in 1 s\n",
+		begin:      "a.stp failed and is in back-off, it can start again in 1 s\n",
 	},
 	"back-off without time": {
 		answer: scrape.Answer{Err: scrape.ErrBackingOff, Status: status(scrape.BackingOff, nil)},
-		code:   503, retryAfter: "10", begin: "a.stp failed and is held off\n",
+		code:   503, retryAfter: "10", begin: "a.stp failed and is in back-off\n",
 	},
 	"read timeout": {
 		answer: scrape.Answer{Err: scrape.ErrReadTimeout, Status: status(scrape.Running, nil)},
-		code:   504, begin: "a.stp is running, but gave no metrics in time\n",
+		code:   504, begin: "a.stp is running, but its metrics did not arrive in time\n",
 	},
 	"read failed": {
 		answer: scrape.Answer{
@@ -197,7 +198,7 @@ var outcomes = map[string]struct {
 			Status: status(scrape.Running, nil),
 		},
 		code:  502,
-		begin: "a.stp: read script's metrics: permission denied\n",
+		begin: "a.stp: " + scrape.ErrReadFailed.Error() + ": permission denied\n",
 	},
 	"untrusted": {
 		answer: scrape.Answer{
@@ -205,7 +206,7 @@ var outcomes = map[string]struct {
 			Status: status(scrape.Idle, nil),
 		},
 		code:  403,
-		begin: "a.stp is not run: not safe to run: others can write it: chmod o-w a.stp\n",
+		begin: "a.stp is not run: " + trust.ErrUntrusted.Error() + ": others can write it: chmod o-w a.stp\n",
 	},
 	"wrong directive": {
 		answer: scrape.Answer{
@@ -213,21 +214,37 @@ var outcomes = map[string]struct {
 			Status: status(scrape.Idle, nil),
 		},
 		code:  500,
-		begin: "a.stp is not run: a.stp:3: invalid header: want true or false\n",
+		begin: "a.stp is not run: a.stp:3: " + script.ErrInvalidHeader.Error() + ": want true or false\n",
 	},
-	"crowded": {
+	"over limit": {
 		answer: scrape.Answer{Err: scrape.ErrOverLimit, Status: status(scrape.Running, nil)},
-		code:   503, retryAfter: "1", begin: "too many requests wait for a.stp already\n",
+		code:   503, retryAfter: "1", begin: "too many requests wait for a.stp\n",
 	},
 	"shutting down": {
 		answer: scrape.Answer{Err: scrape.ErrShuttingDown, Status: status(scrape.Stopping, nil)},
 		code:   503, retryAfter: "10", begin: "exporter is shutting down\n",
 	},
-	"internal": {
-		answer: scrape.Answer{Err: scrape.ErrInternal, Status: status(scrape.Running, nil)},
-		code:   500, begin: "internal error",
+	"paused": {
+		answer: scrape.Answer{Err: scrape.ErrPaused, Status: status(scrape.Idle, nil)},
+		code:   503, retryAfter: "10", begin: "a.stp was paused by an operator",
 	},
-	"error nobody declared": {
+	"actor failed": {
+		answer: scrape.Answer{
+			Err:    fmt.Errorf("%w: boom", scrape.ErrInternal),
+			Status: status(scrape.Running, nil),
+		},
+		code:  500,
+		begin: "a.stp: " + scrape.ErrInternal.Error() + ": boom\n",
+	},
+	"actor in back-off": {
+		answer: scrape.Answer{Err: scrape.ErrInternal, Status: status(scrape.BackingOff, func(st *scrape.Status) {
+			st.RetryAt, st.Reason = testTime.Add(10*time.Second), "actor failed 5 times in 10 s: boom\n"
+		})},
+		code:       500,
+		retryAfter: "10",
+		begin:      "a.stp: " + scrape.ErrInternal.Error() + "\n\nactor failed 5 times in 10 s: boom\n",
+	},
+	"undeclared error": {
 		answer: scrape.Answer{Err: errors.New("secret path /root/x")},
 		code:   500, begin: "internal error",
 	},
@@ -249,37 +266,31 @@ func TestOutcomes(t *testing.T) {
 				if html {
 					if !strings.Contains(got.body, "Refresh page to access metrics.") ||
 						!strings.Contains(got.body, `<meta http-equiv="refresh" content="`) {
-						t.Errorf("page does not refresh itself:\n%s", got.body)
+						t.Errorf("page without refresh:\n%s", got.body)
 					}
 					if strings.Contains(got.body, "<here>") || strings.Contains(got.body, "src=") {
-						t.Errorf("page not escaped, or with something to fetch:\n%s", got.body)
+						t.Errorf("page not escaped, or loads something:\n%s", got.body)
 					}
 				} else {
 					if !strings.HasPrefix(got.body, want.begin) || !strings.HasSuffix(got.body, "\n") {
 						t.Errorf("%s: body %q, want it to begin %q", client, got.body, want.begin)
 					}
-					for _, part := range want.hold {
+					for _, part := range want.contains {
 						if !strings.Contains(got.body, part) {
 							t.Errorf("%s: body %q lacks %q", client, got.body, part)
 						}
 					}
 				}
 				if strings.Contains(got.body, "secret") {
-					t.Errorf("%s: body tells %q", client, got.body)
+					t.Errorf("%s: body reveals %q", client, got.body)
 				}
 
 				head := get(t, addr, "HEAD", "/a.stp", "Accept: "+accept)
 				checkOutcome(t, client+" HEAD", head, want.code, want.retryAfter, html)
 				if head.body != "" || head.length != int64(len(got.body)) ||
 					head.header.Get("Content-Type") != got.header.Get("Content-Type") {
-					t.Errorf(
-						"%s HEAD: body %q, length %d of %d, type %q",
-						client,
-						head.body,
-						head.length,
-						len(got.body),
-						head.header.Get("Content-Type"),
-					)
+					t.Errorf("%s HEAD: body %q, length %d of %d, type %q",
+						client, head.body, head.length, len(got.body), head.header.Get("Content-Type"))
 				}
 			}
 		})
@@ -296,23 +307,19 @@ func checkOutcome(t *testing.T, client string, got reply, code int, retryAfter s
 		wantType = "text/html; charset=utf-8"
 	}
 	if got.code != code || got.header.Get("Retry-After") != retryAfter || got.header.Get("Content-Type") != wantType {
-		t.Errorf(
-			"%s: status %d, Retry-After %q, type %q, want %d, %q, %q",
-			client,
-			got.code,
-			got.header.Get("Retry-After"),
-			got.header.Get("Content-Type"),
-			code,
-			retryAfter,
-			wantType,
-		)
+		t.Errorf("%s: status %d, Retry-After %q, type %q, want %d, %q, %q", client, got.code,
+			got.header.Get("Retry-After"), got.header.Get("Content-Type"), code, retryAfter, wantType)
 	}
 	checkCommonHeaders(t, got)
 }
 
 func checkCommonHeaders(t *testing.T, got reply) {
 	t.Helper()
-	for name, want := range map[string]string{"Server": "stap-exporter", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"} {
+	for name, want := range map[string]string{
+		"Server":                 "stap-exporter",
+		"X-Content-Type-Options": "nosniff",
+		"Cache-Control":          "no-store",
+	} {
 		if h := got.header.Get(name); h != want {
 			t.Errorf("%s: %q, want %q", name, h, want)
 		}
@@ -322,47 +329,17 @@ func checkCommonHeaders(t *testing.T, got reply) {
 	}
 }
 
-func TestSpell(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		-time.Second: "0 s", 0: "0 s", 1999 * time.Millisecond: "1 s", time.Minute: "1 min", 200 * time.Second: "3 min 20 s",
-		2*time.Hour + 5*time.Minute + 59*time.Second: "2 h 5 min", 97 * time.Hour: "4 d 1 h", 48 * time.Hour: "2 d",
-	} {
-		if got := spell(d); got != want {
-			t.Errorf("spell(%v) = %q, want %q", d, got, want)
-		}
-	}
-}
-
-func TestWholeSeconds(t *testing.T) {
-	for d, want := range map[time.Duration]int{-time.Hour: 1, 0: 1, 1: 1, time.Second: 1, time.Second + 1: 2, 10 * time.Second: 10} {
-		if got := wholeSeconds(d); got != want {
-			t.Errorf("wholeSeconds(%v) = %d, want %d", d, got, want)
-		}
-	}
-}
-
-func TestPrintable(t *testing.T) {
-	for in, want := range map[string]string{
-		"héllo wörld.stp": "héllo wörld.stp",
-		"a\x00b\x1b[31m":  "a\uFFFDb\uFFFD[31m",
-		"a\nb":            "a\uFFFDb",
-		"\xff\xfe":        "\uFFFD\uFFFD",
-		"a\u202eb":        "a\uFFFDb", // turns the direction of the text round
-	} {
-		if got := printable(in); got != want {
-			t.Errorf("printable(%q) = %q, want %q", in, got, want)
-		}
-	}
-	if got := printableLines("a\tb\n\x1bc\n\n"); got != "a\tb\n\uFFFDc" {
-		t.Errorf("printableLines = %q", got)
-	}
-}
-
 func TestRefreshGrowsWithTheWait(t *testing.T) {
-	for lasted, want := range map[time.Duration]int{0: 2, 3 * time.Second: 2, 10 * time.Second: 5, time.Hour: 10, -time.Hour: 2} {
-		st := &scrape.Status{Since: testTime.Add(-lasted)}
-		if got := warmingView(outcome{}, st, testTime).Refresh; got != want {
-			t.Errorf("after %v: refresh %s, want %d", lasted, strconv.Itoa(got), want)
+	for wait, want := range map[time.Duration]int{
+		0:                2,
+		3 * time.Second:  2,
+		10 * time.Second: 5,
+		time.Hour:        10,
+		-time.Hour:       2,
+	} {
+		st := &scrape.Status{Since: testTime.Add(-wait)}
+		if got := startingViewOf(outcome{}, st, testTime).Refresh; got != want {
+			t.Errorf("after %v: refresh %d, want %d", wait, got, want)
 		}
 	}
 }

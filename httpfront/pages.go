@@ -16,32 +16,32 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// How often the page of a script that is not running yet refreshes itself: soon
-// at first, because most starts are short, and less often while a long one goes
-// on.
+// Limits of the interval at which the page of a starting script refreshes
+// itself. It grows with the duration of the start, because most are short.
 const (
-	firstRefresh = 2 * time.Second
-	lastRefresh  = 10 * time.Second
+	minRefresh = 2 * time.Second
+	maxRefresh = 10 * time.Second
 )
 
 //go:embed pages.html
 var pagesSource string
 
-// pages holds the templates "list" and "warming". Nothing in them is fetched
-// from elsewhere, and their links are relative: behind a proxy the server may
-// be below a path.
+// pages holds the templates "list" and "starting". They load nothing from
+// elsewhere, and their links are relative: behind a proxy the server may be
+// below a path.
 var pages = template.Must(template.New("pages").Parse(pagesSource))
 
-// pageSecurity lets a page use its own style sheet and nothing else.
-const pageSecurity = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// pageSecurity allows a page its own style sheet and nothing else.
+const pageSecurity = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // row is one script in the list.
 type row struct {
-	Path  string // address, percent-encoded
+	Path  string // percent-encoded
 	Name  string
 	State string
-	For   string // how long it has been in State; empty when not known
-	Note  string // one line: what it is doing, when it starts next
+	For   string // time in State; empty when not known
+	Note  string // one line: its activity, its next start
 	Last  string // why its last run ended, several lines; empty while nothing went wrong
 }
 
@@ -53,17 +53,17 @@ func rowOf(st *scrape.Status, now time.Time) row {
 		Note:  printable(st.Activity),
 		Last:  printableLines(st.Reason),
 	}
-	if st.Script.Refused != nil { // as Reason has it, too, of which there was no run
+	if st.Script.Refused != nil { // Reason is the same, and there was no run
 		r.Note, r.Last = "is not run: "+printable(st.Script.Refused.Error()), ""
 	}
 	if !st.Since.IsZero() {
 		r.For = spell(now.Sub(st.Since))
 	}
 	if st.Paused {
-		r.Note = "stopped by an operator"
+		r.Note = "paused by an operator"
 	}
 	if why, _, _ := strings.Cut(st.NewVersion, "\n"); why != "" {
-		r.Note = "an older version of its file, the new one: " + printable(why)
+		r.Note = "older version of its file, the new one: " + printable(why)
 	}
 	if st.State == scrape.BackingOff && !st.RetryAt.IsZero() {
 		if left := st.RetryAt.Sub(now); left > 0 {
@@ -74,11 +74,11 @@ func rowOf(st *scrape.Status, now time.Time) row {
 	}
 	if st.State == scrape.Running && st.Reads != nil {
 		if why := st.Reads.Problem.Load(); why != nil {
-			r.Note = "its last read failed: " + printable(*why)
+			r.Note = "last read failed: " + printable(*why)
 		}
 	}
 	if st.CrashLoop {
-		loop := fmt.Sprintf("crash loop, ended %d times in a row", st.ConsecutiveFailures)
+		loop := fmt.Sprintf("crash loop, %d consecutive failures", st.ConsecutiveFailures)
 		if r.Note != "" {
 			loop += ", "
 		}
@@ -87,14 +87,15 @@ func rowOf(st *scrape.Status, now time.Time) row {
 	return r
 }
 
-// listView is what the list shows.
+// listView is the data of the list.
 type listView struct {
 	Version string
 	Rows    []row
 }
 
-// list answers with all scripts, their states and addresses: a page for
-// browsers, lines for everyone else.
+// list sends all scripts with their states and paths: a page for browsers,
+// lines
+// of text for other clients.
 func (s *Server) list(ctx *fasthttp.RequestCtx) {
 	now := s.now()
 	view := listView{Version: s.cfg.Version}
@@ -110,8 +111,8 @@ func (s *Server) list(ctx *fasthttp.RequestCtx) {
 	ctx.SetBody(listText(view))
 }
 
-// listText makes the lines: address, state, for how long, a note; the first
-// line of the last failure follows the note.
+// listText returns a line for each script: path, state, time in it, note. The
+// first line of the last failure follows the note.
 func listText(view listView) []byte {
 	var buf bytes.Buffer
 	if len(view.Rows) == 0 {
@@ -134,29 +135,29 @@ func listText(view listView) []byte {
 	return buf.Bytes()
 }
 
-// warming is what the page for a script that is not running yet shows.
-type warming struct {
+// startingView is the data of the page of a script that is not running yet.
+type startingView struct {
 	Title   string
 	Text    string // the plain reply
 	Refresh int    // seconds
 }
 
-func warmingView(o outcome, st *scrape.Status, now time.Time) warming {
-	view := warming{Title: "script", Text: o.text, Refresh: wholeSeconds(firstRefresh)}
+func startingViewOf(o outcome, st *scrape.Status, now time.Time) startingView {
+	view := startingView{Title: "script", Text: o.text, Refresh: wholeSeconds(minRefresh)}
 	if st != nil {
 		view.Title = printable(st.Script.Name)
 		if !st.Since.IsZero() {
-			view.Refresh = wholeSeconds(min(max(now.Sub(st.Since)/2, firstRefresh), lastRefresh))
+			view.Refresh = wholeSeconds(min(max(now.Sub(st.Since)/2, minRefresh), maxRefresh))
 		}
 	}
 	return view
 }
 
-// writePage answers with one of the templates.
+// writePage sends one of the templates.
 func (s *Server) writePage(ctx *fasthttp.RequestCtx, code int, name string, view any) {
 	var buf bytes.Buffer
 	if err := pages.ExecuteTemplate(&buf, name, view); err != nil {
-		panic(fmt.Errorf("render page %q: %w", name, err)) // a mistake in pages.html
+		panic(fmt.Errorf("render page %q: %w", name, err)) // a bug in pages.html
 	}
 	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, pageSecurity)
 	ctx.SetStatusCode(code)

@@ -3,7 +3,6 @@ package httpfront
 import (
 	"bytes"
 	"runtime/debug"
-	"strings"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -11,40 +10,25 @@ import (
 	"stap-exporter/internal/cpulimit"
 )
 
-const (
-	plainText         = "text/plain; charset=utf-8"
-	notFoundText      = "script not found\nThe list of scripts is at /\n"
-	internalErrorText = "internal error, the server's log says more\n"
-)
+var scriptSuffix = []byte(".stp")
 
-// Header names in canonical form and values, as fasthttp takes them without a
-// copy.
-var (
-	headerNosniff      = []byte("X-Content-Type-Options")
-	headerCacheControl = []byte("Cache-Control")
-	valueNosniff       = []byte("nosniff")
-	valueNoStore       = []byte("no-store")
-	headerVary         = []byte("Vary")
-	valueVary          = []byte("Accept, Accept-Encoding")
-
-	scriptSuffix = []byte(".stp")
-)
-
-// A route is what one path answers, by method.
+// A route holds the handlers of one path.
 type route struct {
-	get   fasthttp.RequestHandler // GET and HEAD; nil: not allowed
-	post  fasthttp.RequestHandler // nil: not allowed
-	open  bool                    // for everybody: neither login nor rate limit
-	large bool                    // a page that takes milliseconds to make, see processors.Turn
+	get  fasthttp.RequestHandler // GET and HEAD; nil: not allowed
+	post fasthttp.RequestHandler // nil: not allowed
+	open bool                    // needs no login, has no rate limit
+	// takes milliseconds of CPU: runs with a permit of cpulimit, so that small
+	// scrapes do not wait for it
+	large bool
 }
 
-// FixedPaths are the paths that the server itself answers.
+// FixedPaths returns the paths that are not those of scripts.
 func FixedPaths() []string {
 	return []string{"/", "/-/healthy", "/-/ready", "/-/reload", "/sd", allPath, apiList, apiEventsPath}
 }
 
-// newRoutes returns what answers each fixed path. Below apiScripts, apiRoute
-// says; every other path is that of a script, or of nothing.
+// newRoutes returns the routes of the fixed paths. apiRoute has those below
+// apiScripts. Any other path is a script's, or unknown.
 func (s *Server) newRoutes() map[string]route {
 	routes := map[string]route{
 		"/":          {get: s.list, large: true},
@@ -64,11 +48,11 @@ func (s *Server) newRoutes() map[string]route {
 	return routes
 }
 
-// handle is the entrance of every request.
+// handle is fasthttp's handler: it answers every request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.answer(ctx)
 	s.setConfiguredHeaders(ctx)
-	if surplus(ctx) {
+	if overLimit(ctx) {
 		ctx.SetConnectionClose()
 	}
 }
@@ -90,7 +74,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 	case bytes.HasPrefix(path, apiScripts):
 		s.apiRoute(path[len(apiScripts):]).serve(ctx)
 	case !readOnly(ctx):
-		refuseMethod(ctx, allowGet)
+		rejectMethod(ctx, allowGet)
 	default:
 		if name, ok := scriptName(path); ok {
 			s.scrape(ctx, name)
@@ -108,16 +92,16 @@ func (r route) serve(ctx *fasthttp.RequestCtx) {
 	case r.post != nil && ctx.IsPost():
 		r.post(ctx)
 	case r.post == nil:
-		refuseMethod(ctx, allowGet)
+		rejectMethod(ctx, allowGet)
 	case r.get == nil:
-		refuseMethod(ctx, allowPost)
+		rejectMethod(ctx, allowPost)
 	default:
-		refuseMethod(ctx, allowGet+", "+allowPost)
+		rejectMethod(ctx, allowGet+", "+allowPost)
 	}
 }
 
 // recoverPanic turns a panic of a handler into a 500. It must be deferred
-// itself.
+// directly.
 func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	p := recover()
 	if p == nil {
@@ -129,29 +113,31 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 	plainError(ctx, fasthttp.StatusInternalServerError, internalErrorText)
 }
 
-// logPanic says where a panic came from. It must be called by the deferred
-// function that recovered it.
+// logPanic logs a panic with its stack. The deferred function that recovered
+// the
+// panic must call it.
 func (s *Server) logPanic(p any, path string) {
 	s.log.Error(
-		"panic in an http handler",
+		"panic in an HTTP handler",
 		zap.Any("panic", p),
 		zap.String("path", path),
 		zap.ByteString("stack", debug.Stack()),
 	)
 }
 
-// exactPath returns the request's path, decoded, or nil when decoding was not
-// all it took: fasthttp also removes "//", "/./" and "/../", written out or
-// percent encoded, so that one resource would have many names.
+// exactPath returns the request's path, percent-decoded. It returns nil when
+// fasthttp changed more than that: fasthttp also removes "//", "/./" and
+// "/../",
+// literal or percent-encoded, and one resource would have many names.
 // The result belongs to ctx.
 func exactPath(ctx *fasthttp.RequestCtx) []byte {
 	uri := ctx.URI()
 	raw, path := uri.PathOriginal(), uri.Path()
 	if len(raw) == 0 || raw[0] != '/' {
-		return nil // GET x.stp, without a slash
+		return nil // GET x.stp: no slash
 	}
 	if target := ctx.Request.Header.RequestURI(); target[0] == '/' && !bytes.HasPrefix(target, raw) {
-		return nil // GET //host/x.stp, where fasthttp took the first part for a host
+		return nil // GET //host/x.stp: fasthttp takes the first part for a host
 	}
 	if decodedLen(raw) != len(path) {
 		return nil
@@ -159,8 +145,9 @@ func exactPath(ctx *fasthttp.RequestCtx) []byte {
 	return path
 }
 
-// decodedLen returns the length of raw after percent decoding, in which a '%'
-// without two hex digits stands for itself.
+// decodedLen returns the length of raw after percent-decoding. A '%' without
+// two
+// hex digits stays as it is.
 func decodedLen(raw []byte) int {
 	n := len(raw)
 	for i := 0; i+2 < len(raw); i++ {
@@ -176,9 +163,8 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// scriptName returns the name of the script that path stands for. Whether there
-// is one is for Scripts to say; names that no script can have are false at
-// once.
+// scriptName returns the script name in path, and false for a path that no
+// script can have. Scripts knows whether there is such a script.
 func scriptName(path []byte) ([]byte, bool) {
 	if !bytes.HasSuffix(path, scriptSuffix) {
 		return nil, false
@@ -187,40 +173,9 @@ func scriptName(path []byte) ([]byte, bool) {
 	return name, bytes.IndexByte(name, '/') < 0
 }
 
-// readOnly tells whether the request's method is GET or HEAD. fasthttp leaves
-// the body out of a reply to HEAD.
+// readOnly reports whether the method is GET or HEAD. fasthttp omits the body
+// of
+// a reply to HEAD.
 func readOnly(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsGet() || ctx.IsHead()
-}
-
-func setCommonHeaders(ctx *fasthttp.RequestCtx) {
-	ctx.Response.Header.SetCanonical(headerNosniff, valueNosniff)
-	ctx.Response.Header.SetCanonical(headerCacheControl, valueNoStore)
-}
-
-// plainError makes the reply a text. Headers that are already set stay.
-func plainError(ctx *fasthttp.RequestCtx, code int, text string) {
-	ctx.SetStatusCode(code)
-	ctx.SetContentType(plainText)
-	ctx.SetBodyString(text)
-}
-
-// What Allow says.
-const (
-	allowGet  = "GET, HEAD"
-	allowPost = "POST"
-)
-
-// refuseMethod answers 405; allow is the list for the header.
-func refuseMethod(ctx *fasthttp.RequestCtx, allow string) {
-	ctx.Response.Header.Set(fasthttp.HeaderAllow, allow)
-	plainError(
-		ctx,
-		fasthttp.StatusMethodNotAllowed,
-		"method not allowed: use "+strings.ReplaceAll(allow, ", ", " or ")+"\n",
-	)
-}
-
-func notFound(ctx *fasthttp.RequestCtx) {
-	plainError(ctx, fasthttp.StatusNotFound, notFoundText)
 }

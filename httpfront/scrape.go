@@ -11,20 +11,19 @@ import (
 )
 
 const (
-	// replyMargin is how long before Prometheus's own timeout a reply is due,
-	// as in blackbox_exporter.
+	// replyMargin is how long before Prometheus's timeout the reply must be
+	// sent, as in blackbox_exporter.
 	replyMargin = 500 * time.Millisecond
-	// readSlack is what a request without a timeout gets beside its two reads:
-	// the one under way when it came, and its own.
+	// readSlack is added to the time of two reads for a request without a
+	// timeout: the read that ran when it came, and its own.
 	readSlack = 250 * time.Millisecond
-	// longestTimeout is what a larger timeout counts as; it keeps the
-	// arithmetic from overflowing.
-	longestTimeout = 24 * time.Hour
+	// maxTimeout replaces a longer timeout; it prevents an overflow.
+	maxTimeout = 24 * time.Hour
 )
 
 var headerTimeout = []byte("X-Prometheus-Scrape-Timeout-Seconds")
 
-// scrape answers with the metrics of the script called name, or with why there
+// scrape sends the metrics of the script called name, or the reason why there
 // are none. name belongs to ctx.
 func (s *Server) scrape(ctx *fasthttp.RequestCtx, name []byte) {
 	q := s.query(ctx)
@@ -38,7 +37,7 @@ func (s *Server) scrape(ctx *fasthttp.RequestCtx, name []byte) {
 	answer.Status.Count(fasthttp.StatusOK)
 }
 
-// formOf is the form in which the client wants metrics.
+// formOf returns the form in which the client wants metrics.
 func formOf(ctx *fasthttp.RequestCtx) exposition.Form {
 	form := exposition.Form{Gzip: accept.AllowsGzip(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))}
 	if accept.PrefersOpenMetrics(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
@@ -47,8 +46,8 @@ func formOf(ctx *fasthttp.RequestCtx) exposition.Form {
 	return form
 }
 
-// writeMetrics sends a page. The bytes are neither copied nor kept: they belong
-// to all replies of this read.
+// writeMetrics sends a page. It neither copies nor keeps the bytes, which all
+// replies of one read share.
 func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page, form exposition.Form) {
 	h := &ctx.Response.Header
 	h.SetContentType(form.Format.ContentType())
@@ -59,8 +58,8 @@ func writeMetrics(ctx *fasthttp.RequestCtx, page *exposition.Page, form expositi
 	ctx.Response.SetBodyRaw(page.Render(form))
 }
 
-// query says how long the request may take. A valid timeout header also says
-// that its sender waits for a script that is not running yet.
+// query returns the deadline of the request. A client with a valid timeout
+// header also waits for a script that is not running yet.
 func (s *Server) query(ctx *fasthttp.RequestCtx) scrape.Query {
 	now := s.now()
 	timeout, ok := parseTimeout(ctx.Request.Header.PeekBytes(headerTimeout))
@@ -74,12 +73,13 @@ func (s *Server) query(ctx *fasthttp.RequestCtx) scrape.Query {
 	return scrape.Query{Deadline: now.Add(min(wait, s.cfg.StartTimeout)), Wait: true, Client: clientOf(ctx)}
 }
 
-// parseTimeout reads a decimal number of seconds, such as "10" or "9.5", to the
-// nanosecond. It is false for everything else: an empty value, zero, a sign, an
-// exponent, Inf, NaN.
+// parseTimeout parses a decimal number of seconds, such as "10" or "9.5", to
+// the
+// nanosecond. It returns false for anything else: an empty value, zero, a sign,
+// an exponent, Inf, NaN.
 func parseTimeout(value []byte) (time.Duration, bool) {
 	var total time.Duration
-	unit := time.Second // what the next digit counts; a tenth with each digit behind the point
+	unit := time.Second // of the next digit
 	digits, point := 0, false
 	for _, c := range value {
 		switch {
@@ -90,7 +90,7 @@ func parseTimeout(value []byte) (time.Duration, bool) {
 				unit /= 10
 				total += d * unit
 			} else {
-				total = min(total*10+d*time.Second, longestTimeout)
+				total = min(total*10+d*time.Second, maxTimeout)
 			}
 		case c == '.' && !point:
 			point = true

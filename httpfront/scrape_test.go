@@ -17,10 +17,20 @@ import (
 
 func TestParseTimeout(t *testing.T) {
 	for value, want := range map[string]time.Duration{
-		"10": 10 * time.Second, "9.5": 9500 * time.Millisecond, "0.25": 250 * time.Millisecond, ".5": 500 * time.Millisecond, "5.": 5 * time.Second,
-		"0.000000001": 1, "0.0000000001": 0, "00010": 10 * time.Second,
-		"86400": 24 * time.Hour, "86401": 24 * time.Hour, "1" + strings.Repeat("0", 400): 24 * time.Hour,
-		"": 0, ".": 0, "0": 0, "0.0": 0, "-1": 0, "+1": 0, "1e1": 0, "0x10": 0, "Inf": 0, "NaN": 0, "1.2.3": 0, "10s": 0, "1 0": 0, "1,5": 0, "1_0": 0, "١": 0,
+		"10":                           10 * time.Second,
+		"9.5":                          9500 * time.Millisecond,
+		"0.25":                         250 * time.Millisecond,
+		".5":                           500 * time.Millisecond,
+		"5.":                           5 * time.Second,
+		"0.000000001":                  1,
+		"0.0000000001":                 0,
+		"00010":                        10 * time.Second,
+		"86400":                        24 * time.Hour,
+		"86401":                        24 * time.Hour,
+		"1" + strings.Repeat("0", 400): 24 * time.Hour,
+
+		"": 0, ".": 0, "0": 0, "0.0": 0, "-1": 0, "+1": 0, "1e1": 0, "0x10": 0, "Inf": 0, "NaN": 0, "1.2.3": 0,
+		"10s": 0, "1 0": 0, "1,5": 0, "1_0": 0, "١": 0,
 	} {
 		got, ok := parseTimeout([]byte(value))
 		if ok != (want > 0) || ok && got != want {
@@ -64,31 +74,38 @@ func newRequest(path, timeout string) *fasthttp.RequestCtx {
 	return ctx
 }
 
-// sameAnswer gives everyone the same answer and allocates nothing.
+// sameAnswer always gives the same answer and does not allocate.
 type sameAnswer scrape.Answer
 
 func (a *sameAnswer) Scrape([]byte, scrape.Query) scrape.Answer { return scrape.Answer(*a) }
 func (a *sameAnswer) Statuses() []*scrape.Status                { return nil }
 
 const (
-	prometheusAccept   = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+	prometheusAccept = "application/openmetrics-text;version=1.0.0;q=0.5," +
+		"application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 	prometheusEncoding = "gzip"
 )
 
-// A shared reply costs no allocation, in whatever form it is asked for: a form
-// is made once, for the first who asks.
+// A shared reply does not allocate, in any form: a form is rendered once.
 func TestMetricsAreSentWithoutAllocation(t *testing.T) {
+	const text = "text/plain; version=0.0.4; charset=utf-8"
 	page := pageOf(lines(200))
 	s := New(Config{Scripts: &sameAnswer{Page: page}})
 	for name, c := range map[string]struct {
 		timeout, accept, encoding, contentType string
 		want                                   []byte
 	}{
-		"without timeout": {"", "", "", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
-		"with timeout":    {"9.5", "", "", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
-		"refused gzip":    {"9.5", "text/plain", "gzip;q=0", "text/plain; version=0.0.4; charset=utf-8", page.Text()},
-		"gzip":            {"9.5", "text/plain", "gzip", "text/plain; version=0.0.4; charset=utf-8", page.Render(exposition.Form{Gzip: true})},
-		"Prometheus":      {"9.5", prometheusAccept, prometheusEncoding, "application/openmetrics-text; version=1.0.0; charset=utf-8", page.Render(exposition.Form{Format: exposition.FormatOpenMetrics, Gzip: true})},
+		"without timeout": {"", "", "", text, page.Text()},
+		"with timeout":    {"9.5", "", "", text, page.Text()},
+		"refused gzip":    {"9.5", "text/plain", "gzip;q=0", text, page.Text()},
+		"gzip":            {"9.5", "text/plain", "gzip", text, page.Render(exposition.Form{Gzip: true})},
+		"Prometheus": {
+			"9.5",
+			prometheusAccept,
+			prometheusEncoding,
+			"application/openmetrics-text; version=1.0.0; charset=utf-8",
+			page.Render(exposition.Form{Format: exposition.FormatOpenMetrics, Gzip: true}),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := newRequest("/a%20b.stp", c.timeout)
@@ -133,17 +150,12 @@ func BenchmarkScrape(b *testing.B) {
 	}
 }
 
-// The page of all scripts is of interest in those that run and nothing more; a
-// script that is picked gets a request, which counts, and one only.
-func TestAllAsksForNoMoreThanItSays(t *testing.T) {
+// /all scrapes passively. A script selected by name gets one request, which
+// counts.
+func TestAllScrapesPassively(t *testing.T) {
 	requests := new(scrape.Requests)
-	a, down := status(
-		scrape.Running,
-		func(st *scrape.Status) { st.Requests = requests },
-	), status(
-		scrape.Idle,
-		func(st *scrape.Status) { st.Script.Name = "down.stp" },
-	)
+	a := status(scrape.Running, func(st *scrape.Status) { st.Requests = requests })
+	down := status(scrape.Idle, func(st *scrape.Status) { st.Script.Name = "down.stp" })
 	refused := status(scrape.Idle, func(st *scrape.Status) {
 		st.Script.Name, st.Script.Refused = "refused.stp", trust.ErrUntrusted
 	})
@@ -160,23 +172,27 @@ func TestAllAsksForNoMoreThanItSays(t *testing.T) {
 	counted := func() uint64 {
 		return requests.Total(slices.Index(scrape.RequestCodes[:], 200))
 	}
+	const upOfBoth = "# HELP stap_exporter_script_up " +
+		"1 if the samples of the script are on this page, 0 otherwise.\n" +
+		"# TYPE stap_exporter_script_up gauge\n" +
+		"stap_exporter_script_up{script=\"a.stp\"} 1\nstap_exporter_script_up{script=\"down.stp\"} 0\n"
 	for _, each := range []struct {
 		target  string
-		asked   []string
+		names   []string // requested
 		passive bool
-		counted uint64 // in all
+		counted uint64 // in total
 		begin   string
 	}{
-		{"/all", []string{"a.stp", "down.stp"}, true, 0, "# HELP stap_exporter_script_up 1 if the samples of the script are on this page, 0 otherwise.\n# TYPE stap_exporter_script_up gauge\nstap_exporter_script_up{script=\"a.stp\"} 1\nstap_exporter_script_up{script=\"down.stp\"} 0\n"},
+		{"/all", []string{"a.stp", "down.stp"}, true, 0, upOfBoth},
 		{"/all?name[]=a.stp&name[]=a.stp", []string{"a.stp"}, false, 1, ""},
 		{"/all?name%5B%5D=down.stp&name%5B%5D=a.stp", []string{"a.stp", "down.stp"}, false, 2, ""},
 	} {
 		scripts.names, scripts.queries = nil, nil
 		got := get(t, addr, "GET", each.target, "X-Prometheus-Scrape-Timeout-Seconds: 5")
-		asked := scripts.asked()
-		slices.Sort(asked)
-		if got.code != 200 || !slices.Equal(asked, each.asked) || counted() != each.counted {
-			t.Errorf("%s: %d, asked %q, %d counted", each.target, got.code, asked, counted())
+		names := scripts.requested()
+		slices.Sort(names)
+		if got.code != 200 || !slices.Equal(names, each.names) || counted() != each.counted {
+			t.Errorf("%s: %d, requested %q, %d counted", each.target, got.code, names, counted())
 		}
 		for _, q := range scripts.queries {
 			if q.Passive != each.passive || q.Wait == each.passive {
@@ -190,8 +206,7 @@ func TestAllAsksForNoMoreThanItSays(t *testing.T) {
 	}
 }
 
-// removing are scripts one of which is removed while it is asked for its
-// metrics.
+// removing has a script that is removed while its metrics are requested.
 type removing struct {
 	fakeScripts
 	gone atomic.Bool
@@ -208,8 +223,7 @@ func (l *removing) Statuses() []*scrape.Status {
 	return all
 }
 
-// A script that is removed while the page of all scripts is being made costs
-// that page nothing.
+// A script that is removed while /all is made does not affect the page.
 func TestAllWhileAScriptIsRemoved(t *testing.T) {
 	l := &removing{}
 	l.answer = func(name string, _ scrape.Query) scrape.Answer {
@@ -222,32 +236,29 @@ func TestAllWhileAScriptIsRemoved(t *testing.T) {
 	s := New(Config{Scripts: l})
 	ctx := newRequest("/all", "")
 	s.handle(ctx)
-	if body := string(
-		ctx.Response.Body(),
-	); ctx.Response.StatusCode() != 200 ||
-		!strings.Contains(body, "up{script=\"a.stp\"} 1\n") {
+	body := string(ctx.Response.Body())
+	if ctx.Response.StatusCode() != 200 || !strings.Contains(body, "up{script=\"a.stp\"} 1\n") {
 		t.Errorf("%d %s", ctx.Response.StatusCode(), body)
 	}
 	ctx = newRequest("/all?name[]=b.stp", "")
 	s.handle(ctx)
 	if ctx.Response.StatusCode() != 404 {
-		t.Errorf("picked by name: %d", ctx.Response.StatusCode())
+		t.Errorf("selected by name: %d", ctx.Response.StatusCode())
 	}
 }
 
-// Scripts that do not answer hold up no other on the page of all scripts,
-// however many they are.
-func TestAllGoesOnBesideWhoHangs(t *testing.T) {
-	letGo := make(chan struct{})
+// Scripts that do not answer delay no other on /all, however many they are.
+func TestAllWithScriptsThatHang(t *testing.T) {
+	release := make(chan struct{})
 	l := &fakeScripts{answer: func(name string, _ scrape.Query) scrape.Answer {
 		if name == "last.stp" {
-			close(letGo)
+			close(release)
 		}
-		<-letGo
+		<-release
 		return scrape.Answer{Page: pageOf("up 1\n"), Status: &scrape.Status{}}
 	}}
 	s := New(Config{Scripts: l})
-	names := make([]string, 5*allAtOnce)
+	names := make([]string, 5*allParallel)
 	for i := range names {
 		names[i] = "hangs.stp"
 	}

@@ -2,7 +2,6 @@ package httpfront
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -16,49 +15,50 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// longestDefaultTimeout bounds the scrape timeout of a target whose script says
-// only how often it is to be scraped.
-const longestDefaultTimeout = time.Minute
+// maxDefaultTimeout limits the scrape timeout of a target whose script has a
+// scrape interval and no timeout.
+const maxDefaultTimeout = time.Minute
 
-// targetGroup is an element of Prometheus's http_sd form, see
+// targetGroup is an element of Prometheus's HTTP service discovery, see
 // https://prometheus.io/docs/prometheus/latest/http_sd/.
 type targetGroup struct {
 	Targets []string          `json:"targets"`
 	Labels  map[string]string `json:"labels"`
 }
 
-// place is where a client finds this server.
-type place struct {
-	address string // host:port, the port always there
-	scheme  string // empty where the client's own configuration knows better
-	prefix  string // of every path, without a slash at its end
+// origin is the address at which a client reaches this server.
+type origin struct {
+	address string // host:port, always with a port
+	scheme  string // empty: the client's own configuration decides
+	prefix  string // of every path, without a slash at the end
 }
 
-// ParseExternalURL checks the address under which clients reach the server,
-// which may have a path; a slash at its end does not matter.
+// ParseExternalURL parses the address at which clients reach the server. It may
+// have a path; a slash at the end does not matter.
 func ParseExternalURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err == nil &&
-		(u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || !goodPort(u.Port())) {
-		err = errors.New("wrong parts")
-	}
-	if err != nil {
-		return nil, errors.New("is to be an address like https://host.example/stap")
+	if err != nil || !isExternal(u) {
+		return nil, errors.New("must be an address like https://host.example/stap")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u, nil
 }
 
-func goodPort(s string) bool {
+// isExternal reports whether u is a scheme, a host and a path, nothing else.
+func isExternal(u *url.URL) bool {
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && validPort(u.Port()) &&
+		u.User == nil && u.RawQuery == "" && !u.ForceQuery && u.Fragment == ""
+}
+
+func validPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return s == "" || err == nil && n > 0
 }
 
-// discovery answers with the scripts as targets for Prometheus's
-// http_sd_configs: one for each script that may run, or with ?mode=all the one
-// target /all.
+// discovery sends the scripts as targets for Prometheus's http_sd_configs: one
+// for each script that may run, or with ?mode=all the one target /all.
 func (s *Server) discovery(ctx *fasthttp.RequestCtx) {
-	where, err := s.place(ctx)
+	here, err := s.origin(ctx)
 	if err != nil {
 		plainError(ctx, fasthttp.StatusBadRequest, err.Error()+"\n")
 		return
@@ -66,30 +66,30 @@ func (s *Server) discovery(ctx *fasthttp.RequestCtx) {
 	groups := []targetGroup{} // [] when empty, not null
 	switch mode := ctx.QueryArgs().Peek("mode"); {
 	case bytes.Equal(mode, []byte("all")):
-		groups = append(groups, where.target("/all"))
+		groups = append(groups, here.target(allPath))
 	case len(mode) > 0:
-		plainError(ctx, fasthttp.StatusBadRequest, "mode is to be all, or left out\n")
+		plainError(ctx, fasthttp.StatusBadRequest, "mode must be all, or absent\n")
 		return
 	default:
 		for _, st := range s.cfg.Scripts.Statuses() {
 			if st.Script.Refused == nil {
-				groups = append(groups, s.scriptTarget(where, &st.Script))
+				groups = append(groups, s.scriptTarget(here, &st.Script))
 			}
 		}
 	}
 	writeJSON(ctx, fasthttp.StatusOK, groups)
 }
 
-func (s *Server) scriptTarget(where place, sc *script.Script) targetGroup {
-	g := where.target("/" + sc.Name)
+func (s *Server) scriptTarget(here origin, sc *script.Script) targetGroup {
+	g := here.target("/" + sc.Name)
 	g.Labels["script"] = sc.Name
 	g.Labels["runtime"] = s.runtimeOf(sc)
 	g.Labels["autostart"] = strconv.FormatBool(sc.Autostart)
 	interval, timeout := sc.Directives.ScrapeInterval, sc.Directives.ScrapeTimeout
 	if interval > 0 && timeout == 0 {
-		// the job's own may be longer than interval, and then Prometheus drops
-		// the target
-		timeout = min(interval, longestDefaultTimeout)
+		// Prometheus drops a target whose timeout is longer than the interval,
+		// and the job's own timeout may be
+		timeout = min(interval, maxDefaultTimeout)
 	}
 	if interval > 0 {
 		g.Labels["__scrape_interval__"] = prometheusDuration(interval)
@@ -100,23 +100,22 @@ func (s *Server) scriptTarget(where place, sc *script.Script) targetGroup {
 	return g
 }
 
-// target is the one at path. The path is written as it is: Prometheus encodes
-// __metrics_path__ itself, and one that was encoded before would be encoded
-// twice.
-func (p place) target(path string) targetGroup {
-	labels := map[string]string{"__metrics_path__": p.prefix + path}
-	if p.scheme != "" {
-		labels["__scheme__"] = p.scheme
+// target returns the target at path, which is not percent-encoded: Prometheus
+// encodes __metrics_path__ itself.
+func (o origin) target(path string) targetGroup {
+	labels := map[string]string{"__metrics_path__": o.prefix + path}
+	if o.scheme != "" {
+		labels["__scheme__"] = o.scheme
 	}
-	return targetGroup{Targets: []string{p.address}, Labels: labels}
+	return targetGroup{Targets: []string{o.address}, Labels: labels}
 }
 
 func prometheusDuration(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 }
 
-// runtimeOf says what a script runs with: "kernel", "bpf", or "own" for a
-// program that chooses for itself. It is "auto" where that is not known.
+// runtimeOf returns the runtime of a script: "kernel", "bpf", or "own" for an
+// executable that chooses for itself, "auto" when it is not known.
 func (s *Server) runtimeOf(sc *script.Script) string {
 	switch {
 	case sc.Executable:
@@ -129,20 +128,20 @@ func (s *Server) runtimeOf(sc *script.Script) string {
 	return "auto"
 }
 
-// place says how the sender of this request reaches the server: as
-// --web.external-url says, otherwise by the Host header. X-Forwarded-… headers
-// do not count, since any client can send them.
-func (s *Server) place(ctx *fasthttp.RequestCtx) (place, error) {
+// origin returns the address at which this client reaches the server: that of
+// --web.external-url, otherwise that of the Host header. X-Forwarded-… headers
+// do not count, because any client can send them.
+func (s *Server) origin(ctx *fasthttp.RequestCtx) (origin, error) {
 	if u := s.cfg.ExternalURL; u != nil {
-		return place{
+		return origin{
 			address: withPort(u.Hostname(), u.Port(), u.Scheme == "https"),
 			scheme:  u.Scheme,
 			prefix:  u.Path,
 		}, nil
 	}
-	var p place
+	var o origin
 	if ctx.IsTLS() {
-		p.scheme = "https"
+		o.scheme = "https"
 	}
 	host := string(ctx.Host())
 	if host == "" { // HTTP/1.0
@@ -151,18 +150,15 @@ func (s *Server) place(ctx *fasthttp.RequestCtx) (place, error) {
 		}
 	}
 	u, err := url.Parse("//" + host)
-	if err != nil || u.Host != host || u.Hostname() == "" || !goodPort(u.Port()) || strings.ContainsAny(host, "/ ") {
-		return p, fmt.Errorf(
-			"cannot tell the address of the targets from the Host header %q: give --web.external-url",
-			host,
-		)
+	if err != nil || u.Host != host || u.Hostname() == "" || !validPort(u.Port()) || strings.ContainsAny(host, "/ ") {
+		return o, fmt.Errorf("cannot derive the targets' address from Host header %q: set --web.external-url", host)
 	}
-	p.address = withPort(u.Hostname(), u.Port(), ctx.IsTLS())
-	return p, nil
+	o.address = withPort(u.Hostname(), u.Port(), ctx.IsTLS())
+	return o, nil
 }
 
-// withPort makes host:port, with the scheme's own port where there is none; an
-// IPv6 literal gets its brackets.
+// withPort joins host and port, with the scheme's default port when port is
+// empty. An IPv6 literal gets brackets.
 func withPort(host, port string, secure bool) string {
 	switch {
 	case port != "":
@@ -172,18 +168,4 @@ func withPort(host, port string, secure bool) string {
 		port = "80"
 	}
 	return net.JoinHostPort(host, port)
-}
-
-// writeJSON answers with v, indented for people.
-func writeJSON(ctx *fasthttp.RequestCtx, code int, v any) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		panic(fmt.Errorf("encode %T: %w", v, err)) // a mistake in the type
-	}
-	ctx.SetStatusCode(code)
-	ctx.SetContentType("application/json")
-	ctx.SetBody(buf.Bytes())
 }

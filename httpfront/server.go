@@ -2,7 +2,6 @@ package httpfront
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,14 +13,15 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"stap-exporter/httpfront/webconfig"
 	"stap-exporter/internal/scrape"
 )
 
 // Limits of a connection. A request to this server is a short header without a
 // body.
 const (
-	requestTimeout = 5 * time.Second  // to send a whole request, and for a TLS handshake
-	replyTimeout   = 30 * time.Second // to take a whole reply
+	requestTimeout = 5 * time.Second  // to receive a whole request, and for a TLS handshake
+	replyTimeout   = 30 * time.Second // to send a whole reply
 	// between requests; longer than the usual scrape intervals, so that
 	// Prometheus keeps its connection
 	idleTimeout = 3 * time.Minute
@@ -30,54 +30,57 @@ const (
 	maxHeaderBytes = 8 << 10
 	// bodies are read and ignored, so that the connection stays usable after a
 	// 405
-	maxBodyBytes     = 16 << 10
-	silentGrace      = 500 * time.Millisecond
-	hangUpInterval   = 100 * time.Millisecond
-	defaultRead      = 10 * time.Second
-	defaultStart     = 5 * time.Minute
-	serverHeaderName = "stap-exporter"
+	maxBodyBytes = 16 << 10
+	// Shutdown: for a request that is on its way to arrive; then the interval
+	// at which silent connections are closed
+	silentGrace    = 500 * time.Millisecond
+	silentInterval = 100 * time.Millisecond
 )
 
-// Scripts is what the front end needs of the rest of the program. Its methods
-// are called from many goroutines at once.
+const (
+	defaultReadTimeout  = 10 * time.Second
+	defaultStartTimeout = 5 * time.Minute
+	serverHeaderName    = "stap-exporter"
+)
+
+// Scripts is what the front end needs from the rest of the program. Its methods
+// may be called from many goroutines at once.
 type Scripts interface {
-	// Scrape asks for the metrics of the script called name, which is not kept
-	// after return.
-	// It returns before q.Deadline, give or take scheduling. Answer.Err is
-	// script.ErrUnknown when there is no such script.
+	// Scrape requests the metrics of the script called name, which it does not
+	// keep. It returns by q.Deadline, give or take scheduling. Answer.Err is
+	// scrape.ErrUnknown when there is no such script.
 	Scrape(name []byte, q scrape.Query) scrape.Answer
 	// Statuses lists all scripts, sorted by name. It renews no keepalive.
 	Statuses() []*scrape.Status
 }
 
-// Config is what a Server is made of.
+// Config configures a Server.
 type Config struct {
 	Scripts      Scripts       // required
-	ReadTimeout  time.Duration // how long one read of a running script may take; 10 s when 0
-	StartTimeout time.Duration // the longest that a request waits for a script; 5 min when 0
-	Version      string        // shown under the list of scripts
+	ReadTimeout  time.Duration // of one read of a running script; 10 s when 0
+	StartTimeout time.Duration // the longest that a request waits for a start; 5 min when 0
+	Version      string        // shown below the list of scripts
 	Logger       *zap.Logger   // silent when nil
 
 	MaxConnections int // open at a time; DefaultMaxConnections when 0
 
-	// TLS, logins, headers, rate limit; none of them when nil
-	Web *WebConfig
-	// "kernel" or "bpf": what scripts run with that leave it to the exporter;
-	// may change; nil: not told
+	Web *webconfig.Config // TLS, users, rate limit, headers; none when nil
+	// Runtime returns the runtime of scripts that leave the choice to the
+	// exporter, "kernel" or "bpf". It may change. nil: not known.
 	Runtime func() string
-	// looks through the living processes, and tells those of the process group
-	// that leader leads; nil: not told
+	// OSPIDs scans the processes. The function that it returns lists those in
+	// the process group of leader. nil: no scan, no processes listed.
 	OSPIDs func() func(leader int) []int
-	// how clients reach this server, see ParseExternalURL; nil: as each request
-	// says
+	// ExternalURL is the address under which clients reach the server, see
+	// ParseExternalURL. nil: the Host header of each request.
 	ExternalURL *url.URL
 
 	Telemetry     http.Handler // the exporter's own metrics; nil: none
-	TelemetryPath string       // where; default /metrics
-	Events        func() any   // the last events, ready for JSON; nil: none
+	TelemetryPath string       // the path of Telemetry
+	Events        func() any   // the last events, which encoding/json can marshal; nil: none
 
 	Lifecycle       Lifecycle // what POST can do; nil: nothing
-	EnableLifecycle bool      // and may
+	EnableLifecycle bool      // whether POST may do it
 }
 
 // Server answers HTTP requests. Its methods may be called from any goroutine.
@@ -85,27 +88,27 @@ type Server struct {
 	cfg    Config
 	log    *zap.Logger
 	http   *fasthttp.Server
-	routes map[string]route // by path; read only after New
-	now    func() time.Time // time.Now, but in tests
-	web    atomic.Pointer[WebConfig]
+	routes map[string]route // by path; not written after New
+	now    func() time.Time // time.Now; tests replace it
+	web    atomic.Pointer[webconfig.Config]
 
-	mu        sync.Mutex
-	closed    bool                     // Shutdown was called
-	listeners map[*listener]struct{}   // being served
-	conns     map[*clientConn]struct{} // open
-	crowdedAt time.Time                // when the log was last told of refused connections
+	mu            sync.Mutex
+	closed        bool                     // Shutdown was called
+	listeners     map[*listener]struct{}   // being served
+	conns         map[*clientConn]struct{} // open
+	limitLoggedAt time.Time                // last log line about rejected connections
 
-	refused atomic.Uint64 // connections over the limit
-	left    atomic.Uint64 // clients that left while their request was waiting
+	rejected    atomic.Uint64 // connections over the limit
+	disconnects atomic.Uint64 // clients that disconnected while their request waited
 }
 
 // New returns a server that does not listen yet.
 func New(cfg Config) *Server {
 	if cfg.ReadTimeout <= 0 {
-		cfg.ReadTimeout = defaultRead
+		cfg.ReadTimeout = defaultReadTimeout
 	}
 	if cfg.StartTimeout <= 0 {
-		cfg.StartTimeout = defaultStart
+		cfg.StartTimeout = defaultStartTimeout
 	}
 	if cfg.MaxConnections <= 0 {
 		cfg.MaxConnections = DefaultMaxConnections()
@@ -124,7 +127,7 @@ func New(cfg Config) *Server {
 	s.routes = s.newRoutes()
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
-		ErrorHandler:                 s.refuse,
+		ErrorHandler:                 s.rejectRequest,
 		ConnState:                    s.trackConn,
 		Name:                         serverHeaderName,
 		Logger:                       connLogger{cfg.Logger},
@@ -140,8 +143,9 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Serve answers connections of ln until Shutdown, then it returns nil; requests
-// in flight may still run, Shutdown waits for them.
+// Serve answers connections of ln until Shutdown, then it returns nil. Requests
+// in flight may still run; Shutdown waits for them.
+//
 // Several listeners may be served at once. Serve owns ln and closes it.
 func (s *Server) Serve(ln net.Listener) error {
 	l := newListener(ln, s.log)
@@ -155,7 +159,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.listeners[l] = struct{}{}
 	s.mu.Unlock()
 
-	err := s.http.Serve(doorListener{l, s})
+	err := s.http.Serve(limitListener{l, s})
 
 	s.mu.Lock()
 	delete(s.listeners, l)
@@ -165,16 +169,18 @@ func (s *Server) Serve(ln net.Listener) error {
 		return nil
 	}
 	if err == nil {
-		err = net.ErrClosed // somebody else closed the listener
+		err = net.ErrClosed // the caller closed the listener
 	}
 	return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 }
 
 // Shutdown stops accepting and waits until the requests in flight are answered,
-// at most until ctx ends; then it closes their connections and returns an error
+// at most until ctx ends. Then it closes their connections and returns an error
 // that wraps ctx.Err().
-// Connections that are idle are closed at once, those that never sent a whole
-// request after half a second. The server cannot be used again.
+//
+// Idle connections are closed at once, those that never sent a whole request
+// after half a second. The server cannot be used again; further calls of
+// Shutdown do no harm.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.closed = true
@@ -184,11 +190,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 
 	drained := make(chan struct{})
-	var hangUp sync.WaitGroup
-	hangUp.Go(func() { s.hangUpSilent(drained) })
+	var closing sync.WaitGroup
+	closing.Go(func() { s.closeSilent(drained) })
 	err := s.http.ShutdownWithContext(ctx)
 	close(drained)
-	hangUp.Wait()
+	closing.Wait()
 	if err == nil {
 		return nil
 	}
@@ -196,20 +202,21 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	n := len(s.conns)
 	for c := range s.conns {
-		_ = c.Conn.Close() // the socket itself: nothing is sent or waited for any more
+		_ = c.Conn.Close() // the socket itself: sends nothing and waits for nothing
 	}
 	s.mu.Unlock()
 	return fmt.Errorf("wait for %d connections: %w", n, err)
 }
 
-// hangUpSilent ends the waiting of connections from which nothing comes, until
-// drained is closed. fasthttp alone would give each of them its full read
-// timeout.
-// A read deadline reaches only a connection that is reading: one whose request
-// is being answered is left alone. It is set again and again because fasthttp
-// sets its own before each read.
-func (s *Server) hangUpSilent(drained <-chan struct{}) {
-	wait := time.NewTimer(silentGrace) // a request that is on its way still arrives
+// closeSilent ends the reads of connections that send nothing, until drained is
+// closed. fasthttp alone would give each of them its full read timeout.
+//
+// A read deadline affects only a connection that is reading, not one whose
+// request is being answered. It is set repeatedly, because fasthttp sets its
+// own
+// before each read.
+func (s *Server) closeSilent(drained <-chan struct{}) {
+	wait := time.NewTimer(silentGrace)
 	defer wait.Stop()
 	for {
 		select {
@@ -222,19 +229,19 @@ func (s *Server) hangUpSilent(drained <-chan struct{}) {
 			_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
 		}
 		s.mu.Unlock()
-		wait.Reset(hangUpInterval)
+		wait.Reset(silentInterval)
 	}
 }
 
-// trackConn is fasthttp's hook for connections; it keeps the set of open ones.
-// It is called for every request, too, and then takes no lock.
+// trackConn is fasthttp's hook for connections. It keeps the set of open ones.
+// fasthttp also calls it for every request; then it takes no lock.
 func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
 	if state != fasthttp.StateNew && state != fasthttp.StateClosed {
 		return
 	}
 	p, ok := c.(peer)
 	if !ok {
-		return // not one that Serve accepted
+		return // not accepted by Serve
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,44 +252,9 @@ func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// refuse answers what never became a request: a malformed or too large one, or
-// one that did not arrive in time. fasthttp closes the connection after it.
-func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
-	ctx.Response.Reset()
-	setCommonHeaders(ctx)
-	s.setConfiguredHeaders(ctx)
-	ctx.Response.SkipBody = ctx.IsHead()
-
-	_, tooBig := errors.AsType[*fasthttp.ErrSmallBuffer](err)
-	netErr, isNet := errors.AsType[net.Error](err)
-	late := isNet && netErr.Timeout()
-	p := peerOf(ctx)
-	if p != nil && !late {
-		p.socket().linger.Store(true)
-	}
-	switch {
-	case tooBig && p != nil && p.openLine() >= maxHeaderBytes:
-		// not even the first line came to its end
-		plainError(ctx, fasthttp.StatusRequestURITooLong, "request target too long\n")
-	case tooBig:
-		plainError(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "request header too large\n")
-	case late && turnedAway(ctx):
-		// its time is short, and on a busy machine it may be over before what
-		// came is read
-	case late:
-		plainError(ctx, fasthttp.StatusRequestTimeout, "request did not arrive in time\n")
-	case errors.Is(err, fasthttp.ErrBodyTooLarge) && !readOnly(ctx):
-		refuseMethod(ctx, allowGet) // whatever the path: no endpoint takes a body of this size
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		plainError(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large\n")
-	default:
-		plainError(ctx, fasthttp.StatusBadRequest, "malformed request\n")
-	}
-}
-
-// connLogger takes fasthttp's own messages. They tell of clients that misbehave
-// or leave, so they are for debugging; an error that ends Serve is returned by
-// it.
+// connLogger logs fasthttp's own messages. They are about clients that
+// misbehave or disconnect, so the level is debug. Serve returns an error that
+// ends it.
 type connLogger struct{ log *zap.Logger }
 
 // Printf implements fasthttp.Logger.

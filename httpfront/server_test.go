@@ -19,7 +19,7 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-func TestListenSaysWhatToDo(t *testing.T) {
+func TestListenErrorsHaveARemedy(t *testing.T) {
 	open, err := Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
@@ -44,16 +44,21 @@ func TestListenSaysWhatToDo(t *testing.T) {
 		_ = again[0].Close()
 	}
 
-	for addr, want := range map[string]string{"": "--web.listen-address", "9900": "HOST:PORT", ":": "missing port", "h:99999": "HOST:PORT", "192.0.2.1:0": "no such address"} {
-		if _, err := Listen(
-			[]string{addr},
-		); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) ||
+	for addr, want := range map[string]string{
+		"":            "--web.listen-address",
+		"9900":        "HOST:PORT",
+		":":           "missing port",
+		"h:99999":     "HOST:PORT",
+		"192.0.2.1:0": "no such address",
+	} {
+		_, err := Listen([]string{addr})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) ||
 			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v", addr, err)
 		}
 	}
 	if _, err := Listen(nil); err == nil {
-		t.Error("no address is no error")
+		t.Error("no error without an address")
 	}
 }
 
@@ -121,16 +126,16 @@ func TestStandardClient(t *testing.T) {
 	}
 }
 
-// waiting returns scripts whose Scrape waits until release is called, and a
-// channel that tells of each Scrape's begin.
+// waiting returns scripts whose Scrape waits until release is called. Each call
+// of Scrape sends to begun.
 func waiting() (scripts *fakeScripts, begun <-chan struct{}, release func()) {
-	started, gate := make(chan struct{}, 10), make(chan struct{})
+	calls, finish := make(chan struct{}, 10), make(chan struct{})
 	scripts = &fakeScripts{answer: func(string, scrape.Query) scrape.Answer {
-		started <- struct{}{}
-		<-gate
+		calls <- struct{}{}
+		<-finish
 		return scrape.Answer{Page: pageOf("count 1\n")}
 	}}
-	return scripts, started, func() { close(gate) }
+	return scripts, calls, func() { close(finish) }
 }
 
 func TestShutdownLetsRequestsEnd(t *testing.T) {
@@ -186,7 +191,7 @@ func TestShutdownIsBounded(t *testing.T) {
 		t.Errorf("Shutdown: %v", err)
 	}
 	if n, _ := io.Copy(io.Discard, busy); n != 0 {
-		t.Errorf("%d bytes on a connection that was cut", n)
+		t.Errorf("%d bytes on a closed connection", n)
 	}
 	release()
 }
@@ -224,8 +229,7 @@ func TestServeAfterShutdown(t *testing.T) {
 	}
 }
 
-// faultyListener fails Accept with each of its errors before it passes the call
-// on.
+// faultyListener fails Accept with each of its errors, then it accepts.
 type faultyListener struct {
 	net.Listener
 	errs []error
@@ -255,7 +259,7 @@ func TestServeOutlivesShortages(t *testing.T) {
 		t.Errorf("%d", got.code)
 	}
 	if n := logs.Len(); n != 1 {
-		t.Errorf("%d lines in the log", n)
+		t.Errorf("%d log lines", n)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
@@ -302,8 +306,8 @@ func TestCloseEndsTheWaitForDescriptors(t *testing.T) {
 	}
 }
 
-// dial opens a connection that the test's end closes. A read from it that takes
-// too long fails.
+// dial opens a connection that the test's end closes. Reads fail after a
+// minute.
 func dial(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

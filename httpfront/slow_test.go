@@ -11,14 +11,16 @@ import (
 	"testing"
 	"time"
 
+	"stap-exporter/httpfront/internal/testpki"
 	"stap-exporter/internal/scrape"
+
+	"go.uber.org/zap"
 )
 
-// shortly is a bound that a test sets in place of one of seconds.
+// shortly replaces a longer timeout in tests.
 const shortly = time.Second
 
-// crawl writes text a byte at a time, in rounds without end, until the
-// connection does not take it any more.
+// crawl writes text again and again, a byte at a time, until a write fails.
 func crawl(conn net.Conn, text string) {
 	for i := 0; ; i = (i + 1) % len(text) {
 		if _, err := conn.Write([]byte{text[i]}); err != nil {
@@ -28,9 +30,9 @@ func crawl(conn net.Conn, text string) {
 	}
 }
 
-// Clients that send a byte now and then are cut at the deadline of the whole
-// request, wherever in it they are, and reach no script.
-func TestSlowSendersAreCut(t *testing.T) {
+// Clients that send a byte now and then are disconnected at the deadline of the
+// whole request, in any part of it, and reach no script.
+func TestSlowSendersAreDisconnected(t *testing.T) {
 	scripts := serveBody("count 1\n", "x.stp")
 	s := New(Config{Scripts: scripts})
 	s.http.ReadTimeout = shortly
@@ -42,7 +44,7 @@ func TestSlowSendersAreCut(t *testing.T) {
 		"body":           {"POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "a"},
 		"chunk":          {"POST /x.stp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n", "a"},
 		"blank lines":    {"", "\r\n"},
-		"says nothing":   {"", ""},
+		"silent":         {"", ""},
 		"second request": {"GET / HTTP/1.1\r\nHost: x\r\n\r\nG", "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -64,30 +66,27 @@ func TestSlowSendersAreCut(t *testing.T) {
 			if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 				t.Fatal(err)
 			}
-			silent := name == "blank lines" // those are no request, so there is nothing to answer
-			if silent && len(rest) > 0 || !silent && !strings.HasPrefix(string(rest), "HTTP/1.1 408 ") {
-				t.Errorf("told %q", rest)
+			unanswered := name == "blank lines" // they are no request
+			if unanswered && len(rest) > 0 || !unanswered && !strings.HasPrefix(string(rest), "HTTP/1.1 408 ") {
+				t.Errorf("reply %q", rest)
 			}
 		})
 	}
 	t.Cleanup(func() {
-		if asked := scripts.asked(); len(asked) > 0 {
-			t.Errorf("asked for %q", asked)
+		if names := scripts.requested(); len(names) > 0 {
+			t.Errorf("requested %q", names)
 		}
 	})
 }
 
-// The same within TLS, and for those who never come to the end of their
-// handshake.
-func TestSlowHandshakesAreCut(t *testing.T) {
+// The same within TLS, and for clients that never complete the handshake.
+func TestSlowHandshakesAreDisconnected(t *testing.T) {
 	dir := t.TempDir()
-	newAuthority(t, dir, "ca").issue("server")
-	writeFile(t, dir+"/web.yml", serverTLS)
-	w, err := LoadWebConfig(dir+"/web.yml", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), Web: w})
+	testpki.New(t, dir, "ca").Issue("server")
+	s := New(Config{
+		Scripts: serveBody("count 1\n", "x.stp"),
+		Web:     webConfig(t, dir, serverTLS, zap.NewNop()),
+	})
 	s.http.ReadTimeout = shortly
 	addr := serve(t, s)
 
@@ -107,9 +106,9 @@ func TestSlowHandshakesAreCut(t *testing.T) {
 	}
 	go crawl(inside, "a")
 	if rest, _ := io.ReadAll(inside); !strings.HasPrefix(string(rest), "HTTP/1.1 408 ") {
-		t.Errorf("told %q", rest)
+		t.Errorf("reply %q", rest)
 	}
-	eventually(t, "all connections are gone", func() bool { return s.open() == 0 })
+	eventually(t, "all connections are closed", func() bool { return s.open() == 0 })
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
@@ -138,9 +137,9 @@ func (l narrowListener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// Clients that do not take their reply, or take it a few bytes at a time, are
-// cut, and hold up nobody.
-func TestSlowReadersAreCut(t *testing.T) {
+// Clients that do not read their reply, or read a few bytes at a time, are
+// disconnected and delay no other.
+func TestSlowReadersAreDisconnected(t *testing.T) {
 	page := pageOf(lines(10000))
 	scripts := &fakeScripts{answer: func(string, scrape.Query) scrape.Answer { return scrape.Answer{Page: page} }}
 	s := New(Config{Scripts: scripts})
@@ -166,11 +165,8 @@ func TestSlowReadersAreCut(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		slow = append(slow, conn)
-		requests := 1 + i%2*50 // also many at once, with replies that nobody takes
-		if _, err := io.WriteString(
-			conn,
-			strings.Repeat("GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\n", requests),
-		); err != nil {
+		requests := 1 + i%2*50 // some pipeline many, and read no reply
+		if _, err := io.WriteString(conn, strings.Repeat(simpleGet, requests)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,5 +180,5 @@ func TestSlowReadersAreCut(t *testing.T) {
 	if got := get(t, addr, "GET", "/x.stp"); got.body != string(page.Text()) {
 		t.Errorf("beside them: %d, %d bytes", got.code, len(got.body))
 	}
-	eventually(t, "all of them are cut", func() bool { return s.open() == 0 })
+	eventually(t, "all of them are disconnected", func() bool { return s.open() == 0 })
 }

@@ -1,14 +1,14 @@
 package httpfront
 
-// Stats are the counts of a Server.
+// Stats are the counters of a Server.
 type Stats struct {
 	Connections         int    // open now
-	ConnectionsLimit    int    // that may be open at a time
+	ConnectionsLimit    int    // of open connections
 	RejectedConnections uint64 // because too many were open
-	ClientDisconnects   uint64 // of clients whose request was waiting
+	ClientDisconnects   uint64 // while the client's request waited
 }
 
-// Stats returns the counts so far. It may be called from any goroutine.
+// Stats returns the current counters. It may be called from any goroutine.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
 	open := len(s.conns)
@@ -16,7 +16,7 @@ func (s *Server) Stats() Stats {
 	return Stats{
 		Connections:         open,
 		ConnectionsLimit:    s.cfg.MaxConnections,
-		RejectedConnections: s.refused.Load(),
-		ClientDisconnects:   s.left.Load(),
+		RejectedConnections: s.rejected.Load(),
+		ClientDisconnects:   s.disconnects.Load(),
 	}
 }

@@ -11,11 +11,11 @@ import (
 	"stap-exporter/internal/cpulimit"
 )
 
-// telemetry makes a route of the handler that gives the exporter's own metrics.
-// It is net/http's, as client_golang's is; it is not on the hot path.
+// telemetry returns the route of h, which sends the exporter's own metrics. It
+// is a handler of net/http, like client_golang's, and not on the hot path.
 func (s *Server) telemetry(h http.Handler) route {
 	return route{get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { // here, since the adaptor runs it in a goroutine of its own
+		defer func() { // here, because the adaptor runs it in its own goroutine
 			if p := recover(); p != nil {
 				s.logPanic(p, r.URL.Path)
 				http.Error(w, strings.TrimSpace(internalErrorText), http.StatusInternalServerError)
@@ -27,23 +27,23 @@ func (s *Server) telemetry(h http.Handler) route {
 	}))}
 }
 
-// largePage takes a turn when a page begins to be written: what is to be in it
-// was collected by then, which waits for a look through all processes.
+// largePage acquires a CPU permit at the first write. The metrics are collected
+// by then; collecting waits for a scan of all processes.
 type largePage struct {
 	http.ResponseWriter
-	turn func()
+	release func() // of the permit; nil before the first write
 }
 
 func (p *largePage) Write(b []byte) (int, error) {
-	if p.turn == nil {
-		p.turn = cpulimit.Acquire()
+	if p.release == nil {
+		p.release = cpulimit.Acquire()
 	}
 	return p.ResponseWriter.Write(b)
 }
 
 func (p *largePage) end() {
-	if p.turn != nil {
-		p.turn()
+	if p.release != nil {
+		p.release()
 	}
 }
 
@@ -51,14 +51,14 @@ const apiEventsPath = "/api/v1/events"
 
 // apiEventsReply is the answer of /api/v1/events.
 type apiEventsReply struct {
-	Events any `json:"events"` // the oldest first, at most 1,000
+	Events any `json:"events"` // oldest first, at most 1,000
 }
 
-// apiEvents answers with the last events of all scripts.
+// apiEvents sends the last events of all scripts.
 func (s *Server) apiEvents(ctx *fasthttp.RequestCtx) {
 	body, err := json.Marshal(apiEventsReply{s.cfg.Events()})
 	if err != nil {
-		panic(err) // of fields that always marshal
+		panic(err) // a bug: all fields can be marshaled
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(body)

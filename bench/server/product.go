@@ -14,6 +14,7 @@ import (
 
 	"stap-exporter/bench/body"
 	"stap-exporter/httpfront"
+	"stap-exporter/httpfront/webconfig"
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/telemetry"
@@ -64,7 +65,7 @@ func newProduct(o Options) (Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	var web *httpfront.WebConfig
+	var web *webconfig.Config
 	if o.TLS {
 		if web, err = makeTLS(dir); err != nil {
 			return nil, err

@@ -13,9 +13,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.uber.org/zap"
+	"stap-exporter/httpfront/webconfig"
 
-	"stap-exporter/httpfront"
+	"go.uber.org/zap"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 
 // makeTLS writes a certificate for localhost, its key, and a web config file
 // with both.
-func makeTLS(dir string) (*httpfront.WebConfig, error) {
+func makeTLS(dir string) (*webconfig.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
@@ -60,5 +60,5 @@ func makeTLS(dir string) (*httpfront.WebConfig, error) {
 			return nil, err
 		}
 	}
-	return httpfront.LoadWebConfig(filepath.Join(dir, "web.yml"), zap.NewNop())
+	return webconfig.Load(filepath.Join(dir, "web.yml"), zap.NewNop())
 }

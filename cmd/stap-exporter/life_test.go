@@ -301,7 +301,7 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 		if p.code != 503 {
 			t.Fatalf("%d %s", p.code, p.body)
 		}
-		if strings.Contains(p.body, "held off") &&
+		if strings.Contains(p.body, "in back-off") &&
 			(!strings.Contains(p.body, "exit code 3") || !strings.Contains(p.body, "no such luck")) {
 			t.Fatalf("no reason: %s", p.body)
 		}

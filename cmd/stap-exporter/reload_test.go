@@ -149,7 +149,7 @@ func TestLiveFolder(t *testing.T) {
 			return now != before && strings.Contains(now, `"state": "`+c.state+`"`)
 		})
 	}
-	if p := e.get("/b-autostart.stp", "10"); p.code != 503 || !strings.Contains(p.body, "stopped by an operator") {
+	if p := e.get("/b-autostart.stp", "10"); p.code != 503 || !strings.Contains(p.body, "paused by an operator") {
 		t.Errorf("a stopped script: %d %q", p.code, p.body)
 	}
 

@@ -24,6 +24,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"stap-exporter/httpfront"
+	"stap-exporter/httpfront/webconfig"
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
@@ -71,9 +72,9 @@ func serve(opts options, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var web *httpfront.WebConfig
+	var web *webconfig.Config
 	if opts.webConfig != "" {
-		if web, err = httpfront.LoadWebConfig(opts.webConfig, log); err != nil {
+		if web, err = webconfig.Load(opts.webConfig, log); err != nil {
 			return misconfigured(err)
 		}
 	}

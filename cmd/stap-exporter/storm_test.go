@@ -10,18 +10,18 @@ import (
 
 // apiStatus is what these tests look at in the status API.
 type apiStatus struct {
-	State       string
-	Activity    string
-	QueuePlace  int   `json:"queue_place"`
-	QueueLength int   `json:"queue_length"`
-	QuickEnds   int   `json:"quick_ends"`
-	CrashLoop   bool  `json:"crash_loop"`
-	OSPID       int   `json:"os_pid"`
-	OSPIDs      []int `json:"os_pids"`
-	Exits       map[string]int
-	Output      []string
-	Reason      []string
-	History     []struct {
+	State               string
+	Activity            string
+	QueuePosition       int   `json:"queue_position"`
+	QueueLength         int   `json:"queue_length"`
+	ConsecutiveFailures int   `json:"consecutive_failures"`
+	CrashLoop           bool  `json:"crash_loop"`
+	OSPID               int   `json:"os_pid"`
+	OSPIDs              []int `json:"os_pids"`
+	Exits               map[string]int
+	Output              []string
+	Reason              []string
+	History             []struct {
 		Cause, Signal string
 		Code          *int
 	}
@@ -59,7 +59,7 @@ func TestStartsQueue(t *testing.T) {
 			return p.code == 503 && strings.Contains(p.body, want)
 		})
 	}
-	if s := e.status("b.stp"); s.State != "starting" || s.QueuePlace != 2 || s.QueueLength != 2 {
+	if s := e.status("b.stp"); s.State != "starting" || s.QueuePosition != 2 || s.QueueLength != 2 {
 		t.Errorf("status of b.stp: %+v", s)
 	}
 	if p := e.get("/metrics", ""); !strings.Contains(p.body, "\nstap_exporter_starts_queued 2\n") {
@@ -106,16 +106,20 @@ func TestCrashLoop(t *testing.T) {
 	)
 	eventually(t, "it is in a crash loop", func() bool { return e.status("autostart.stp").CrashLoop })
 	s := e.status("autostart.stp")
-	if s.State != "backing-off" || s.QuickEnds != 5 || s.Exits["signal"] != 5 || len(s.History) != 5 ||
+	if s.State != "backing-off" || s.ConsecutiveFailures != 5 || s.Exits["signal"] != 5 || len(s.History) != 5 ||
 		s.History[4].Signal != "SIGKILL" ||
 		s.History[4].Code != nil ||
 		!strings.Contains(strings.Join(s.Reason, "\n"), "out of luck") {
 		t.Errorf("%+v", s)
 	}
-	if list := e.get("/", "").body; !strings.Contains(list, "crash loop, ended 5 times in a row, can start again in ") {
+	if list := e.get("/", "").body; !strings.Contains(list, "crash loop, 5 consecutive failures, can start again in ") {
 		t.Errorf("list:\n%s", list)
 	}
-	if p := e.get("/autostart.stp", "5"); p.code != 503 || !strings.Contains(p.body, "crash loop: 5 ends in a row") {
+	if p := e.get(
+		"/autostart.stp",
+		"5",
+	); p.code != 503 ||
+		!strings.Contains(p.body, "crash loop: 5 consecutive failures") {
 		t.Errorf("%d %s", p.code, p.body)
 	}
 	metrics := e.get("/metrics", "").body
@@ -130,7 +134,7 @@ func TestCrashLoop(t *testing.T) {
 	eventually(
 		t,
 		"it is no crash loop any more",
-		func() bool { s := e.status("autostart.stp"); return !s.CrashLoop && s.QuickEnds > 0 },
+		func() bool { s := e.status("autostart.stp"); return !s.CrashLoop && s.ConsecutiveFailures > 0 },
 	)
 	eventually(
 		t,

@@ -85,7 +85,7 @@ func TestSystemdIsTold(t *testing.T) {
 	write("http_server_config:\n  headers: {X-Frame-Options: maybe}\n")
 	_ = e.cmd.Process.Signal(syscall.SIGHUP)
 	systemd.want("RELOADING=1", `MONOTONIC_USEC=\d+`)
-	systemd.want("READY=1", `STATUS=reload failed: .*the old one stays: web config .*/web.yml:2: .*`)
+	systemd.want("READY=1", `STATUS=reload failed: .*keeping the old one: web config .*/web.yml:2: .*`)
 	if p := e.get("/-/healthy", ""); p.header.Get("X-Frame-Options") != "deny" {
 		t.Errorf("after the wrong reload: %v", p.header)
 	}
@@ -192,7 +192,7 @@ func TestWebFlagsThatCannotWork(t *testing.T) {
 		{"--web.config.file=" + file, "web config " + file + ":2: field burts not found", exitConfig},
 		{"--web.config.file=" + file + ".none", "no such file", exitConfig},
 		{"--web.systemd-socket", "systemd passed no socket", exitConfig},
-		{"--web.external-url=h:9900", `flag --web.external-url: value "h:9900" is to be an address`, exitUsage},
+		{"--web.external-url=h:9900", `flag --web.external-url: value "h:9900" must be an address`, exitUsage},
 	} {
 		var stderr bytes.Buffer
 		code := run([]string{"-s", idle(t), "--cache.dir=" + t.TempDir(), c.flag}, io.Discard, &stderr)

@@ -20,15 +20,22 @@ func TestPrefersOpenMetrics(t *testing.T) {
 		{"application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", false},
 		// Prometheus 2.42 and 3.
 		{
-			"application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+			"application/openmetrics-text;version=1.0.0," +
+				"application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5," +
+				"*/*;q=0.1",
 			true,
 		},
 		{
-			"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+			"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," +
+				"application/openmetrics-text;version=0.0.1;q=0.5," +
+				"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3," +
+				"*/*;q=0.2",
 			true,
 		},
 		{
-			"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+			"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7," +
+				"application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3," +
+				"*/*;q=0.2",
 			true,
 		},
 		{"text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5", false},
@@ -79,11 +86,15 @@ func TestAllowsGzip(t *testing.T) {
 
 func TestPrefersHTML(t *testing.T) {
 	const (
-		firefox    = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-		chromium   = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+		firefox  = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+		chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng," +
+			"*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
 		lynx       = "text/html, text/plain, text/sgml, text/css, */*;q=0.01"
 		w3m        = "text/html, text/*;q=0.5, image/*, application/*"
-		prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+		prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," +
+			"application/openmetrics-text;version=0.0.1;q=0.5," +
+			"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3," +
+			"*/*;q=0.2"
 	)
 	for accept, want := range map[string]bool{
 		firefox:                             true,
@@ -133,7 +144,8 @@ func TestParseQuality(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	accept := []byte(
-		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+		"application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," +
+			"text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
 	)
 	encoding := []byte("deflate, gzip;q=0.1")
 	if n := testing.AllocsPerRun(100, func() {
@@ -173,7 +185,9 @@ func Example() {
 
 func BenchmarkPrefersOpenMetrics(b *testing.B) {
 	accept := []byte(
-		"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+		"application/openmetrics-text;version=1.0.0;q=0.5," +
+			"application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3," +
+			"*/*;q=0.2",
 	)
 	for b.Loop() {
 		PrefersOpenMetrics(accept)

@@ -1,12 +1,10 @@
-package httpfront
+package webconfig
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -16,23 +14,32 @@ import (
 	"go.uber.org/zap"
 )
 
-// certificates is the TLS side of a web config. Certificate, key and client CA
-// follow their files: each handshake looks whether one of them was replaced.
+// certificates is the TLS part of a web config. Certificate, key and client CA
+// follow their files: each handshake checks whether one of them was replaced.
 type certificates struct {
 	from   *web.TLSConfig
 	log    *zap.Logger
-	server *tls.Config // for tls.Server: asks latest in each handshake
+	server *tls.Config // for tls.Server: calls latest in each handshake
 
 	mu      sync.Mutex
 	current *tls.Config
-	stamps  [3]stamp // of the files that were read last, whether they were good or not
+	stamps  [3]stamp // of the files that were read last, valid or not
+}
+
+// A stamp changes when a file does.
+type stamp struct {
+	inode       uint64
+	size        int64
+	mtime       syscall.Timespec
+	ctime       syscall.Timespec
+	unreachable bool
 }
 
 // newCertificates reads the files. Its errors are exporter-toolkit's.
 func newCertificates(from *web.TLSConfig, log *zap.Logger) (*certificates, error) {
 	c := &certificates{from: from, log: log, stamps: stampsOf(from)}
 	c.server = &tls.Config{
-		// what latest returns counts, this is for those who read the code
+		// without effect: the minimum of what latest returns counts
 		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest(), nil },
 	}
@@ -60,12 +67,12 @@ func (c *certificates) build() (*tls.Config, error) {
 	}
 	cfg.Certificates, cfg.GetCertificate = []tls.Certificate{*cert}, nil
 	cfg.NextProtos = []string{"http/1.1"}
-	// A resumed session would go by the client CA and the allowed names of its
-	// beginning.
+	// A resumed session would keep the client CA and the allowed names that it
+	// began with.
 	cfg.SessionTicketsDisabled = cfg.ClientAuth != tls.NoClientCert
 	if check := cfg.VerifyPeerCertificate; check != nil {
 		cfg.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) error {
-			if len(raw) == 0 { // check reads the first one
+			if len(raw) == 0 { // check panics without a certificate
 				return errNoClientCertificate
 			}
 			return check(raw, chains)
@@ -75,13 +82,13 @@ func (c *certificates) build() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// errNoClientCertificate refuses a client where client_auth_type lets it give
-// none: client_allowed_sans says who may come in, and who it is is not known.
-var errNoClientCertificate = errors.New("client gave no certificate, and client_allowed_sans asks for one")
+// errNoClientCertificate rejects a client without a certificate. Where
+// client_auth_type makes certificates optional, client_allowed_sans does not.
+var errNoClientCertificate = errors.New("client sent no certificate, and client_allowed_sans requires one")
 
-// guard makes a panic in a callback of cfg an error, which refuses that one
-// handshake. A handshake runs in a goroutine of fasthttp, which recovers
-// nothing: a panic there would end the process.
+// guard turns a panic in a callback of cfg into an error, which rejects that
+// handshake. A handshake runs in a goroutine of fasthttp, where a panic would
+// end the process.
 func (c *certificates) guard(cfg *tls.Config) {
 	if f := cfg.GetConfigForClient; f != nil {
 		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (next *tls.Config, err error) {
@@ -109,11 +116,11 @@ func (c *certificates) guard(cfg *tls.Config) {
 	}
 }
 
-// recoverPanic must be deferred itself.
+// recoverPanic must be deferred directly.
 func (c *certificates) recoverPanic(err *error) {
 	if p := recover(); p != nil {
 		c.log.Error(
-			"panic in a TLS handshake, which is refused",
+			"panic in a TLS handshake",
 			zap.Any("panic", p),
 			zap.ByteString("stack", debug.Stack()),
 		)
@@ -121,8 +128,9 @@ func (c *certificates) recoverPanic(err *error) {
 	}
 }
 
-// latest returns what the files hold now, or what they held before when they
-// are wrong: a renewal writes certificate and key one after the other.
+// latest returns what the files hold now. While they are invalid it returns
+// what they held before: a renewal writes certificate and key one after the
+// other.
 func (c *certificates) latest() *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,21 +141,12 @@ func (c *certificates) latest() *tls.Config {
 	c.stamps = stamps
 	next, err := c.build()
 	if err != nil {
-		c.log.Warn("new certificate files not used, going on with the old ones", zap.Error(err))
+		c.log.Warn("cannot use new certificate files, keeping the old ones", zap.Error(err))
 		return c.current
 	}
 	c.current = next
-	c.log.Info("certificate files read again")
+	c.log.Info("certificate files reloaded")
 	return c.current
-}
-
-// A stamp changes when a file does.
-type stamp struct {
-	inode       uint64
-	size        int64
-	mtime       syscall.Timespec
-	ctime       syscall.Timespec
-	unreachable bool
 }
 
 func stampsOf(from *web.TLSConfig) (stamps [3]stamp) {
@@ -160,38 +159,13 @@ func stampsOf(from *web.TLSConfig) (stamps [3]stamp) {
 			stamps[i].unreachable = true
 			continue
 		}
-		st := info.Sys().(*syscall.Stat_t) // what os.Stat gives on Linux
+		st := info.Sys().(*syscall.Stat_t) // the type that os.Stat uses on Linux
 		stamps[i] = stamp{
-			inode:       st.Ino,
-			size:        st.Size,
-			mtime:       st.Mtim,
-			ctime:       st.Ctim,
-			unreachable: false,
+			inode: st.Ino,
+			size:  st.Size,
+			mtime: st.Mtim,
+			ctime: st.Ctim,
 		}
 	}
 	return stamps
-}
-
-const httpToHTTPS = "HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Type: " + plainText + "\r\n\r\nthis port speaks https: use https:// in the address\n"
-
-// Handshake answers in clear a client that speaks HTTP without TLS, as net/http
-// does.
-func (c *secureConn) Handshake() error {
-	err := c.Conn.Handshake()
-	if bad, ok := errors.AsType[tls.RecordHeaderError](
-		err,
-	); ok && bad.Conn != nil &&
-		looksLikeHTTP(bad.RecordHeader[:]) {
-		_, _ = io.WriteString(bad.Conn, httpToHTTPS)
-	}
-	return err
-}
-
-func looksLikeHTTP(begin []byte) bool {
-	for _, method := range []string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO"} {
-		if bytes.Equal(begin, []byte(method)) {
-			return true
-		}
-	}
-	return false
 }

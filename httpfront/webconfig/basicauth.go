@@ -1,4 +1,4 @@
-package httpfront
+package webconfig
 
 import (
 	"bytes"
@@ -17,54 +17,55 @@ import (
 )
 
 const (
-	// authCached bounds each of the two caches. Good ones are about as many as
-	// users; the bad ones are apart from them, so that whoever tries passwords
-	// pushes no good one out.
-	authCached = 256
-	// authWaiting bounds the different credentials that wait for their bcrypt.
-	authWaiting = 32
+	// maxCached bounds each of the two caches. There are about as many valid
+	// credentials as users. Invalid ones have a cache of their own, so that
+	// guessing evicts no valid ones.
+	maxCached = 256
+	// maxPending bounds the different credentials that wait for their bcrypt.
+	maxPending = 32
 )
 
-// A login is what somebody's credentials are worth.
-type login uint8
+// Login is the result of checking credentials.
+type Login uint8
 
+// The results.
 const (
-	loginRefused login = iota
-	loginGood
-	loginBusy // too many wait for an answer: nothing is known
+	LoginRejected Login = iota // missing or wrong credentials
+	LoginAccepted
+	LoginBusy // too many credentials wait for their check: not known
 )
 
 // A credential stands for an Authorization header: its hash, keyed with a
 // secret of the process, so that no password is kept in memory.
 type credential [sha256.Size]byte
 
-// authenticator checks basic authentication. Each set of credentials costs one
-// bcrypt, however many requests bring it; one bcrypt runs at a time, so that
-// guessing costs the machine one CPU at most.
-// A check of cached credentials takes no lock and allocates nothing.
+// authenticator checks basic authentication. Credentials cost one bcrypt,
+// however many requests carry them. One bcrypt runs at a time, so that guessing
+// takes one CPU at most.
+//
+// A check of cached credentials takes no lock and does not allocate.
 type authenticator struct {
 	users map[string][]byte // name to bcrypt hash
-	// what an unknown user's password is compared with: the hash that takes
-	// longest
+	// the slowest hash; an unknown user's password is compared with it, so that
+	// the time of a reply does not reveal which users exist
 	dummy   []byte
 	secret  [32]byte
-	compare func(hash, password []byte) error // bcrypt's, but in tests
+	compare func(hash, password []byte) error // bcrypt's; tests replace it
 
-	good, bad atomic.Pointer[map[credential]struct{}] // immutable maps
+	valid, invalid atomic.Pointer[map[credential]struct{}] // the maps are immutable
 
 	mu      sync.Mutex
 	pending map[credential]*check
 	slot    sync.Mutex // held during a bcrypt
 }
 
-// check is a bcrypt that is under way or waits for its turn.
+// check is a bcrypt that runs or waits for the slot.
 type check struct {
 	done chan struct{}
-	ok   bool // to be read after done
+	ok   bool // may be read once done is closed
 }
 
-// newAuthenticator returns nil when there are no users: then nobody has to log
-// in.
+// newAuthenticator returns nil when there are no users.
 func newAuthenticator(users map[string]config.Secret) (*authenticator, error) {
 	if len(users) == 0 {
 		return nil, nil
@@ -75,14 +76,14 @@ func newAuthenticator(users map[string]config.Secret) (*authenticator, error) {
 		pending: map[credential]*check{},
 	}
 	_, _ = rand.Read(a.secret[:]) // never fails
-	a.good.Store(&map[credential]struct{}{})
-	a.bad.Store(&map[credential]struct{}{})
+	a.valid.Store(&map[credential]struct{}{})
+	a.invalid.Store(&map[credential]struct{}{})
 	slowest := -1
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		hash := []byte(users[name])
 		cost, err := bcrypt.Cost(hash)
 		if err != nil {
-			return nil, &userError{name, fmt.Errorf("no bcrypt hash (make one with htpasswd -nBC 10 NAME): %w", err)}
+			return nil, &userError{name, fmt.Errorf("not a bcrypt hash (make one with htpasswd -nBC 10 NAME): %w", err)}
 		}
 		if cost > slowest {
 			slowest, a.dummy = cost, hash
@@ -92,43 +93,46 @@ func newAuthenticator(users map[string]config.Secret) (*authenticator, error) {
 	return a, nil
 }
 
-// login says what an Authorization header is worth. header is not kept.
-func (a *authenticator) login(header []byte) login {
+// login checks an Authorization header, which it does not keep.
+func (a *authenticator) login(header []byte) Login {
 	if len(header) == 0 {
-		return loginRefused
+		return LoginRejected
 	}
 	var buf [512]byte
 	id := credential(sha256.Sum256(append(append(buf[:0], a.secret[:]...), header...)))
-	if _, ok := (*a.good.Load())[id]; ok {
-		return loginGood
-	}
-	if _, ok := (*a.bad.Load())[id]; ok {
-		return loginRefused
+	if result, ok := a.cached(id); ok {
+		return result
 	}
 	user, password, err := parseBasic(header)
 	if err != nil {
-		return loginRefused
+		return LoginRejected
 	}
 	return a.decide(id, user, password)
 }
 
-// decide finds out by bcrypt, or waits for whoever does so for the same
-// credentials.
-func (a *authenticator) decide(id credential, user, password []byte) login {
+// cached returns the result for credentials that were checked before.
+func (a *authenticator) cached(id credential) (result Login, ok bool) {
+	if _, ok := (*a.valid.Load())[id]; ok {
+		return LoginAccepted, true
+	}
+	_, ok = (*a.invalid.Load())[id]
+	return LoginRejected, ok
+}
+
+// decide runs a bcrypt, or waits for the result of one that another request
+// runs for the same credentials.
+func (a *authenticator) decide(id credential, user, password []byte) Login {
 	a.mu.Lock()
+	if result, ok := a.cached(id); ok { // since login read the caches
+		a.mu.Unlock()
+		return result
+	}
 	c, shared := a.pending[id]
-	switch {
-	case shared:
-	case a.known(id): // since login looked
+	if !shared && len(a.pending) >= maxPending {
 		a.mu.Unlock()
-		if _, ok := (*a.good.Load())[id]; ok {
-			return loginGood
-		}
-		return loginRefused
-	case len(a.pending) >= authWaiting:
-		a.mu.Unlock()
-		return loginBusy
-	default:
+		return LoginBusy
+	}
+	if !shared {
 		c = &check{done: make(chan struct{})}
 		a.pending[id] = c
 	}
@@ -139,25 +143,20 @@ func (a *authenticator) decide(id credential, user, password []byte) login {
 		a.run(c, id, user, password)
 	}
 	if c.ok {
-		return loginGood
+		return LoginAccepted
 	}
-	return loginRefused
+	return LoginRejected
 }
 
-func (a *authenticator) known(id credential) bool {
-	_, good := (*a.good.Load())[id]
-	_, bad := (*a.bad.Load())[id]
-	return good || bad
-}
-
+// run decides c by a bcrypt and caches the result.
 func (a *authenticator) run(c *check, id credential, user, password []byte) {
-	defer func() { // also after a panic: nobody is to wait for ever
+	defer func() { // also after a panic, so that no other request waits forever
 		a.mu.Lock()
 		delete(a.pending, id)
 		if c.ok {
-			remember(&a.good, id)
+			remember(&a.valid, id)
 		} else {
-			remember(&a.bad, id)
+			remember(&a.invalid, id)
 		}
 		a.mu.Unlock()
 		close(c.done)
@@ -172,12 +171,13 @@ func (a *authenticator) run(c *check, id credential, user, password []byte) {
 	c.ok = found && err == nil
 }
 
-// remember swaps in a map that holds id, too, in place of any other one when it
-// is full.
+// remember replaces the map of cache by one that also holds id. A full one
+// drops
+// another id.
 func remember(cache *atomic.Pointer[map[credential]struct{}], id credential) {
 	next := maps.Clone(*cache.Load())
 	for old := range next { // in random order
-		if len(next) < authCached {
+		if len(next) < maxCached {
 			break
 		}
 		delete(next, old)
@@ -188,7 +188,7 @@ func remember(cache *atomic.Pointer[map[credential]struct{}], id credential) {
 
 var errNotBasic = errors.New("not basic authentication")
 
-// parseBasic takes "Basic " and base64 of "user:password" apart.
+// parseBasic splits "Basic " and base64 of "user:password".
 func parseBasic(header []byte) (user, password []byte, err error) {
 	const scheme = "Basic "
 	if len(header) < len(scheme) || !bytes.EqualFold(header[:len(scheme)], []byte(scheme)) {

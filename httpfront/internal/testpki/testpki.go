@@ -1,4 +1,5 @@
-package httpfront
+// Package testpki makes certificates for tests.
+package testpki
 
 import (
 	"crypto/ecdsa"
@@ -15,8 +16,8 @@ import (
 	"time"
 )
 
-// authority makes certificates for tests, all files in one folder.
-type authority struct {
+// Authority is a certificate authority with its files in one directory.
+type Authority struct {
 	t    testing.TB
 	dir  string
 	cert *x509.Certificate
@@ -24,10 +25,10 @@ type authority struct {
 	last int64 // serial number
 }
 
-// newAuthority writes NAME.crt, its own certificate, into dir.
-func newAuthority(t testing.TB, dir, name string) *authority {
+// New writes NAME.crt, the authority's own certificate, into dir.
+func New(t testing.TB, dir, name string) *Authority {
 	t.Helper()
-	a := &authority{t: t, dir: dir}
+	a := &Authority{t: t, dir: dir}
 	a.key = newKey(t)
 	a.cert = &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
@@ -47,9 +48,9 @@ func newAuthority(t testing.TB, dir, name string) *authority {
 	return a
 }
 
-// issue writes NAME.crt and NAME.key, for servers on loopback and for clients
-// alike, and returns the serial number.
-func (a *authority) issue(name string) int64 {
+// Issue writes NAME.crt and NAME.key, which serve for servers on loopback and
+// for clients. It returns the serial number.
+func (a *Authority) Issue(name string) int64 {
 	a.t.Helper()
 	a.last++
 	key := newKey(a.t)
@@ -86,11 +87,12 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 
 func writePEM(t testing.TB, path, kind string, der []byte) {
 	t.Helper()
-	writeFile(t, path, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+	WriteFile(t, path, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
 }
 
-// writeFile replaces a file as a renewal does: written beside, then renamed.
-func writeFile(t testing.TB, path, text string) {
+// WriteFile replaces a file as a renewal does: it writes a new one and renames
+// it.
+func WriteFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -98,13 +100,4 @@ func writeFile(t testing.TB, path, text string) {
 	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

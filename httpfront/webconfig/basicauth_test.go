@@ -1,4 +1,4 @@
-package httpfront
+package webconfig
 
 import (
 	"encoding/base64"
@@ -50,26 +50,26 @@ func TestLogins(t *testing.T) {
 		t,
 		map[string]string{"prom": "s:cret", "ünï": "pässwörd", "long": strings.Repeat("x", 72), "": "nameless"},
 	)
-	for header, want := range map[string]login{
-		basic("prom", "s:cret"): loginGood,
-		"bAsIc " + base64.StdEncoding.EncodeToString([]byte("prom:s:cret")): loginGood,
-		basic("ünï", "pässwörd"):                                            loginGood,
-		basic("", "nameless"):                                               loginGood,
-		basic("long", strings.Repeat("x", 72)):                              loginGood,
-		basic("prom", "s:cret "):                                            loginRefused,
-		basic("prom", "S:cret"):                                             loginRefused,
-		basic("prom", ""):                                                   loginRefused,
-		basic("Prom", "s:cret"):                                             loginRefused,
-		basic("nobody", "s:cret"):                                           loginRefused,
-		basic("prom", strings.Repeat("x", 7000)):                            loginRefused,
-		"":                                                                  loginRefused,
-		"Basic":                                                             loginRefused,
-		"Basic ":                                                            loginRefused,
-		"Basic %%%":                                                         loginRefused,
-		"Basic " + base64.StdEncoding.EncodeToString([]byte("prom")): loginRefused,
-		"Bearer s:cret": loginRefused,
+	for header, want := range map[string]Login{
+		basic("prom", "s:cret"): LoginAccepted,
+		"bAsIc " + base64.StdEncoding.EncodeToString([]byte("prom:s:cret")): LoginAccepted,
+		basic("ünï", "pässwörd"):                                            LoginAccepted,
+		basic("", "nameless"):                                               LoginAccepted,
+		basic("long", strings.Repeat("x", 72)):                              LoginAccepted,
+		basic("prom", "s:cret "):                                            LoginRejected,
+		basic("prom", "S:cret"):                                             LoginRejected,
+		basic("prom", ""):                                                   LoginRejected,
+		basic("Prom", "s:cret"):                                             LoginRejected,
+		basic("nobody", "s:cret"):                                           LoginRejected,
+		basic("prom", strings.Repeat("x", 7000)):                            LoginRejected,
+		"":                                                                  LoginRejected,
+		"Basic":                                                             LoginRejected,
+		"Basic ":                                                            LoginRejected,
+		"Basic %%%":                                                         LoginRejected,
+		"Basic " + base64.StdEncoding.EncodeToString([]byte("prom")): LoginRejected,
+		"Bearer s:cret": LoginRejected,
 	} {
-		for range 2 { // decided, then remembered
+		for range 2 { // decided, then cached
 			if got := a.login([]byte(header)); got != want {
 				t.Errorf("%.60q: %v, want %v", header, got, want)
 			}
@@ -81,8 +81,13 @@ func TestOneBcryptForManyRequests(t *testing.T) {
 	a, n := newCounting(t, map[string]string{"prom": "secret", "other": "secret"})
 	for _, c := range []struct {
 		header string
-		want   login
-	}{{basic("prom", "secret"), loginGood}, {basic("other", "secret"), loginGood}, {basic("prom", "wrong"), loginRefused}, {basic("unknown", "secret"), loginRefused}} {
+		want   Login
+	}{
+		{basic("prom", "secret"), LoginAccepted},
+		{basic("other", "secret"), LoginAccepted},
+		{basic("prom", "wrong"), LoginRejected},
+		{basic("unknown", "secret"), LoginRejected},
+	} {
 		before := n.Load()
 		var all sync.WaitGroup
 		for range 100 {
@@ -108,8 +113,8 @@ func TestOneBcryptForManyRequests(t *testing.T) {
 	}
 }
 
-// An unknown user costs the same work as a known one: a bcrypt with the hash
-// that takes longest.
+// An unknown user costs as much time as a known one: a bcrypt with the slowest
+// hash.
 func TestUnknownUserTakesAsLong(t *testing.T) {
 	slow := hashOf(t, "b", bcrypt.MinCost+1)
 	a, err := newAuthenticator(
@@ -127,9 +132,8 @@ func TestUnknownUserTakesAsLong(t *testing.T) {
 		compared = append(compared, string(hash))
 		return bcrypt.CompareHashAndPassword(hash, password)
 	}
-	if a.login([]byte(basic("nobody", "b"))) != loginRefused {
-		// the right password of the hash, but not the user
-		t.Error("an unknown user is let in")
+	if a.login([]byte(basic("nobody", "b"))) != LoginRejected {
+		t.Error("an unknown user is accepted with another user's password")
 	}
 	if len(compared) != 1 || compared[0] != slow {
 		t.Errorf("compared with %q", compared)
@@ -138,66 +142,70 @@ func TestUnknownUserTakesAsLong(t *testing.T) {
 
 func TestAuthCacheIsBounded(t *testing.T) {
 	a, n := newCounting(t, map[string]string{"prom": "secret"})
-	good := []byte(basic("prom", "secret"))
-	if a.login(good) != loginGood {
-		t.Fatal("refused")
+	valid := []byte(basic("prom", "secret"))
+	if a.login(valid) != LoginAccepted {
+		t.Fatal("rejected")
 	}
 	a.compare = func([]byte, []byte) error { return bcrypt.ErrMismatchedHashAndPassword }
-	for i := range 2 * authCached {
+	for i := range 2 * maxCached {
 		a.login([]byte(basic("prom", fmt.Sprint(i))))
 	}
-	if got := len(*a.bad.Load()); got != authCached {
-		t.Errorf("%d wrong logins remembered", got)
+	if got := len(*a.invalid.Load()); got != maxCached {
+		t.Errorf("%d invalid credentials cached", got)
 	}
-	if a.login(good) != loginGood || n.Load() != 1 {
-		t.Error("wrong logins pushed out the good one")
+	if a.login(valid) != LoginAccepted || n.Load() != 1 {
+		t.Error("invalid credentials evicted valid ones")
 	}
 	a.compare = func([]byte, []byte) error { return nil }
-	for i := range 2 * authCached {
-		a.login([]byte(basic("prom", fmt.Sprint("good", i))))
+	for i := range 2 * maxCached {
+		a.login([]byte(basic("prom", fmt.Sprint("valid", i))))
 	}
-	if got := len(*a.good.Load()); got != authCached {
-		t.Errorf("%d good logins remembered", got)
+	if got := len(*a.valid.Load()); got != maxCached {
+		t.Errorf("%d valid credentials cached", got)
 	}
 	if len(a.pending) != 0 {
-		t.Errorf("%d checks are left", len(a.pending))
+		t.Errorf("%d checks are pending", len(a.pending))
 	}
 }
 
-// More guesses at once than may wait are turned away; what is known is answered
-// at once meanwhile.
-func TestGuessesWaitInABoundedQueue(t *testing.T) {
+// Credentials beyond the limit of pending checks are rejected at once. Cached
+// ones are answered meanwhile.
+func TestPendingChecksAreBounded(t *testing.T) {
 	a, _ := newCounting(t, map[string]string{"prom": "secret"})
-	if a.login([]byte(basic("prom", "secret"))) != loginGood {
-		t.Fatal("refused")
+	if a.login([]byte(basic("prom", "secret"))) != LoginAccepted {
+		t.Fatal("rejected")
 	}
-	gate, begun := make(chan struct{}), make(chan struct{}, authWaiting)
-	a.compare = func([]byte, []byte) error { begun <- struct{}{}; <-gate; return bcrypt.ErrMismatchedHashAndPassword }
+	finish, begun := make(chan struct{}), make(chan struct{}, maxPending)
+	a.compare = func([]byte, []byte) error {
+		begun <- struct{}{}
+		<-finish
+		return bcrypt.ErrMismatchedHashAndPassword
+	}
 	var all sync.WaitGroup
 	var busy atomic.Int64
-	turnedAway := make(chan struct{}, 3*authWaiting)
-	for i := range 3 * authWaiting {
+	rejected := make(chan struct{}, 3*maxPending)
+	for i := range 3 * maxPending {
 		all.Go(func() {
-			if a.login([]byte(basic("prom", fmt.Sprint(i)))) == loginBusy {
+			if a.login([]byte(basic("prom", fmt.Sprint(i)))) == LoginBusy {
 				busy.Add(1)
-				turnedAway <- struct{}{}
+				rejected <- struct{}{}
 			}
 		})
 	}
 	<-begun
-	for range 2 * authWaiting {
-		<-turnedAway
+	for range 2 * maxPending {
+		<-rejected
 	}
 	if len(begun) != 0 {
 		t.Error("two bcrypts at once")
 	}
-	if a.login([]byte(basic("prom", "secret"))) != loginGood {
-		t.Error("the known login had to wait")
+	if a.login([]byte(basic("prom", "secret"))) != LoginAccepted {
+		t.Error("cached credentials had to wait")
 	}
-	close(gate)
+	close(finish)
 	all.Wait()
-	if busy.Load() != 2*authWaiting {
-		t.Errorf("%d turned away", busy.Load())
+	if busy.Load() != 2*maxPending {
+		t.Errorf("%d rejected", busy.Load())
 	}
 }
 
@@ -207,8 +215,8 @@ func BenchmarkCachedLogin(b *testing.B) {
 	a.login(header)
 	b.ReportAllocs()
 	for b.Loop() {
-		if a.login(header) != loginGood {
-			b.Fatal("refused")
+		if a.login(header) != LoginAccepted {
+			b.Fatal("rejected")
 		}
 	}
 }

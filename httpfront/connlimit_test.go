@@ -13,13 +13,15 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"stap-exporter/httpfront/internal/testpki"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 )
 
 const simpleGet = "GET /x.stp HTTP/1.1\r\nHost: x\r\n\r\n"
 
-// fill opens n connections that have had a reply and stay.
+// fill opens n connections that got a reply and stay open.
 func fill(t *testing.T, n int, connect func() net.Conn) (conns []net.Conn, readers []*bufio.Reader) {
 	t.Helper()
 	for range n {
@@ -34,8 +36,8 @@ func fill(t *testing.T, n int, connect func() net.Conn) (conns []net.Conn, reade
 	return conns, readers
 }
 
-// Of thousands of connections over the limit each is told so or closed, those
-// that are open go on, and a place that gets free is given away.
+// Each of thousands of connections over the limit gets a 503 or is closed. Open
+// ones go on, and a connection that ends makes room for another.
 func TestConnectionsOverTheLimit(t *testing.T) {
 	const limit, more, clients = 30, 3000, 50
 	core, logs := observer.New(zap.WarnLevel)
@@ -43,7 +45,7 @@ func TestConnectionsOverTheLimit(t *testing.T) {
 	addr := serve(t, s)
 	open, readers := fill(t, limit, func() net.Conn { return dial(t, addr) })
 
-	var told, closed atomic.Int64
+	var answered, closed atomic.Int64
 	var flood sync.WaitGroup
 	for range clients {
 		flood.Go(func() {
@@ -59,7 +61,7 @@ func TestConnectionsOverTheLimit(t *testing.T) {
 				case err != nil:
 					closed.Add(1)
 				case resp.StatusCode == 503 && resp.Header.Get("Retry-After") == "1" && resp.Close:
-					told.Add(1)
+					answered.Add(1)
 				default:
 					t.Errorf("over the limit: %v", resp)
 				}
@@ -68,17 +70,17 @@ func TestConnectionsOverTheLimit(t *testing.T) {
 		})
 	}
 	flood.Wait()
-	if told.Load() == 0 || told.Load()+closed.Load() != more {
-		t.Errorf("%d were told, %d closed, of %d", told.Load(), closed.Load(), more)
+	if answered.Load() == 0 || answered.Load()+closed.Load() != more {
+		t.Errorf("%d got a 503, %d were closed, of %d", answered.Load(), closed.Load(), more)
 	}
 	if n := s.Stats(); n.ConnectionsLimit != limit || n.RejectedConnections != more {
 		t.Errorf("stats: %+v", n)
 	}
 	if n := logs.Len(); n != 1 {
-		t.Errorf("%d lines in the log", n)
+		t.Errorf("%d log lines", n)
 	}
 
-	// Health is told to everybody who gets in.
+	// /-/healthy has no limit.
 	eventually(t, "the flood is over", func() bool { return s.open() == limit })
 	if got := get(t, addr, "GET", "/-/healthy"); got.code != 200 {
 		t.Errorf("health: %d", got.code)
@@ -90,24 +92,23 @@ func TestConnectionsOverTheLimit(t *testing.T) {
 		}
 	}
 	_ = open[0].Close()
-	eventually(t, "there is a place again", func() bool { return s.open() < limit })
+	eventually(t, "a connection has ended", func() bool { return s.open() < limit })
 	if got := get(t, addr, "GET", "/x.stp"); got.code != 200 {
-		t.Errorf("in a free place: %d", got.code)
+		t.Errorf("below the limit: %d", got.code)
 	}
 }
 
-// The limit holds for TLS and for unix sockets, and a client over it that says
-// nothing keeps its place for a moment only.
-func TestConnectionsOverTheLimitElsewhere(t *testing.T) {
+// The limit holds for TLS and for unix sockets. A silent client over the limit
+// is disconnected soon.
+func TestConnectionsOverTheLimitByKind(t *testing.T) {
 	t.Run("tls", func(t *testing.T) {
 		dir := t.TempDir()
-		newAuthority(t, dir, "ca").issue("server")
-		writeFile(t, filepath.Join(dir, "web.yml"), serverTLS)
-		w, err := LoadWebConfig(filepath.Join(dir, "web.yml"), zap.NewNop())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), MaxConnections: 3, Web: w})
+		testpki.New(t, dir, "ca").Issue("server")
+		s := New(Config{
+			Scripts:        serveBody("count 1\n", "x.stp"),
+			MaxConnections: 3,
+			Web:            webConfig(t, dir, serverTLS, zap.NewNop()),
+		})
 		addr := serve(t, s)
 		overTheLimit(t, s, func() net.Conn { return tls.Client(dial(t, addr), &tls.Config{InsecureSkipVerify: true}) })
 	})
@@ -130,26 +131,23 @@ func TestConnectionsOverTheLimitElsewhere(t *testing.T) {
 	})
 }
 
+// overTheLimit checks the limit of a server with a limit of three connections.
 func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
 	t.Helper()
 	fill(t, 3, connect)
-	silent := make([]net.Conn, surplusPlaces)
+	silent := make([]net.Conn, rejectSlots)
 	for i := range silent {
 		silent[i] = connect()
 	}
-	eventually(t, "the silent ones are in", func() bool { return s.refused.Load() == surplusPlaces })
+	eventually(t, "the silent connections are accepted", func() bool { return s.rejected.Load() == rejectSlots })
 	if _, secure := silent[0].(*tls.Conn); !secure {
-		if got := receive(
-			t,
-			bufio.NewReader(silent[0]),
-			"GET",
-		); got.code != 503 ||
-			got.header.Get("Retry-After") != "1" {
-			t.Errorf("over the limit, and silent: %d %q", got.code, got.body)
+		got := receive(t, bufio.NewReader(silent[0]), "GET")
+		if got.code != 503 || got.header.Get("Retry-After") != "1" {
+			t.Errorf("over the limit and silent: %d %q", got.code, got.body)
 		}
 	}
-	// One more than are told so is closed, until they are gone.
-	eventually(t, "they have gone", func() bool { return s.open() == 3 })
+	// While they are open, another connection is closed at once.
+	eventually(t, "the silent connections are closed", func() bool { return s.open() == 3 })
 	one := connect()
 	_, _ = io.WriteString(one, simpleGet)
 	from := bufio.NewReader(one)
@@ -162,7 +160,7 @@ func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
 }
 
 func TestDefaultMaxConnections(t *testing.T) {
-	if n := DefaultMaxConnections(); n < 100 || n > mostConnections {
+	if n := DefaultMaxConnections(); n < 100 || n > defaultMaxConnections {
 		t.Errorf("%d", n)
 	}
 	if n := New(Config{}).cfg.MaxConnections; n != DefaultMaxConnections() {
@@ -170,19 +168,23 @@ func TestDefaultMaxConnections(t *testing.T) {
 	}
 }
 
-// A refusal reaches a client that goes on sending, and the connection ends.
-func TestRefusalsReachWhoStillSends(t *testing.T) {
+// An error reply reaches a client that still sends, and the connection ends.
+func TestErrorReachesASendingClient(t *testing.T) {
 	_, addr := start(t, serveBody("x", "x.stp"), nil)
 	much := strings.Repeat("a", lingerBytes/2)
 	for name, c := range map[string]struct {
 		method, raw string
 		code        int
 	}{
-		"huge target":  {"GET", "GET /" + much + ".stp HTTP/1.1\r\nHost: x\r\n\r\n", 414},
-		"huge header":  {"GET", "GET /x.stp HTTP/1.1\r\nHost: x\r\nCookie: " + much + "\r\n\r\n", 431},
-		"many headers": {"GET", "GET /x.stp HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", lingerBytes/12) + "\r\n", 431},
-		"huge body":    {"POST", "POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 131072\r\n\r\n" + much, 405},
-		"second":       {"GET", "", 414},
+		"huge target": {"GET", "GET /" + much + ".stp HTTP/1.1\r\nHost: x\r\n\r\n", 414},
+		"huge header": {"GET", "GET /x.stp HTTP/1.1\r\nHost: x\r\nCookie: " + much + "\r\n\r\n", 431},
+		"many headers": {
+			"GET",
+			"GET /x.stp HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", lingerBytes/12) + "\r\n",
+			431,
+		},
+		"huge body": {"POST", "POST /x.stp HTTP/1.1\r\nHost: x\r\nContent-Length: 131072\r\n\r\n" + much, 405},
+		"second":    {"GET", "", 414},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -196,7 +198,7 @@ func TestRefusalsReachWhoStillSends(t *testing.T) {
 				c.raw = "GET /" + much
 			}
 			if _, err := io.WriteString(conn, c.raw); err != nil {
-				t.Errorf("the server does not listen to the end: %v", err)
+				t.Errorf("the server does not read to the end: %v", err)
 			}
 			got := receive(t, from, c.method)
 			if got.code != c.code || got.header.Get("Content-Type") != plainText {

@@ -1,0 +1,59 @@
+package httpfront
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// spell formats a duration for people, with at most two units: "0 s", "12 s",
+// "3 min 20 s", "2 h 5 min", "4 d 1 h". It truncates to whole seconds. A
+// negative duration is "0 s".
+func spell(d time.Duration) string {
+	s := max(int64(d/time.Second), 0)
+	two := func(big int64, bigUnit string, small int64, smallUnit string) string {
+		if small == 0 {
+			return fmt.Sprintf("%d %s", big, bigUnit)
+		}
+		return fmt.Sprintf("%d %s %d %s", big, bigUnit, small, smallUnit)
+	}
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%d s", s)
+	case s < 3600:
+		return two(s/60, "min", s%60, "s")
+	case s < 86400:
+		return two(s/3600, "h", s%3600/60, "min")
+	default:
+		return two(s/86400, "d", s%86400/3600, "h")
+	}
+}
+
+// wholeSeconds rounds up, to at least 1, for Retry-After.
+func wholeSeconds(d time.Duration) int {
+	return max(int((d+time.Second-1)/time.Second), 1)
+}
+
+// printable makes one harmless line of a file name or message. Runes that a
+// terminal or browser would not show as themselves become U+FFFD.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, s)
+}
+
+// printableLines does the same for several lines. It keeps tabs and removes
+// blank lines at the end.
+func printableLines(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, strings.TrimRight(s, "\n"))
+}
