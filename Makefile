@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINT_VERSION := v2.15.0
 GOLANGCI ?= bin/tools/golangci-lint-$(LINT_VERSION)/golangci-lint
-NEED := internal/devtools/need
+NEED := tools/need
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Probing needs root: elsewhere the tests are built as the user and run through sudo.
 EXEC := $(if $(ROOT),-exec "sudo -E env PATH=$$PATH")
@@ -56,8 +56,8 @@ chaos: build ## the chaos run on a quiet machine, with its p99 (make test does a
 
 .PHONY: test-vm
 test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first (fewer: ARGS="-scenario output")
-	go vet -tags vm ./internal/vmtest/...
-	go test -tags vm -count=1 -timeout 60m -v $(EXEC) ./internal/vmtest -args $(ARGS)
+	go vet -tags vm ./test/vm/...
+	go test -tags vm -count=1 -timeout 60m -v $(EXEC) ./test/vm -args $(ARGS)
 
 .PHONY: lint
 lint: go $(GOLANGCI) ## check style, imports and formatting
@@ -76,7 +76,7 @@ bench: go ## run the micro-benchmarks
 
 .PHONY: bench-compare
 bench-compare: go ## compare the micro-benchmarks with those of BASE=revision (also: BENCH=Scrape COUNT=6 BENCHTIME=200ms BENCHPKG=./actors)
-	@BENCH="$(BENCH)" COUNT="$(COUNT)" BENCHTIME="$(BENCHTIME)" internal/devtools/bench-compare "$(BASE)" $(BENCHPKG)
+	@BENCH="$(BENCH)" COUNT="$(COUNT)" BENCHTIME="$(BENCHTIME)" tools/bench-compare "$(BASE)" $(BENCHPKG)
 
 .PHONY: bench-load
 bench-load: build ## compare the server with others under load, results in bench/results (fewer: ARGS="-rounds 2 saturate")

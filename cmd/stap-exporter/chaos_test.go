@@ -170,7 +170,7 @@ func newChaos(t *testing.T) *chaos {
 	t.Logf("chaos for %v, seed %d", total, c.seed)
 
 	c.child = filepath.Join(t.TempDir(), "misbehave")
-	build := exec.Command("go", "build", "-o", c.child, "stap-exporter/internal/devtools/misbehave")
+	build := exec.Command("go", "build", "-o", c.child, "stap-exporter/test/misbehave")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if os.Getenv("SUDO_UID") != "" {
 		// leave nothing of root's in the user's

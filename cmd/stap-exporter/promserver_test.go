@@ -33,7 +33,7 @@ func peer(t *testing.T, name string) string {
 			return path
 		}
 	}
-	t.Skipf("%s is not installed: run make test, or internal/devtools/need test", name)
+	t.Skipf("%s is not installed: run make test, or tools/need test", name)
 	return ""
 }
 

@@ -1,4 +1,4 @@
-// Package vmtest tries the exporter with kernel modules for real: in a Debian
+// Package vm tries the exporter with kernel modules for real: in a Debian
 // guest under qemu, with the real static binary, stap, staprun, stapio and
 // kernel.
 //
@@ -21,4 +21,4 @@
 // is real as well, and one scenario does that.
 //
 // Nothing here asserts times; scenarios print them.
-package vmtest
+package vm

@@ -1,6 +1,6 @@
 //go:build vm
 
-package vmtest
+package vm
 
 import (
 	"flag"
@@ -44,5 +44,5 @@ func TestGuest(t *testing.T) {
 // environment of the scenarios, as shell. The exporter and stap get it from
 // them.
 const environment = `
-export SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-mended SYSTEMTAP_TAPSET=/usr/share/systemtap/tapset-small
+export SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-patched SYSTEMTAP_TAPSET=/usr/share/systemtap/tapset-small
 `

@@ -1,6 +1,6 @@
 //go:build vm
 
-package vmtest
+package vm
 
 import (
 	"bytes"
@@ -72,10 +72,10 @@ func (b *bed) accel() []string {
 	ctx, cancel := context.WithTimeout(b.t.Context(), trialTime)
 	defer cancel()
 	// what it wrote tells
-	out, _ := exec.CommandContext(ctx, "qemu-system-x86_64", append(b.machine(virtual, "vmtest.trial"), "-serial", "stdio")...).
+	out, _ := exec.CommandContext(ctx, "qemu-system-x86_64", append(b.machine(virtual, "stap_vm.boot_check"), "-serial", "stdio")...).
 		Output()
 	answer, accel := "fails", emulated
-	if bytes.Contains(out, []byte("vmtest: this machine boots")) {
+	if bytes.Contains(out, []byte("test/vm: boot check passed")) {
 		answer, accel = "works", virtual
 	}
 	if err := os.WriteFile(verdict, []byte(answer+" "+host), 0o644); err != nil {
@@ -89,7 +89,7 @@ func (b *bed) accel() []string {
 func (b *bed) run(see func(line string)) int {
 	b.t.Helper()
 	accel := b.accel()
-	fmt.Printf("vmtest: booting, %s\n", accel[1])
+	fmt.Printf("test/vm: booting, %s\n", accel[1])
 	ctx, cancel := context.WithTimeout(b.t.Context(), guestTime)
 	defer cancel()
 	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", append(
@@ -135,7 +135,7 @@ func (b *bed) run(see func(line string)) int {
 		b.t.Errorf("qemu: %v (%v)", err, ctx.Err())
 	}
 	fmt.Printf(
-		"vmtest: the guest took %.0f s of processor\n",
+		"test/vm: the guest took %.0f s of processor\n",
 		(qemu.ProcessState.UserTime() + qemu.ProcessState.SystemTime()).Seconds(),
 	)
 	text, err := os.ReadFile(filepath.Join(b.out, "status"))

@@ -1,6 +1,6 @@
 //go:build vm
 
-package vmtest
+package vm
 
 import (
 	"bytes"
@@ -65,7 +65,7 @@ func newBed(t *testing.T) *bed {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			fmt.Printf("vmtest: console, dmesg and output of the guest are kept in %s\n", b.out)
+			fmt.Printf("test/vm: console, dmesg and output of the guest are kept in %s\n", b.out)
 			_ = os.RemoveAll(b.in)
 			return
 		}
@@ -86,7 +86,7 @@ func (b *bed) programs() {
 		"-trimpath",
 		"-buildvcs=false",
 		"-ldflags",
-		"-s -w -X main.version=vmtest",
+		"-s -w -X main.version=test-vm",
 		"-o",
 		b.in + "/stap-exporter",
 		"stap-exporter/cmd/stap-exporter",
@@ -97,8 +97,8 @@ func (b *bed) programs() {
 	}
 	for _, args := range [][]string{
 		exporter,
-		{"build", "-trimpath", "-buildvcs=false", "-o", b.in + "/make", "stap-exporter/internal/vmtest/handover"},
-		{"test", "-c", "-tags", "vm", "-trimpath", "-buildvcs=false", "-o", b.in + "/scenarios", "stap-exporter/internal/vmtest/guest"},
+		{"build", "-trimpath", "-buildvcs=false", "-o", b.in + "/make", "stap-exporter/test/vm/handover"},
+		{"test", "-c", "-tags", "vm", "-trimpath", "-buildvcs=false", "-o", b.in + "/scenarios", "stap-exporter/test/vm/guest"},
 	} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -200,7 +200,7 @@ func (b *bed) module(file string) error {
 		if err := os.WriteFile(filepath.Join(work, "s.stp"), text, 0o600); err != nil {
 			return err
 		}
-		fmt.Printf("vmtest: compiling %s\n", filepath.Base(file))
+		fmt.Printf("test/vm: compiling %s\n", filepath.Base(file))
 		inside := filepath.Join("/tmp", filepath.Base(work))
 		args := append(
 			[]string{
@@ -209,7 +209,7 @@ func (b *bed) module(file string) error {
 				"HOME=/root",
 				"LC_ALL=C",
 				"TMPDIR=" + inside,
-				"SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-mended",
+				"SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-patched",
 				"sh",
 				"-c",
 				`cd "$0" && exec stap "$@" s.stp`,

@@ -1,6 +1,6 @@
 //go:build vm
 
-package vmtest
+package vm
 
 import (
 	"bufio"

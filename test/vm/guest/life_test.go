@@ -148,8 +148,8 @@ func realMake(t *testing.T, runtime string) []string {
 func autoWithGCC(t *testing.T) {
 	cache := filepath.Join(tempDir(t), "cache")
 	dir := folder(t, map[string]string{"counting.stp": text(t, "counting")})
-	realMake(t, "runtime-mended")
-	flags := []string{"-k", "1", "--stap-runtime=/usr/share/systemtap/runtime-mended"}
+	realMake(t, "runtime-patched")
+	flags := []string{"-k", "1", "--stap-runtime=/usr/share/systemtap/runtime-patched"}
 	env := []string{"STAP_REAL_MAKE=1", "SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime"}
 	begun := time.Now()
 	e := start(t, setup{dir: dir, cache: cache, runtime: "auto", flags: flags, env: env})

@@ -1,6 +1,6 @@
-// Package guest holds the scenarios of vmtest. It is a test binary that runs as
+// Package guest holds the scenarios of test/vm. It is a test binary that runs as
 // root inside the guest, with the exporter's binary, scripts and modules in
-// /in; see package vmtest.
+// /in; see package vm.
 //
 // scenarios_test.go is the list. Each scenario starts exporters of its own, on
 // folders of its own, so that several run at once and each can check that
