@@ -52,7 +52,7 @@ test: go ## run all tests, real SystemTap and the race detector included (fewer:
 
 .PHONY: chaos
 chaos: build ## the chaos run on a quiet machine, with its p99 (make test does a minute of it): DURATION=20m, SEED= of an earlier run
-	go test -count=1 -timeout 0 -v -run '^TestChaos$$' $(EXEC) ./cmd/stap-exporter -chaos $(DURATION) -chaos.exporter $(CURDIR)/bin/stap-exporter $(addprefix -chaos.seed ,$(SEED))
+	go test -count=1 -timeout 0 -v -run '^TestChaos$$' $(EXEC) ./test/chaos -chaos $(DURATION) -chaos.exporter $(CURDIR)/bin/stap-exporter $(addprefix -chaos.seed ,$(SEED))
 
 .PHONY: test-vm
 test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first (fewer: ARGS="-scenario output")

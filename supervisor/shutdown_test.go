@@ -10,7 +10,7 @@ import (
 )
 
 // Status, metrics and events have the states of a shutdown. This completes the
-// test of every state and cause in cmd/stap-exporter/walk_test.go, which cannot
+// test of every state and cause in test/e2e/walk_test.go, which cannot
 // see them: the HTTP server accepts no connection any more.
 func TestStatesOfAShutdown(t *testing.T) {
 	h := newHost()

@@ -28,7 +28,7 @@ const (
 )
 
 // product is the exporter with a stand-in instead of SystemTap. Its parts are
-// connected as in cmd/stap-exporter.
+// connected as in internal/app.
 type product struct {
 	front *httpfront.Server
 	tree  *supervisor.Supervisor

@@ -5,7 +5,7 @@ package scrape
 type Cause string
 
 // The causes; the script actor uses no others. A test in package actors holds
-// Causes against them, another (cmd/stap-exporter) finds each in the API and in
+// Causes against them, another (test/e2e) finds each in the API and in
 // the log.
 const (
 	CauseSpawned          Cause = "spawned"           // the script's first actor begins

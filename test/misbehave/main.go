@@ -1,5 +1,5 @@
 // Command misbehave is the child of a script in the chaos run
-// (cmd/stap-exporter, TestChaos): a script's first line is "#!/path/misbehave
+// (test/chaos): a script's first line is "#!/path/misbehave
 // ROLE". It makes the FIFO that a bpf script would make serves it as stapbpf
 // does, and in most roles does what no script should.
 //

@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"stap-exporter/internal/stap"
+	"stap-exporter/test/harness"
+)
+
+// command runs the exporter with a command and returns what it said and its
+// exit code.
+func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err strings.Builder
+	cmd := exec.Command(harness.Binary(t), append(args, "--cache.dir="+t.TempDir())...)
+	cmd.Stdout, cmd.Stderr = &out, &err
+	_ = cmd.Run() // the exit code is returned
+	return out.String(), err.String(), cmd.ProcessState.ExitCode()
+}
+
+func holds(t *testing.T, text string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("does not say %q:\n%s", w, text)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	harness.NeedStap(t)
+	dir := harness.ScriptDir(t, map[string]string{
+		"good.stp":      "// stap-exporter: keepalive=300\n" + counting,
+		"syntax.stp":    "probe begin { foo( }\n",
+		"directive.stp": "// stap-exporter: keepalive=zero\n" + counting,
+		"wrapper.stp":   "#!/bin/sh\nexec stap \"$@\" x.stp\n",
+		"open.stp":      counting,
+	})
+	if err := os.Chmod(filepath.Join(dir, "open.stp"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		foreign := filepath.Join(dir, "foreign.stp")
+		if err := errors.Join(
+			os.WriteFile(foreign, []byte(counting), 0o644),
+			os.Chown(foreign, 65534, 65534),
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		say  []string
+	}{
+		"good":            {[]string{"check", "-s", dir, "good.stp"}, 0, []string{"accepts it", "bpf", "on request"}},
+		"compiled":        {[]string{"check", "--compile", filepath.Join(dir, "good.stp")}, 0, []string{"accepts it"}},
+		"syntax error":    {[]string{"check", "-s", dir, "syntax.stp"}, 1, []string{"parse error", "syntax.stp:1:20"}},
+		"wrong directive": {[]string{"check", "-s", dir, "directive.stp"}, 1, []string{"directive.stp:1", `keepalive="zero"`, "want"}},
+		"wrapper":         {[]string{"check", "-s", dir, "wrapper.stp"}, 0, []string{"cannot be tried without running it"}},
+		"others write":    {[]string{"check", "-s", dir, "open.stp"}, 1, []string{"writable by all users", "chmod go-w"}},
+		"wrong owner":     {[]string{"check", "-s", dir, "foreign.stp"}, 1, []string{"foreign.stp", "chown root"}},
+		"all":             {[]string{"check", "-s", dir}, 1, []string{"good.stp", "syntax.stp", "directive.stp", "wrapper.stp", "open.stp"}},
+		"none":            {[]string{"check", "-s", dir, "nope.stp"}, 1, []string{"nope.stp"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errs, code := command(t, c.args...)
+			if code != c.code {
+				t.Errorf("exit code %d, want %d: %s", code, c.code, errs)
+			}
+			holds(t, out, c.say...)
+			if (code == 1) != strings.Contains(errs, "scripts are wrong") {
+				t.Errorf("stderr: %s", errs)
+			}
+		})
+	}
+}
+
+func TestCheckWithoutStap(t *testing.T) {
+	_, errs, code := command(t, "check", "-s", t.TempDir(), "--stap=/none/stap")
+	if code != exitConfig {
+		t.Errorf("exit code %d", code)
+	}
+	holds(t, errs, "/none/stap", "apt install systemtap")
+}
+
+func TestDoctor(t *testing.T) {
+	harness.NeedStap(t)
+	out, errs, code := command(t, "doctor", "--json", "-s", shipped)
+	if code != 0 {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	var findings []stap.Finding
+	if err := json.Unmarshal([]byte(out), &findings); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]stap.Finding{}
+	for _, f := range findings {
+		seen[f.Check] = f
+		if f.OK == (f.Remedy != "") {
+			t.Errorf("a finding is good or has a mend: %+v", f)
+		}
+	}
+	for _, name := range []string{"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit", "user", "cache folder", "scripts", stap.CheckKernel, stap.CheckBPF} {
+		if _, ok := seen[name]; !ok {
+			t.Errorf("nothing is said of %s", name)
+		}
+	}
+	if !seen[stap.CheckBPF].OK || !strings.Contains(seen["systemtap"].Detail, "version") {
+		t.Errorf("bpf: %+v, systemtap: %+v", seen[stap.CheckBPF], seen["systemtap"])
+	}
+}
+
+func TestDoctorWithoutStap(t *testing.T) {
+	out, errs, code := command(t, "doctor", "-s", shipped, "--stap=/none/stap")
+	if code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	holds(t, out, "apt install systemtap", "kernel headers")
+	holds(t, errs, "no runtime works here")
+}
