@@ -19,7 +19,7 @@
 //   - reply.go, text.go: headers, JSON and text of replies
 //   - pages.go: the list of scripts, and the page that refreshes itself
 //   - health.go, sd.go: health and readiness, targets for Prometheus
-//   - api.go, apihistory.go: the status API
+//   - api.go: the status API
 //   - lifecycle.go: what an operator may do by POST
 //   - telemetry.go, stats.go: /metrics and /api/v1/events, the server's
 //     counters

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"unicode"
 
+	"stap-exporter/httpfront/api"
+
 	"github.com/valyala/fasthttp"
 )
 
@@ -96,18 +98,18 @@ func TestDocumentsNameEveryEndpoint(t *testing.T) {
 		if strings.HasSuffix(file, ".md") {
 			continue
 		}
-		_, api, _ := strings.Cut(text, "\n.SH STATUS API\n")
-		api, _, _ = strings.Cut(api, "\n.SH EVENTS\n")
-		words := strings.FieldsFunc(api, func(r rune) bool { return strings.ContainsRune(" \n\".,()", r) })
+		_, section, _ := strings.Cut(text, "\n.SH STATUS API\n")
+		section, _, _ = strings.Cut(section, "\n.SH EVENTS\n")
+		words := strings.FieldsFunc(section, func(r rune) bool { return strings.ContainsRune(" \n\".,()", r) })
 		for _, reply := range []reflect.Type{
-			reflect.TypeFor[apiScript](),
-			reflect.TypeFor[apiDirectives](),
-			reflect.TypeFor[apiMetric](),
-			reflect.TypeFor[apiError](),
-			reflect.TypeFor[apiScriptDetail](),
-			reflect.TypeFor[apiExits](),
-			reflect.TypeFor[apiExit](),
-			reflect.TypeFor[apiReads](),
+			reflect.TypeFor[api.Script](),
+			reflect.TypeFor[api.Directives](),
+			reflect.TypeFor[api.Metric](),
+			reflect.TypeFor[api.Error](),
+			reflect.TypeFor[api.ScriptDetail](),
+			reflect.TypeFor[api.Exits](),
+			reflect.TypeFor[api.Exit](),
+			reflect.TypeFor[api.Reads](),
 		} {
 			for f := range reply.Fields() {
 				if field := f.Tag.Get("json"); field != "" && !slices.Contains(words, field) {

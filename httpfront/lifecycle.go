@@ -3,6 +3,8 @@ package httpfront
 import (
 	"errors"
 
+	"stap-exporter/httpfront/api"
+
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 )
@@ -50,12 +52,6 @@ func (s *Server) forbidden(ctx *fasthttp.RequestCtx) string {
 	return otherSite
 }
 
-// apiAccepted is the reply to an accepted POST.
-type apiAccepted struct {
-	Script string `json:"script"` // its name
-	Action string `json:"action"` // start, stop or restart
-}
-
 // actions are the operations on a script by POST.
 var actions = map[string]func(Lifecycle, string) error{
 	"start": Lifecycle.StartScript, "stop": Lifecycle.StopScript, "restart": Lifecycle.RestartScript,
@@ -67,11 +63,11 @@ func (s *Server) action(name, action string) (fasthttp.RequestHandler, bool) {
 	do, ok := actions[action]
 	return func(ctx *fasthttp.RequestCtx) {
 		if why := s.forbidden(ctx); why != "" {
-			writeJSON(ctx, fasthttp.StatusForbidden, apiError{why})
+			writeJSON(ctx, fasthttp.StatusForbidden, api.Error{Error: why})
 			return
 		}
 		if err := do(s.cfg.Lifecycle, name); err != nil {
-			writeJSON(ctx, lifecycleCode(err), apiError{err.Error()})
+			writeJSON(ctx, lifecycleCode(err), api.Error{Error: err.Error()})
 			return
 		}
 		s.log.Info(
@@ -80,7 +76,7 @@ func (s *Server) action(name, action string) (fasthttp.RequestHandler, bool) {
 			zap.String("action", action),
 			zap.Stringer("client", ctx.RemoteAddr()),
 		)
-		writeJSON(ctx, fasthttp.StatusAccepted, apiAccepted{name, action})
+		writeJSON(ctx, fasthttp.StatusAccepted, api.Accepted{Script: name, Action: action})
 	}, ok
 }
 

@@ -1,11 +1,9 @@
 package httpfront
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 
-	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"stap-exporter/internal/cpulimit"
@@ -45,21 +43,4 @@ func (p *largePage) end() {
 	if p.release != nil {
 		p.release()
 	}
-}
-
-const apiEventsPath = "/api/v1/events"
-
-// apiEventsReply is the answer of /api/v1/events.
-type apiEventsReply struct {
-	Events any `json:"events"` // oldest first, at most 1,000
-}
-
-// apiEvents sends the last events of all scripts.
-func (s *Server) apiEvents(ctx *fasthttp.RequestCtx) {
-	body, err := json.Marshal(apiEventsReply{s.cfg.Events()})
-	if err != nil {
-		panic(err) // a bug: all fields can be marshaled
-	}
-	ctx.SetContentType("application/json")
-	ctx.SetBody(body)
 }

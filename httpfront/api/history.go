@@ -1,4 +1,4 @@
-package httpfront
+package api
 
 import (
 	"time"
@@ -6,19 +6,19 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// apiScriptDetail is the reply of /api/v1/scripts/NAME: what the list has, and
+// ScriptDetail is the reply of /api/v1/scripts/NAME: what the list has, and
 // more.
-type apiScriptDetail struct {
-	apiScript
+type ScriptDetail struct {
+	Script
 	// the useful tail of the living child's output and standard error; []
 	// without
 	// a child
-	Output  []string  `json:"output"`
-	History []apiExit `json:"history"` // the last ends, oldest first, at most 10
+	Output  []string `json:"output"`
+	History []Exit   `json:"history"` // the last ends, oldest first, at most 10
 }
 
-// apiExits counts ends by cause since the exporter started.
-type apiExits struct {
+// Exits counts ends by cause since the exporter started.
+type Exits struct {
 	Stopped uint64 `json:"stopped"` // by the exporter
 	Ended   uint64 `json:"ended"`   // with exit code 0
 	Failed  uint64 `json:"failed"`  // with another exit code
@@ -26,8 +26,8 @@ type apiExits struct {
 	Error   uint64 `json:"error"`   // not started, or not running in time
 }
 
-// apiExit describes how one run ended.
-type apiExit struct {
+// Exit describes how one run ended.
+type Exit struct {
 	Time            *time.Time `json:"time"`
 	Run             uint64     `json:"run"`
 	Cause           string     `json:"cause"`  // stopped, ended, failed, signal or error
@@ -39,8 +39,8 @@ type apiExit struct {
 	Reason          []string   `json:"reason"` // the full explanation, as lines
 }
 
-// apiReads counts the reads of the script's metrics since the exporter started.
-type apiReads struct {
+// Reads counts the reads of the script's metrics since the exporter started.
+type Reads struct {
 	Total          uint64   `json:"total"`
 	Failed         uint64   `json:"failed"`          // timeouts included
 	Empty          uint64   `json:"empty"`           // the text was empty
@@ -59,12 +59,27 @@ type apiReads struct {
 	FirstDropped *string `json:"first_dropped"`
 }
 
-func exitsOf(h *scrape.History) apiExits {
+// NewScriptDetail returns the JSON of a script's status with output and
+// history.
+// The parameters are those of NewScript.
+func NewScriptDetail(st *scrape.Status, runtime string, osPIDs func(leader int) []int) ScriptDetail {
+	d := ScriptDetail{
+		Script:  NewScript(st, runtime, osPIDs),
+		Output:  []string{},
+		History: historyOf(st.History),
+	}
+	if st.Output != nil {
+		d.Output = append(d.Output, st.Output()...)
+	}
+	return d
+}
+
+func exitsOf(h *scrape.History) Exits {
 	if h == nil {
-		return apiExits{}
+		return Exits{}
 	}
 	c := &h.Counts
-	return apiExits{
+	return Exits{
 		Stopped: c[scrape.EndStopped],
 		Ended:   c[scrape.EndDone],
 		Failed:  c[scrape.EndFailed],
@@ -73,8 +88,8 @@ func exitsOf(h *scrape.History) apiExits {
 	}
 }
 
-func historyOf(h *scrape.History) []apiExit {
-	list := []apiExit{}
+func historyOf(h *scrape.History) []Exit {
+	list := []Exit{}
 	if h == nil {
 		return list
 	}
@@ -84,15 +99,15 @@ func historyOf(h *scrape.History) []apiExit {
 	return list
 }
 
-func lastExit(h *scrape.History) *apiExit {
+func lastExit(h *scrape.History) *Exit {
 	if h == nil || len(h.Last) == 0 {
 		return nil
 	}
 	return new(exitOf(&h.Last[len(h.Last)-1]))
 }
 
-func exitOf(e *scrape.End) apiExit {
-	a := apiExit{
+func exitOf(e *scrape.End) Exit {
+	a := Exit{
 		Time:            moment(e.Time),
 		Run:             e.Run,
 		Cause:           e.Cause.String(),
@@ -108,11 +123,11 @@ func exitOf(e *scrape.End) apiExit {
 	return a
 }
 
-func readsOf(r *scrape.Reads) apiReads {
+func readsOf(r *scrape.Reads) Reads {
 	if r == nil {
-		return apiReads{}
+		return Reads{}
 	}
-	a := apiReads{
+	a := Reads{
 		Total:           r.Done.Load(),
 		Failed:          r.Failed.Load(),
 		Empty:           r.Empty.Load(),
