@@ -18,7 +18,7 @@ func (v *newVersion) String() string {
 	case v == nil:
 		return ""
 	case v.refused == "":
-		return "being tried"
+		return "being validated"
 	default:
 		return v.refused
 	}

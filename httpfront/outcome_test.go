@@ -237,12 +237,22 @@ var outcomes = map[string]struct {
 		begin: "a.stp: " + scrape.ErrInternal.Error() + ": boom\n",
 	},
 	"actor in back-off": {
-		answer: scrape.Answer{Err: scrape.ErrInternal, Status: status(scrape.BackingOff, func(st *scrape.Status) {
-			st.RetryAt, st.Reason = testTime.Add(10*time.Second), "actor failed 5 times in 10 s: boom\n"
-		})},
+		answer: scrape.Answer{
+			Err: fmt.Errorf("%w: actor failed 5 times in 10 s: boom", scrape.ErrInternal),
+			Status: status(scrape.BackingOff, func(st *scrape.Status) {
+				st.RetryAt, st.Reason = testTime.Add(10*time.Second), "actor failed 5 times in 10 s: boom\n"
+			}),
+		},
 		code:       500,
 		retryAfter: "10",
-		begin:      "a.stp: " + scrape.ErrInternal.Error() + "\n\nactor failed 5 times in 10 s: boom\n",
+		begin:      "a.stp: " + scrape.ErrInternal.Error() + ": actor failed 5 times in 10 s: boom\n",
+	},
+	"actor in back-off, reason in the status": {
+		answer: scrape.Answer{Err: scrape.ErrInternal, Status: status(scrape.BackingOff, func(st *scrape.Status) {
+			st.Reason = "boom\n"
+		})},
+		code:  500,
+		begin: "a.stp: " + scrape.ErrInternal.Error() + "\n\nboom\n",
 	},
 	"undeclared error": {
 		answer: scrape.Answer{Err: errors.New("secret path /root/x")},

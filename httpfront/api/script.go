@@ -54,7 +54,7 @@ type Script struct {
 	// starts it
 	Paused bool `json:"paused"`
 	// while an older version of the file runs: why the new one does not, as
-	// lines, or "being tried"; else empty
+	// lines, or "being validated"; else empty
 	NewVersion []string `json:"new_version"`
 	// why it is never run; null for a valid script
 	Refused *string `json:"refused"`

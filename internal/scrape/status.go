@@ -78,7 +78,7 @@ type Status struct {
 	CrashLoop bool
 	History   *History // how its runs ended; nil before the first end
 	// NewVersion is set while an older version of the file runs: why the new
-	// one does not, "being tried" or the reason of its refusal (several lines).
+	// one does not, "being validated" or the reason of its refusal (several lines).
 	NewVersion string
 }
 
