@@ -46,7 +46,7 @@ func (a *scriptActor) publish() {
 	d := a.durable
 	backoff := time.Duration(0)
 	if a.state == scrape.BackingOff {
-		backoff = d.failures.backoff
+		backoff = a.failures.backoff
 	}
 	d.status.Store(&scrape.Status{
 		Script:              d.script,
@@ -68,15 +68,16 @@ func (a *scriptActor) publish() {
 		QueuePosition:       a.progress.Position,
 		QueueLength:         a.progress.Length,
 		Backoff:             backoff,
-		ConsecutiveFailures: d.failures.count,
-		CrashLoop:           d.failures.looping(),
+		ConsecutiveFailures: a.failures.count,
+		CrashLoop:           a.failures.looping(),
+		ActorFailed:         a.failures.dormant,
 		History:             d.history,
 	})
 }
 
 func (a *scriptActor) retryAt() time.Time {
 	if a.state == scrape.BackingOff {
-		return a.durable.failures.retryAt
+		return a.failures.retryAt
 	}
 	return time.Time{}
 }
@@ -139,7 +140,7 @@ func (a *scriptActor) becomeStopping(cause scrape.Cause) {
 // becomeBackingOff waits until the back-off is over.
 func (a *scriptActor) becomeBackingOff(cause scrape.Cause) {
 	a.become(scrape.BackingOff, a.backingOff, cause)
-	a.armBackoff(a.durable.failures.retryAt.Sub(a.cfg.Clock.Now()))
+	a.armBackoff(a.failures.retryAt.Sub(a.cfg.Clock.Now()))
 }
 
 // becomeStopped is the end: there is no child, and none is started again.

@@ -42,7 +42,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 				Listener:    func(script.Script) func(scrape.Event) { return func(scrape.Event) {} },
 				Decorate:    func(a actor.Actor) actor.Actor { return a },
 			}
-			h, err := Spawn(system.Root, cfg, bench.script, "1", 1)
+			h, err := Spawn(system.Root, cfg, Child{Script: bench.script, Failures: new(Failures)})
 			if err != nil {
 				b.Fatal(err)
 			}

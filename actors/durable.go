@@ -22,7 +22,6 @@ type durable struct {
 	run       run
 	lastStart lastStart
 	reads     reads
-	failures  failures
 	reason    string          // why the latest run ended
 	residue   []string        // of the latest run: what could not be removed
 	history   *scrape.History // how the runs ended

@@ -73,7 +73,12 @@ const (
 
 // Ask sends a ReadMetrics and waits for its answer, no longer than until the
 // query's deadline or until its client is gone. It does not allocate.
+// While the actor is dormant, after too many bugs, the answer comes from the
+// published status: an actor that panics at every message answers nothing.
 func (h *Handle) Ask(q scrape.Query) scrape.Answer {
+	if s := h.status.Load(); s.ActorFailed && !h.gone.Load() {
+		return scrape.Answer{Err: dormantError(s.Reason), Status: s}
+	}
 	m := requests.Get().(*ReadMetrics)
 	for len(m.reply) > 0 {
 		<-m.reply // of an earlier use

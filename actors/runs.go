@@ -21,7 +21,6 @@ func (a *scriptActor) reap(m ProcessExited) bool {
 	d.run.process, d.residue = nil, m.Exit.Residue
 	a.progress = ProcessProgressed{}
 	a.endRead()
-	a.disarm()
 	end := endOf(m.Exit)
 	end.Time, end.Run, end.Duration = now, m.Run, now.Sub(d.run.startedAt)
 	d.history = d.history.With(end)
@@ -52,28 +51,49 @@ func endOf(e stap.Exit) scrape.End {
 	return end
 }
 
-// runEnded follows the end of a run that nobody told to end.
+// childEnded is what an autostart script's actor fails with, so that the
+// supervisor restarts it.
+type childEnded struct{ reason string }
+
+func (e childEnded) String() string { return "child ended: " + e.reason }
+
+// ChildEndedFailure reports whether an actor failed because its child ended, as
+// it should, and not because of a bug.
+func ChildEndedFailure(reason any) bool {
+	_, ok := reason.(childEnded)
+	return ok
+}
+
+// runEnded follows the end of a run that nobody told to end. That of an
+// autostart script is a failure of its actor.
 func (a *scriptActor) runEnded(e stap.Exit) {
 	d := a.durable
 	if d.script.Refused == nil {
 		d.reason = e.Reason()
 	}
-	if !d.script.Autostart && d.run.served && clean(e) {
+	switch {
+	case d.script.Autostart:
+		a.ended = &e
+		panic(childEnded{e.Reason()})
+	case d.run.served && clean(e):
+		a.disarm()
 		a.resetFailures("healthy")
 		a.becomeIdle(scrape.CauseChildEnded)
 		a.startForWaiters()
-		return
+	default:
+		a.failures.add(a.cfg.Clock.Now())
+		a.backOff(e)
 	}
-	a.backOff()
+}
+
+// backOff follows a failed run when it is counted: it answers all waiters.
+func (a *scriptActor) backOff(e stap.Exit) {
+	a.reportCrashLoop()
 	a.becomeBackingOff(scrape.CauseChildEnded)
 	if errors.Is(e.Err, trust.ErrUntrusted) {
 		a.answerAll(e.Err)
 	}
 	a.answerAll(scrape.ErrBackingOff)
-	if d.script.Autostart {
-		a.failing = true
-		panic(childEnded{d.reason})
-	}
 }
 
 // clean reports whether a child ended as a script does that has finished.
@@ -102,7 +122,7 @@ func (a *scriptActor) childGone() {
 	case a.barred() != nil:
 		a.becomeIdle(scrape.CauseChildEnded)
 		a.answerAll(a.barred())
-	case d.failures.retryAt.After(a.cfg.Clock.Now()):
+	case a.failures.retryAt.After(a.cfg.Clock.Now()):
 		a.becomeBackingOff(scrape.CauseChildEnded)
 		a.answerAll(scrape.ErrBackingOff)
 	case a.nextCause != "" || d.script.Autostart:
@@ -112,32 +132,32 @@ func (a *scriptActor) childGone() {
 	}
 }
 
-// backOff counts a failure.
-func (a *scriptActor) backOff() {
-	f := &a.durable.failures
-	f.add(a.cfg.Clock.Now())
-	if f.count == crashLoopAfter {
-		a.durable.listen(scrape.CrashLoopChanged{
-			Time:     a.cfg.Clock.Now(),
-			Script:   a.durable.script.Name,
-			Looping:  true,
-			Failures: f.count,
-			Cause:    "consecutive failures",
-			Backoff:  f.backoff,
-			Reason:   a.durable.reason,
-		})
+// reportCrashLoop publishes the begin of a crash loop, if the latest failure was
+// one.
+func (a *scriptActor) reportCrashLoop() {
+	if a.failures.count != crashLoopAfter {
+		return
 	}
+	a.durable.listen(scrape.CrashLoopChanged{
+		Time:     a.cfg.Clock.Now(),
+		Script:   a.durable.script.Name,
+		Looping:  true,
+		Failures: a.failures.count,
+		Cause:    "consecutive failures",
+		Backoff:  a.failures.backoff,
+		Reason:   a.durable.reason,
+	})
 }
 
 // resetFailures forgets the failures so far. cause says why, in fixed words.
 func (a *scriptActor) resetFailures(cause string) {
-	before := a.durable.failures
-	a.durable.failures = failures{}
-	if before.looping() {
+	count, looping := a.failures.count, a.failures.looping()
+	a.failures.reset()
+	if looping {
 		a.durable.listen(scrape.CrashLoopChanged{
 			Time:     a.cfg.Clock.Now(),
 			Script:   a.durable.script.Name,
-			Failures: before.count,
+			Failures: count,
 			Cause:    cause,
 		})
 	}
@@ -145,7 +165,7 @@ func (a *scriptActor) resetFailures(cause string) {
 
 // awaitHealth lets the failures be reset when the run has been ready for long.
 func (a *scriptActor) awaitHealth() {
-	if a.durable.failures.count > 0 {
+	if a.failures.count > 0 {
 		healthy, send := RunProvedHealthy{a.durable.run.number}, a.send
 		a.cfg.Clock.AfterFunc(healthyAfter, func() { send(healthy) })
 	}

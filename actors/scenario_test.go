@@ -49,16 +49,18 @@ func TestScenarios(t *testing.T) {
 
 // world is everything around one script actor.
 type world struct {
-	out     strings.Builder
-	now     time.Time
-	timers  []*fakeTimer
-	mailbox []any
-	cfg     *Config
-	durable *durable
-	actor   *scriptActor
-	asked   map[string]*ReadMetrics
-	bug     bool
-	ended   bool // the end was printed
+	out      strings.Builder
+	now      time.Time
+	timers   []*fakeTimer
+	mailbox  []any
+	cfg      *Config
+	durable  *durable
+	failures Failures
+	actor    *scriptActor
+	asked    map[string]*ReadMetrics
+	bug      bool
+	broken   bool // the listener panics on each event
+	ended    bool // the end was printed
 }
 
 type fakeTimer struct {
@@ -135,6 +137,9 @@ func (p *fakeProcess) Prioritize() { p.w.printf("hurry %s %d", p.what, p.run) }
 func (p *fakeProcess) Kill() { p.w.printf("kill %s %d", p.what, p.run) }
 
 func (w *world) listen(e scrape.Event) {
+	if w.broken {
+		panic("listener is broken")
+	}
 	switch e := e.(type) {
 	case scrape.StateChanged:
 		line := fmt.Sprintf("%s -> %s (%s)", e.From, e.To, e.Cause)
@@ -160,7 +165,7 @@ func (w *world) listen(e scrape.Event) {
 
 // spawn makes the first incarnation, or the next one.
 func (w *world) spawn() {
-	w.actor = newScriptActor(w.cfg, w.durable)
+	w.actor = newScriptActor(w.cfg, w.durable, &w.failures)
 	w.actor.retire = func() { w.printf("actor stops") }
 	w.actor.send = func(m any) { w.mailbox = append(w.mailbox, m) }
 	w.deliver(&actor.Started{})
@@ -181,6 +186,7 @@ func (w *world) deliver(m any) {
 		defer func() {
 			if p := recover(); p != nil {
 				failed = true
+				w.failures.ActorFailed(w.now, p)
 				w.printf("actor failed: child ended: %v", ChildEndedFailure(p))
 			}
 		}()
@@ -188,7 +194,7 @@ func (w *world) deliver(m any) {
 		return false
 	}()
 	if failed {
-		w.actor.guarded(w.actor.end)
+		w.actor.end()
 		w.spawn()
 	}
 	w.collect()
@@ -373,6 +379,10 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.deliver(RestartNow{})
 	case "kill":
 		w.deliver(KillChild{})
+	case "break":
+		w.broken = true
+	case "fix":
+		w.broken = false
 	case "bug":
 		w.bug = true
 	default:

@@ -11,6 +11,7 @@ import (
 
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/stap"
 )
 
 // Config is what all script actors of an exporter have in common. Nothing in it
@@ -32,27 +33,31 @@ type Config struct {
 	Go func(func())
 }
 
-// Spawn starts the actor of s as a child of parent. Call it in the parent's
-// goroutine, and not before Ended of an earlier actor of the same script: the
-// two share the module.
-// version is that of s, see ReplaceScript. generation differs for each call, so
-// that no message to an earlier actor reaches this one.
-func Spawn(
-	parent actor.SpawnerContext,
-	cfg *Config,
-	s script.Script,
-	version string,
-	generation uint64,
-) (*Handle, error) {
+// Child is a script whose actor Spawn starts.
+type Child struct {
+	Script  script.Script
+	Version string // of Script, see ReplaceScript
+	// Generation differs for each call of Spawn, so that no message to an
+	// earlier actor of the script reaches this one.
+	Generation uint64
+	// Failures belong to the supervisor; each incarnation gets them from its
+	// producer.
+	Failures *Failures
+}
+
+// Spawn starts the actor of a script as a child of parent. Call it in the
+// parent's goroutine, and not before Ended of an earlier actor of the same
+// script: the two share the module.
+func Spawn(parent actor.SpawnerContext, cfg *Config, c Child) (*Handle, error) {
 	root := parent.ActorSystem().Root
-	d := newDurable(cfg, s, version)
+	d := newDurable(cfg, c.Script, c.Version)
 	props := actor.PropsFromProducer(
-		func() actor.Actor { return cfg.Decorate(newScriptActor(cfg, d)) },
+		func() actor.Actor { return cfg.Decorate(newScriptActor(cfg, d, c.Failures)) },
 		actor.WithDispatcher(dispatcher(cfg.Go)),
 	)
-	actorPID, err := parent.SpawnNamed(props, s.Module+"."+strconv.FormatUint(generation, 10))
+	actorPID, err := parent.SpawnNamed(props, c.Script.Module+"."+strconv.FormatUint(c.Generation, 10))
 	if err != nil {
-		return nil, fmt.Errorf("spawn actor of %q: %w", s.Name, err)
+		return nil, fmt.Errorf("spawn actor of %q: %w", c.Script.Name, err)
 	}
 	return &Handle{
 		root:     root,
@@ -98,8 +103,9 @@ func (d dispatcher) Throughput() int { return 300 }
 // scriptActor is one incarnation of a script's actor. Its fields belong to the
 // goroutine that runs Receive.
 type scriptActor struct {
-	cfg     *Config
-	durable *durable // outlives the incarnation
+	cfg      *Config
+	durable  *durable  // outlives the incarnation
+	failures *Failures // belong to the supervisor
 
 	send   func(message any) // sends to the actor itself, from any goroutine
 	retire func()            // stops the actor
@@ -118,26 +124,19 @@ type scriptActor struct {
 
 	timer     uint64 // the timer in effect, see durable.timers; 0: none
 	stopTimer func()
-	failing   bool // the panic under way is a childEnded
+	// how the run ended if the panic under way is a childEnded, else nil
+	ended *stap.Exit
 }
 
-func newScriptActor(cfg *Config, d *durable) *scriptActor {
-	a := &scriptActor{cfg: cfg, durable: d, behavior: actor.NewBehavior()}
+func newScriptActor(cfg *Config, d *durable, f *Failures) *scriptActor {
+	a := &scriptActor{
+		cfg:      cfg,
+		durable:  d,
+		failures: f,
+		behavior: actor.NewBehavior(),
+	}
 	a.behavior.Become(a.spawned)
 	return a
-}
-
-// childEnded is what an autostart script's actor fails with, so that the
-// supervisor restarts it.
-type childEnded struct{ Reason string }
-
-func (e childEnded) String() string { return "child ended: " + e.Reason }
-
-// ChildEndedFailure reports whether an actor failed because its child ended, as
-// it should, and not because of a bug.
-func ChildEndedFailure(reason any) bool {
-	_, ok := reason.(childEnded)
-	return ok
 }
 
 // Receive handles one message. It never blocks.
@@ -149,7 +148,7 @@ func (a *scriptActor) Receive(ctx actor.Context) {
 		a.retire = func() { root.Stop(self) }
 		a.receive(ctx)
 	case *actor.Restarting:
-		a.guarded(a.end)
+		a.end()
 	case *actor.Stopping:
 		a.guarded(a.stop)
 	case *actor.Stopped:
@@ -174,6 +173,10 @@ func (a *scriptActor) spawned(ctx actor.Context) {
 // begin is the first thing an incarnation does.
 func (a *scriptActor) begin() {
 	d := a.durable
+	if a.failures.dormant {
+		a.becomeDormant()
+		return
+	}
 	if d.run.process == nil {
 		a.takePending()
 	}
@@ -183,26 +186,33 @@ func (a *scriptActor) begin() {
 		a.becomeStopping(scrape.CauseRestarted)
 	case d.shutdown:
 		a.becomeStopped()
-	case d.failures.retryAt.After(a.cfg.Clock.Now()):
+	case a.failures.retryAt.After(a.cfg.Clock.Now()):
 		a.becomeBackingOff(scrape.CauseRestarted)
 	default:
 		a.becomeIdle(scrape.CauseSpawned)
-		if d.script.Autostart && !d.paused {
+		if a.autostarts() {
 			a.becomeStarting(scrape.CauseAutostart)
 		}
 	}
 }
 
-// end is the last thing an incarnation does before the next one: it answers all
-// waiters and leaves no timer.
+// end is the last thing an incarnation does after a failure, when the
+// supervisor has counted that and before the next incarnation begins. It
+// answers all waiters and leaves no timer.
 func (a *scriptActor) end() {
-	a.disarm()
-	if !a.failing {
-		a.durable.reason = "the script's actor failed, which is a bug in the exporter: the log tells where"
-		a.backOff()
+	a.guarded(func() {
+		if a.ended != nil {
+			a.backOff(*a.ended)
+			return
+		}
+		a.durable.reason = a.failures.bug
 		a.endRead()
-	}
-	a.answerAll(scrape.ErrInternal) // those of a child that ended have their answer
+		a.reportCrashLoop()
+	})
+	a.guarded(func() {
+		a.disarm()
+		a.answerAll(scrape.ErrInternal)
+	})
 }
 
 // stop is the last thing the actor does.
@@ -218,7 +228,7 @@ func (a *scriptActor) stop() {
 // reportBug publishes a panic with its stack, which is gone when the supervisor
 // gets the failure, and lets it go on.
 func (a *scriptActor) reportBug() {
-	if a.failing {
+	if a.ended != nil {
 		return
 	}
 	if p := recover(); p != nil {
@@ -238,9 +248,10 @@ func (a *scriptActor) guarded(f func()) {
 	f()
 }
 
-// actorFailed publishes the panic p. Call it where p is recovered, for the
-// stack.
+// actorFailed publishes the panic p, unless that panics, too. Call it where p is
+// recovered, for the stack.
 func (a *scriptActor) actorFailed(p any) {
+	defer func() { _ = recover() }()
 	a.durable.listen(scrape.ActorFailed{
 		Time:   a.cfg.Clock.Now(),
 		Script: a.durable.script.Name,

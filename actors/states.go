@@ -65,8 +65,9 @@ import (
 //	any          KillChild          kills the child and the validation                           -
 //
 // When the child of an autostart script ends, the actor fails: it panics with a
-// childEnded, the supervisor restarts it, and the next incarnation begins in
-// backing-off.
+// childEnded. The supervisor counts the failure and restarts the actor. The
+// incarnation that failed then becomes backing-off as its last act, and the
+// next one begins there.
 // Five consecutive failures are a crash loop. That is a mark on the script and
 // no state: what may happen next is what may happen in back-off, which is the
 // longest from then on. The mark goes with the failures: after a run that was
@@ -75,7 +76,8 @@ import (
 // A script that is refused (see script.Script) is idle until shutdown, and
 // answers why.
 // After a panic that is a bug the next incarnation begins in stopping while
-// there is a child, else in backing-off.
+// there is a child, else in backing-off. After too many of them it is dormant:
+// in backing-off with a receive function of its own, see dormant.go.
 var transitions = map[scrape.State][]scrape.State{
 	scrape.Idle:       {scrape.Starting, scrape.Stopping, scrape.Stopped},
 	scrape.Starting:   {scrape.Running, scrape.Stopping, scrape.BackingOff},

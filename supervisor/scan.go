@@ -13,40 +13,45 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// found is a script as a scan found it, with what tells it from what an earlier
-// scan found.
-type found struct {
+// scriptFile is a script with what identifies the version of its file.
+type scriptFile struct {
 	script.Script
-	// another one means another program: by the file's content, and by what the
-	// scan made of its header and mode
+	// version differs if the script differs: by the file's content, or by what
+	// the scan read from header and mode.
 	version string
-	stamp   string // another one means that the file was written, or its trust changed, since
+	// stamp differs if the file was written since, or if its trust changed.
+	stamp string
 }
 
-// look adds to each script what is in its file now. It reads the files: not for
-// an actor's Receive.
-func look(scripts []script.Script) []found {
-	list := make([]found, len(scripts))
+// readFiles adds to each script the version of its file. It reads the files, so
+// it must not be called in an actor's Receive.
+func readFiles(scripts []script.Script) []scriptFile {
+	list := make([]scriptFile, len(scripts))
 	for i, s := range scripts {
 		sum, stamp, err := contentOf(s.Path)
 		if err != nil {
 			sum = "unreadable: " + err.Error()
 		}
 		// The header counts beside the content: the file may have changed since
-		// the scan read it, and then the next scan is to see a difference.
-		program := s
-		program.Refused, program.Insecure = nil, nil
-		header, err := json.Marshal(program)
+		// the scan read it, and then the next scan must find a difference.
+		scanned := s
+		scanned.Refused, scanned.Insecure = nil, nil
+		header, err := json.Marshal(scanned)
 		if err != nil {
 			panic(err) // a script.Script is plain values
 		}
-		list[i] = found{Script: s, version: sum + " " + string(header), stamp: fmt.Sprint(stamp, s.Refused, s.Insecure)}
+		list[i] = scriptFile{
+			Script:  s,
+			version: sum + " " + string(header),
+			stamp:   fmt.Sprint(stamp, s.Refused, s.Insecure),
+		}
 	}
 	return list
 }
 
-// contentOf returns the SHA-256 of a file, and what stat says of it. Neither
-// FIFO nor device holds it up, whatever came to be there since the scan.
+// contentOf returns the SHA-256 of a file, and what identifies it by stat. It
+// does not block on a FIFO or device that has taken the file's place since the
+// scan.
 func contentOf(path string) (sum, stamp string, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -61,8 +66,8 @@ func contentOf(path string) (sum, stamp string, err error) {
 		return "", "", fmt.Errorf("read %q: not a regular file", path)
 	}
 	h := sha256.New()
-	// As much buffer as the file needs: a folder of a thousand small ones would
-	// leave 32 MB of garbage.
+	// No larger a buffer than the file needs: a thousand small files would
+	// otherwise leave 32 MB of garbage.
 	buffer := make([]byte, min(max(st.Size, 512), 32<<10))
 	if _, err := io.CopyBuffer(h, struct{ io.Reader }{f}, buffer); err != nil {
 		return "", "", err

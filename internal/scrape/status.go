@@ -76,7 +76,10 @@ type Status struct {
 	// the longest, until a run is healthy for long, the file changes, or an
 	// operator starts the script.
 	CrashLoop bool
-	History   *History // how its runs ended; nil before the first end
+	// ActorFailed: the script's actor had too many bugs in a short time. Until
+	// RetryAt requests get ErrInternal with Reason.
+	ActorFailed bool
+	History     *History // how its runs ended; nil before the first end
 	// NewVersion is set while an older version of the file runs: why the new
 	// one does not, "being validated" or the reason of its refusal (several lines).
 	NewVersion string
