@@ -31,8 +31,7 @@ type part struct {
 //
 // It starts nothing and renews no keepalive, unless the client selects scripts
 // with ?name[]=…: then it counts as a request for each of them. A script that
-// is
-// down, slow or unreadable lacks its samples; the scrape succeeds.
+// is down, slow or unreadable lacks its samples; the scrape succeeds.
 func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	q := s.query(ctx)
 	var names []string
@@ -69,17 +68,16 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	writeMetrics(ctx, exposition.Merge(sources), formOf(ctx))
 }
 
-// readAll has allParallel slots for reads. A read that takes longer than
-// allSlotTime gives up its slot and delays no other.
+// readAll runs allParallel reads at a time. A read that takes longer than
+// allSlotTime gives up its slot, so that it delays no other.
 const (
 	allParallel = 8
 	allSlotTime = 20 * time.Millisecond
 )
 
 // readAll requests the metrics of all scripts, a few at a time, so that a
-// scrape
-// of one of them meanwhile does not wait for a CPU behind all the others. Each
-// script answers by the deadline.
+// scrape of one of them meanwhile does not wait for a CPU behind all the
+// others. Each script answers by the deadline.
 func (s *Server) readAll(names []string, q scrape.Query) []part {
 	parts := make([]part, len(names))
 	var reads sync.WaitGroup

@@ -43,8 +43,7 @@ type clientConn struct {
 	// of a connection over the limit: the deadline for its request; else zero
 	rejectBy time.Time
 	// before the close, give the client time to read the reply: it may send
-	// more
-	// that the server does not read
+	// more that the server does not read
 	linger atomic.Bool
 	line   lineCounter
 }

@@ -60,8 +60,7 @@ var disconnects = map[string]struct {
 }
 
 // A client that disconnects while its request waits is detected on every kind
-// of
-// connection, whatever else it sent. Its request is counted separately.
+// of connection, whatever else it sent. Its request is counted separately.
 func TestClientsThatDisconnect(t *testing.T) {
 	for kind, connect := range everyKind(t) {
 		for way, c := range disconnects {
@@ -95,8 +94,7 @@ func TestClientsThatDisconnect(t *testing.T) {
 }
 
 // A client that stays is not taken for gone: not when more requests arrived,
-// nor
-// after the deadline for sending a request.
+// nor after the deadline for sending a request.
 func TestClientsThatStay(t *testing.T) {
 	for kind, connect := range everyKind(t) {
 		t.Run(kind, func(t *testing.T) {
@@ -131,8 +129,7 @@ func TestClientsThatStay(t *testing.T) {
 
 // everyKind returns functions that start a server and return how to connect to
 // it: plain, with TLS, over a unix socket. The deadline for sending a request
-// is
-// short.
+// is short.
 func everyKind(t *testing.T) map[string]func(t *testing.T, scripts Scripts) (*Server, func() net.Conn) {
 	t.Helper()
 	dir := t.TempDir()
@@ -273,8 +270,7 @@ func TestHTTP10(t *testing.T) {
 }
 
 // Every method but GET and HEAD gets a 405. The connection goes on when the
-// body
-// came whole.
+// body came whole.
 func TestMethods(t *testing.T) {
 	_, addr := start(t, serveBody("count 1\n", "x.stp"), nil)
 	conn := dial(t, addr)

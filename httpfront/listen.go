@@ -13,9 +13,8 @@ import (
 )
 
 // Listen opens a TCP listener for each of addrs, in their order. ":9900"
-// listens
-// on all interfaces, IPv4 and IPv6. When one fails, Listen closes the others;
-// the error names the address and a remedy.
+// listens on all interfaces, IPv4 and IPv6. When one fails, Listen closes the
+// others; the error names the address and a remedy.
 func Listen(addrs []string) ([]net.Listener, error) {
 	if len(addrs) == 0 {
 		return nil, errors.New("no address to listen on: give a port with -p, or an address with --web.listen-address")

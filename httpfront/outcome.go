@@ -28,7 +28,7 @@ import (
 //	401     no login or a wrong one                               admit.go
 //	403     script is not trusted (trust.ErrUntrusted)            outcomeOf
 //	        lifecycle API is off; a page of another site posted   lifecycle.go
-//	404     no such script, path or action                        outcomeOf, routes.go, api.go
+//	404     no such script, path or action                        outcomeOf, all.go, routes.go, api.go
 //	405     method not allowed here, see Allow                    routes.go, rejectRequest
 //	408     request did not arrive in time                        rejectRequest
 //	409     script cannot be started, see the body                lifecycleCode
@@ -37,10 +37,10 @@ import (
 //	417     Expect is not supported on this request               fasthttp
 //	429  R  rate limit of the web config                          admit.go
 //	431     request header is too large                           rejectRequest
-//	500     script's header is invalid (script.ErrInvalidHeader)      outcomeOf
+//	500     header is invalid (script.ErrInvalidHeader)           outcomeOf
 //	     R  script actor failed, see the body (ErrInternal)       outcomeOf, lifecycleCode
 //	        reload failed, see the body                           lifecycle.go
-//	        a bug: panic or unexpected error, see the log         routes.go, outcomeOf
+//	        a bug: panic or unexpected error, see the log         routes.go, telemetry.go, outcomeOf
 //	502     script's metrics cannot be read (ErrReadFailed)       outcomeOf
 //	        script's text has no valid sample (ErrNoValidSamples) outcomeOf
 //	503  R  script is not running yet (ErrNotRunning)             outcomeOf
@@ -63,8 +63,8 @@ import (
 const usualRetry = 10 * time.Second
 
 const (
-	// refreshHint begins the reply for a script that is not running yet; the
-	// manual page shows it.
+	// refreshHint begins the reply for a script that is not running yet. The
+	// man page quotes it.
 	refreshHint       = "Refresh page to access metrics."
 	notFoundText      = "script not found\nThe list of scripts is at /\n"
 	internalErrorText = "internal error, see the server's log\n"

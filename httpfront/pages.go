@@ -94,8 +94,7 @@ type listView struct {
 }
 
 // list sends all scripts with their states and paths: a page for browsers,
-// lines
-// of text for other clients.
+// lines of text for other clients.
 func (s *Server) list(ctx *fasthttp.RequestCtx) {
 	now := s.now()
 	view := listView{Version: s.cfg.Version}

@@ -114,8 +114,7 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
 }
 
 // logPanic logs a panic with its stack. The deferred function that recovered
-// the
-// panic must call it.
+// the panic must call it.
 func (s *Server) logPanic(p any, path string) {
 	s.log.Error(
 		"panic in an HTTP handler",
@@ -127,8 +126,7 @@ func (s *Server) logPanic(p any, path string) {
 
 // exactPath returns the request's path, percent-decoded. It returns nil when
 // fasthttp changed more than that: fasthttp also removes "//", "/./" and
-// "/../",
-// literal or percent-encoded, and one resource would have many names.
+// "/../", literal or percent-encoded, and one resource would have many names.
 // The result belongs to ctx.
 func exactPath(ctx *fasthttp.RequestCtx) []byte {
 	uri := ctx.URI()
@@ -146,8 +144,7 @@ func exactPath(ctx *fasthttp.RequestCtx) []byte {
 }
 
 // decodedLen returns the length of raw after percent-decoding. A '%' without
-// two
-// hex digits stays as it is.
+// two hex digits stays as it is.
 func decodedLen(raw []byte) int {
 	n := len(raw)
 	for i := 0; i+2 < len(raw); i++ {
@@ -174,8 +171,7 @@ func scriptName(path []byte) ([]byte, bool) {
 }
 
 // readOnly reports whether the method is GET or HEAD. fasthttp omits the body
-// of
-// a reply to HEAD.
+// of a reply to HEAD.
 func readOnly(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsGet() || ctx.IsHead()
 }

@@ -276,8 +276,7 @@ func TestEmptyList(t *testing.T) {
 }
 
 // A panic in a goroutine of a handler does not end the process: on /all a
-// script
-// lacks its samples, /metrics answers 500.
+// script lacks its samples, /metrics answers 500.
 func TestPanicInGoroutines(t *testing.T) {
 	core, logs := observer.New(zap.ErrorLevel)
 	scripts := &fakeScripts{

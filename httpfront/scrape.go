@@ -74,9 +74,8 @@ func (s *Server) query(ctx *fasthttp.RequestCtx) scrape.Query {
 }
 
 // parseTimeout parses a decimal number of seconds, such as "10" or "9.5", to
-// the
-// nanosecond. It returns false for anything else: an empty value, zero, a sign,
-// an exponent, Inf, NaN.
+// the nanosecond. It returns false for anything else: an empty value, zero, a
+// sign, an exponent, Inf, NaN.
 func parseTimeout(value []byte) (time.Duration, bool) {
 	var total time.Duration
 	unit := time.Second // of the next digit

@@ -213,8 +213,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 //
 // A read deadline affects only a connection that is reading, not one whose
 // request is being answered. It is set repeatedly, because fasthttp sets its
-// own
-// before each read.
+// own before each read.
 func (s *Server) closeSilent(drained <-chan struct{}) {
 	wait := time.NewTimer(silentGrace)
 	defer wait.Stop()

@@ -144,8 +144,7 @@ func serialNumber(t *testing.T, dir, addr string) (int64, string) {
 }
 
 // The next client gets a renewed certificate without a reload. One that does
-// not
-// fit its key is not used. Open connections go on.
+// not fit its key is not used. Open connections go on.
 func TestRenewedCertificate(t *testing.T) {
 	dir := t.TempDir()
 	ca := testpki.New(t, dir, "ca")

@@ -11,8 +11,7 @@ import (
 type ScriptDetail struct {
 	Script
 	// the useful tail of the living child's output and standard error; []
-	// without
-	// a child
+	// without a child
 	Output  []string `json:"output"`
 	History []Exit   `json:"history"` // the last ends, oldest first, at most 10
 }
@@ -54,14 +53,12 @@ type Reads struct {
 	// them
 	LinesDropped uint64 `json:"lines_dropped"`
 	// the first dropped line of the latest text that had any, with the reason
-	// and
-	// the line number; null: none had
+	// and the line number; null: none had
 	FirstDropped *string `json:"first_dropped"`
 }
 
 // NewScriptDetail returns the JSON of a script's status with output and
-// history.
-// The parameters are those of NewScript.
+// history. The parameters are those of NewScript.
 func NewScriptDetail(st *scrape.Status, runtime string, osPIDs func(leader int) []int) ScriptDetail {
 	d := ScriptDetail{
 		Script:  NewScript(st, runtime, osPIDs),

@@ -1,7 +1,6 @@
 // Package api is the JSON of the status API, /api/v1. Field names are stable:
 // fields may be added, none is removed or changes its meaning. Times are RFC
-// 3339
-// in UTC, durations seconds.
+// 3339 in UTC, durations seconds.
 //
 // The files:
 //   - reply.go: replies and errors
@@ -19,8 +18,7 @@ type EventList struct {
 	Events any `json:"events"` // oldest first, at most 1,000
 }
 
-// Accepted is the reply to an accepted POST to
-// /api/v1/scripts/NAME/ACTION.
+// Accepted is the reply to an accepted POST to /api/v1/scripts/NAME/ACTION.
 type Accepted struct {
 	Script string `json:"script"` // its name
 	Action string `json:"action"` // start, stop or restart

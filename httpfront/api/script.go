@@ -63,8 +63,8 @@ type Script struct {
 	Directives Directives `json:"directives"`
 }
 
-// Directives holds the directives in the script's header; null for those
-// that it does not have.
+// Directives holds the directives in the script's header; null for those that
+// it does not have.
 type Directives struct {
 	KeepaliveSeconds      *float64 `json:"keepalive_seconds"` // 0: keepalive never stops it
 	StartTimeoutSeconds   *float64 `json:"start_timeout_seconds"`

@@ -172,8 +172,7 @@ func (a *authenticator) run(c *check, id credential, user, password []byte) {
 }
 
 // remember replaces the map of cache by one that also holds id. A full one
-// drops
-// another id.
+// drops another id.
 func remember(cache *atomic.Pointer[map[credential]struct{}], id credential) {
 	next := maps.Clone(*cache.Load())
 	for old := range next { // in random order

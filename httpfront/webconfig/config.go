@@ -44,8 +44,8 @@ type Config struct {
 // A Header is a response header, in canonical form.
 type Header struct{ Name, Value []byte }
 
-// Load reads the web config file at path and the certificates that it names.
-// An error names the file and, where it can, the line.
+// Load reads the web config file at path and the certificates that it names. An
+// error names the file and, where it can, the line.
 //
 // Parsing and rules are exporter-toolkit's own, so that a file means here what
 // it means to other exporters. Two things that exporter-toolkit accepts are
@@ -118,8 +118,7 @@ func (c *Config) TLS() *tls.Config {
 
 // Login checks the value of an Authorization header, which it does not keep. It
 // accepts any, an empty one too, when the file has no users. It may take as
-// long
-// as several bcrypts.
+// long as several bcrypts.
 func (c *Config) Login(authorization []byte) Login {
 	if c == nil || c.auth == nil {
 		return LoginAccepted
