@@ -45,8 +45,12 @@ func (f *fileSource) Read(ctx context.Context, abandon <-chan struct{}) (*exposi
 		}
 	}
 	text, err := f.file.Read(ctx, abandon)
-	// and it was not abandoned
-	f.file.WasEmpty = errors.Is(err, procfile.ErrEmpty) && ctx.Err() == nil && !isClosed(abandon)
+	select {
+	case <-abandon:
+		f.file.WasEmpty = false
+	default:
+		f.file.WasEmpty = errors.Is(err, procfile.ErrEmpty) && ctx.Err() == nil
+	}
 	f.abandoned = err != nil && (ctx.Err() != nil || !errors.Is(err, procfile.ErrEmpty))
 	switch {
 	case ctx.Err() != nil || f.abandoned:
@@ -69,15 +73,6 @@ func (f *fileSource) Read(ctx context.Context, abandon <-chan struct{}) (*exposi
 		ended = !f.alive()
 	}
 	return f.check(text, ended), nil
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 // check makes the page of a text. A script without news gives the same text
