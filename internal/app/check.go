@@ -1,37 +1,30 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
-
-	"go.uber.org/zap"
 
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/instance"
-	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
 	"stap-exporter/internal/trust"
 )
 
-// Check reports on each script that was named, or on all of the folder: trust,
-// header, module, runtime, and whether stap accepts it. Its error says how many
-// are wrong.
+// Check is the subcommand check: it reports on the scripts named, or on all of
+// the script directory: trust, header, module, runtime, and whether stap
+// accepts them. Its error gives the number of wrong ones.
 func Check(opts Options, stdout io.Writer) error {
-	host, instance, err := toolHost(opts)
+	host, err := newCommandHost(opts)
 	if err != nil {
 		return err
 	}
-	defer cleanUp(host.dir)()
-	defer host.Close()
-	found, err := scriptsToCheck(opts, instance)
+	defer host.close()
+	found, err := scriptsToCheck(opts, host.instance)
 	if err != nil {
 		return err
 	}
@@ -40,7 +33,9 @@ func Check(opts Options, stdout io.Writer) error {
 		fmt.Fprintf(stdout, "%q: refused: %v\n", r.Name, r.Err)
 	}
 	for _, s := range found.Scripts {
-		if !report(stdout, host.Host, s, opts.compile) {
+		r := report{out: stdout, ok: true}
+		r.script(host.Host, s, opts.checkCompile)
+		if !r.ok {
 			wrong++
 		}
 	}
@@ -50,11 +45,12 @@ func Check(opts Options, stdout io.Writer) error {
 	return nil
 }
 
-// scriptsToCheck takes a word as a path, or as a name in the scripts folder.
+// scriptsToCheck takes each argument as a path, or as a name in the script
+// directory.
 func scriptsToCheck(opts Options, instance instance.Instance) (c script.Catalogue, err error) {
 	options := script.ScanOptions{AllowInsecure: opts.allowInsecure}
-	if len(opts.words) == 0 {
-		dir, err := scriptsDir(opts.scripts)
+	if len(opts.checkScripts) == 0 {
+		dir, err := scriptDir(opts.scripts)
 		if err != nil {
 			return c, err
 		}
@@ -63,14 +59,14 @@ func scriptsToCheck(opts Options, instance instance.Instance) (c script.Catalogu
 		}
 		return c, nil
 	}
-	for _, word := range opts.words {
-		path := word
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !strings.Contains(word, "/") {
-			path = filepath.Join(opts.scripts, word)
+	for _, name := range opts.checkScripts {
+		path := name
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !strings.Contains(name, "/") {
+			path = filepath.Join(opts.scripts, name)
 		}
 		s, err := script.Inspect(path, instance, options)
 		if err != nil {
-			c.Refused = append(c.Refused, script.Refusal{Name: word, Err: err})
+			c.Refused = append(c.Refused, script.Refusal{Name: name, Err: err})
 			continue
 		}
 		c.Scripts = append(c.Scripts, s)
@@ -78,34 +74,73 @@ func scriptsToCheck(opts Options, instance instance.Instance) (c script.Catalogu
 	return c, nil
 }
 
-// report writes what there is to say of one script, and tells whether it is
-// good.
-func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
-	fmt.Fprintf(w, "%s\n", s.Path)
-	say := func(what, format string, args ...any) {
-		fmt.Fprintf(w, "  %-10s %s\n", what, strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n             "))
+// report is the report on one script.
+type report struct {
+	out io.Writer
+	ok  bool
+}
+
+// line writes a line; the lines of a longer text are indented.
+func (r *report) line(topic, format string, args ...any) {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n             ")
+	fmt.Fprintf(r.out, "  %-10s %s\n", topic, text)
+}
+
+// fail writes a line about something wrong.
+func (r *report) fail(topic, format string, args ...any) {
+	r.ok = false
+	r.line(topic, format, args...)
+}
+
+func (r *report) script(host *stap.Host, s script.Script, compile bool) {
+	fmt.Fprintf(r.out, "%s\n", s.Path)
+	r.trust(s)
+	r.header(s)
+	r.line("module", "%s", s.Module)
+	if s.Autostart {
+		r.line("starts", "with the exporter")
+	} else {
+		r.line("starts", "on request")
 	}
-	good := true
+	if s.Executable {
+		r.line("runtime", "chosen by the script, which is executable and cannot be validated without running it")
+		return
+	}
+	r.line("runtime", "%s", host.RuntimeOf(s))
+	if s.Refused != nil {
+		r.ok = false
+		return
+	}
+	if exit := host.Check(s, compile); exit.Err != nil || exit.Code != 0 {
+		r.fail("stap", "%s", exit.Reason())
+		return
+	}
+	r.line("stap", "accepts it")
+}
+
+func (r *report) trust(s script.Script) {
 	switch {
 	case errors.Is(s.Refused, trust.ErrUntrusted):
-		good = false
-		say("trust", "%v", s.Refused)
+		r.fail("trust", "%v", s.Refused)
 	case s.Insecure != nil:
-		say("trust", "allowed by --scripts.allow-insecure: %v", s.Insecure)
+		r.line("trust", "allowed by --script.allow-insecure: %v", s.Insecure)
 	default:
-		say("trust", "only root and this user can change it")
+		r.line("trust", "only root and this user can change it")
 	}
+}
+
+func (r *report) header(s script.Script) {
 	if errors.Is(s.Refused, script.ErrInvalidHeader) {
-		good = false
-		if !errors.Is(s.Refused, trust.ErrUntrusted) {
-			say("header", "%v", s.Refused)
+		r.ok = false
+		if !errors.Is(s.Refused, trust.ErrUntrusted) { // its line has the whole error
+			r.line("header", "%v", s.Refused)
 		}
 	}
 	for _, line := range s.Directives.LateLines {
-		say("header", "line %d looks like a directive, but comes after the header", line)
+		r.line("header", "line %d looks like a directive, but comes after the header", line)
 	}
 	for _, o := range s.Options.Ignored {
-		say("header", "option %s of the first line is the exporter's own matter and left out", o)
+		r.line("header", "option %s of the first line is ignored: the exporter sets it", o)
 	}
 	var list []exposition.Metadata
 	for _, m := range s.Directives.Metrics {
@@ -113,174 +148,6 @@ func report(w io.Writer, host *stap.Host, s script.Script, compile bool) bool {
 		list = append(list, exposition.Metadata{Name: m.Name, Type: typ, Help: m.Help})
 	}
 	if _, err := exposition.NewDirectives(list); err != nil {
-		good = false
-		say("metric", "%v", err)
+		r.fail("metric", "%v", err)
 	}
-	say("module", "%s", s.Module)
-	if s.Autostart {
-		say("starts", "with the server")
-	} else {
-		say("starts", "on request")
-	}
-	if s.Executable {
-		say("runtime", "its own choice: it is a program, run as it is, and cannot be tried without running it")
-		return good
-	}
-	say("runtime", "%s", host.RuntimeOf(s))
-	if s.Refused != nil {
-		return false
-	}
-	exit := host.Check(s, compile)
-	if exit.Err != nil || exit.Code != 0 {
-		say("stap", "%s", exit.Reason())
-		return false
-	}
-	say("stap", "accepts it")
-	return good
-}
-
-// Doctor says what this host can do, a line each. Its error says that no
-// runtime works.
-func Doctor(opts Options, stdout io.Writer) error {
-	cache := stap.Finding{Check: "cache folder", OK: true}
-	cfg, _, err := toolConfig(opts)
-	if err != nil {
-		cache = stap.Finding{Check: "cache folder", Detail: err.Error(), Remedy: "name another with --cache.dir"}
-		if opts.cacheDir, err = os.MkdirTemp("", "stap-exporter-"); err != nil {
-			return fmt.Errorf("make work folder: %w", err)
-		}
-		defer os.RemoveAll(opts.cacheDir)
-		if cfg, _, err = toolConfig(opts); err != nil {
-			return err
-		}
-	} else {
-		cache.Detail = filepath.Dir(cfg.Dir)
-	}
-	defer cleanUp(cfg.Dir)()
-	findings := append([]stap.Finding{cache}, stap.Diagnose(cfg)...)
-	findings = append(findings, trustOf(opts))
-	if opts.json {
-		out := json.NewEncoder(stdout)
-		out.SetIndent("", "  ")
-		if err := out.Encode(findings); err != nil {
-			return fmt.Errorf("write findings: %w", err)
-		}
-	} else {
-		for _, f := range findings {
-			mark := "ok  "
-			if !f.OK {
-				mark = "no  "
-			}
-			fmt.Fprintf(stdout, "%s%-18s %s\n", mark, f.Check, f.Detail)
-			if f.Remedy != "" {
-				fmt.Fprintf(stdout, "    %-18s %s\n", "", f.Remedy)
-			}
-		}
-	}
-	for _, f := range findings {
-		if f.OK && (f.Check == stap.CheckKernel || f.Check == stap.CheckBPF) {
-			return nil
-		}
-	}
-	return errors.New("no runtime works here: the lines above say what is missing")
-}
-
-// trustOf looks at the scripts folder.
-func trustOf(opts Options) stap.Finding {
-	f := stap.Finding{Check: "scripts", Detail: opts.scripts}
-	dir, err := scriptsDir(opts.scripts)
-	if err != nil {
-		f.Detail, f.Remedy = err.Error(), "make the folder, or name another with --scripts"
-		return f
-	}
-	found, err := script.Scan(dir, instance.New(os.Geteuid(), dir, opts.listen), script.ScanOptions{})
-	if err != nil {
-		f.Detail = err.Error()
-		return f
-	}
-	bad := len(found.Refused)
-	for _, s := range found.Scripts {
-		if s.Refused != nil {
-			bad++
-		}
-	}
-	f.OK, f.Detail = bad == 0, fmt.Sprintf(
-		"%s: %d scripts, %d refused",
-		dir,
-		len(found.Scripts)+len(found.Refused),
-		bad,
-	)
-	if bad > 0 {
-		f.Remedy = "stap-exporter check says why"
-	}
-	return f
-}
-
-// commandHost is a Host for a command that runs beside an exporter, in a folder
-// of its own.
-type commandHost struct {
-	*stap.Host
-	dir string
-}
-
-func toolConfig(opts Options) (stap.Config, instance.Instance, error) {
-	cacheDir, err := makeCacheDir(opts.cacheDir)
-	if err != nil {
-		return stap.Config{}, instance.Instance{}, err
-	}
-	dir, err := os.MkdirTemp(cacheDir, "command-")
-	if err != nil {
-		return stap.Config{}, instance.Instance{}, fmt.Errorf(
-			"make work folder: %w: name another place with --cache.dir",
-			err,
-		)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return stap.Config{}, instance.Instance{}, fmt.Errorf("find this program's own file: %w", err)
-	}
-	folder, err := scriptsDir(opts.scripts)
-	if err != nil {
-		folder = opts.scripts // doctor and check say so where it matters
-	}
-	instance := instance.New(os.Geteuid(), folder, opts.listen)
-	return stap.Config{
-		Stap:          opts.stap,
-		Runtime:       opts.runtime,
-		StapRuntime:   opts.stapRuntime,
-		Dir:           dir,
-		Roots:         procfile.DefaultRoots(),
-		Launcher:      []string{self, LaunchArg},
-		Guardian:      []string{self, GuardArg, "--log.level=error"},
-		AllowInsecure: true,
-		StartTimeout:  opts.startTimeout,
-		ModulePrefix:  fmt.Sprintf("stap_exporter_%d_", os.Getpid()),
-		Logger:        zap.NewNop(),
-	}, instance, nil
-}
-
-// cleanUp returns what removes the command's work folder. A signal removes it,
-// too, and ends the command; the guardian then ends what it had started.
-func cleanUp(dir string) func() {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		<-signals
-		os.RemoveAll(dir)
-		os.Exit(1)
-	}()
-	return func() { os.RemoveAll(dir) }
-}
-
-func toolHost(opts Options) (commandHost, instance.Instance, error) {
-	cfg, instance, err := toolConfig(opts)
-	if err != nil {
-		return commandHost{}, instance, err
-	}
-	host, err := stap.NewHost(cfg)
-	if err != nil {
-		os.RemoveAll(cfg.Dir)
-		return commandHost{}, instance, explainNoStap(opts, err)
-	}
-	return commandHost{host, cfg.Dir}, instance, nil
 }

@@ -25,7 +25,7 @@ func readText(t *testing.T, path string) string {
 	return string(text)
 }
 
-// manText is the man page as its reader sees it, in lines that are not broken.
+// manText returns the man page as man(1) shows it, each paragraph on one line.
 func manText(t *testing.T) string {
 	t.Helper()
 	cmd := exec.Command("man", "-l", "--warnings", manPage)
@@ -39,8 +39,7 @@ func manText(t *testing.T) string {
 	return string(out)
 }
 
-// The man page is free of mistakes, also in those macros that man does not warn
-// of.
+// groff finds mistakes in more macros than man does.
 func TestManPage(t *testing.T) {
 	groff := exec.Command("groff", "-man", "-ww", "-b", "-z", "-Tutf8", manPage)
 	if out, err := groff.CombinedOutput(); err != nil || len(out) > 0 {
@@ -50,44 +49,54 @@ func TestManPage(t *testing.T) {
 
 var longFlag = regexp.MustCompile(`--(?:\[no-\])?([a-z]+(?:[.-][a-z]+)*)`)
 
-// README and man page name every flag, and no other.
+// README and man page name every flag. They and the files of packaging/ name no
+// other.
 func TestDocumentsNameEveryFlag(t *testing.T) {
-	var help bytes.Buffer
-	for _, command := range [][]string{{"--help"}, {"check", "--help"}, {"doctor", "--help"}} {
-		if _, done, err := ParseFlags(command, "test", &help); !done || err != nil {
-			t.Fatalf("%q: %v", command, err)
-		}
-	}
-	var flags []string
-	for _, m := range longFlag.FindAllStringSubmatch(help.String(), -1) {
-		if !strings.HasPrefix(m[1], "help-") { // of kingpin, for those who write man pages
-			flags = append(flags, m[1])
-		}
-	}
-	if len(flags) < 20 {
-		t.Fatalf("help tells of %q", flags)
-	}
-	ofCheckAndDoctor := []string{"compile", "json"} // their own --help has them
+	flags := allFlags(t)
+	inOwnHelp := []string{"compile", "json"} // of check and doctor; README does not have them
 	others := []string{"now", "suppress-handler-errors"}
-	for where, text := range map[string]string{
-		"README": readText(t, "../../README.md"), "man page": manText(t),
-		"defaults": readText(t, "../../packaging/default/stap-exporter"), "unit": readText(t, "../../packaging/systemd/stap-exporter.service"),
-		"socket": readText(t, "../../packaging/systemd/stap-exporter.socket"),
+	for document, text := range map[string]string{
+		"README":   readText(t, "../../README.md"),
+		"man page": manText(t),
+		"defaults": readText(t, "../../packaging/default/stap-exporter"),
+		"unit":     readText(t, "../../packaging/systemd/stap-exporter.service"),
+		"socket":   readText(t, "../../packaging/systemd/stap-exporter.socket"),
 	} {
 		named := map[string]bool{}
 		for _, m := range longFlag.FindAllStringSubmatch(text, -1) {
 			named[m[1]] = true
 			if !slices.Contains(flags, m[1]) && !slices.Contains(others, m[1]) &&
 				!strings.HasPrefix(m[0], "--target-") {
-				t.Errorf("%s: there is no flag %s", where, m[0])
+				t.Errorf("%s: there is no flag %s", document, m[0])
 			}
 		}
 		for _, flag := range flags {
-			if !named[flag] && (where == "man page" || where == "README" && !slices.Contains(ofCheckAndDoctor, flag)) {
-				t.Errorf("%s does not name --%s", where, flag)
+			if !named[flag] &&
+				(document == "man page" || document == "README" && !slices.Contains(inOwnHelp, flag)) {
+				t.Errorf("%s does not name --%s", document, flag)
 			}
 		}
 	}
+}
+
+// allFlags returns the long flags of all commands.
+func allFlags(t *testing.T) (flags []string) {
+	t.Helper()
+	var help bytes.Buffer
+	for _, command := range [][]string{{"--help"}, {"check", "--help"}, {"doctor", "--help"}} {
+		if opts, err := ParseFlags(command, "test", &help); opts.Command != CommandNone || err != nil {
+			t.Fatalf("%q: %v", command, err)
+		}
+	}
+	for _, m := range longFlag.FindAllStringSubmatch(help.String(), -1) {
+		if !strings.HasPrefix(m[1], "help-") { // kingpin's, for authors of man pages
+			flags = append(flags, m[1])
+		}
+	}
+	if len(flags) < 20 {
+		t.Fatalf("the help has %q", flags)
+	}
+	return flags
 }
 
 // The man page names every field and kind of an event, and every cause.

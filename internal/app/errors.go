@@ -2,8 +2,12 @@ package app
 
 import (
 	"errors"
+	"fmt"
+	"os/exec" //nolint:depguard // searches PATH, starts nothing
 	"slices"
 	"syscall"
+
+	"stap-exporter/internal/stap"
 )
 
 // ConfigError is an error of a file, a directory or a setup that a flag names:
@@ -29,4 +33,23 @@ func misconfigured(err error) error {
 		return err
 	}
 	return ConfigError{err}
+}
+
+// explainNoStap adds what to do where SystemTap is not installed. The error is
+// a ConfigError where --stap.path does not name an executable; SystemTap that
+// is not installed, or only in part, is not.
+func explainNoStap(opts Options, err error) error {
+	if errors.Is(err, stap.ErrNoStap) {
+		err = fmt.Errorf(
+			"%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), "+
+				"or name it with --stap.path",
+			err,
+		)
+	}
+	if opts.stap != defaultStap {
+		if _, wrong := exec.LookPath(opts.stap); wrong != nil {
+			return misconfigured(err)
+		}
+	}
+	return err
 }

@@ -1,10 +1,10 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,258 +20,156 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// defaultStap is looked up in PATH.
-const defaultStap = "stap"
-
-// Options are the command line, checked.
-type Options struct {
-	version string // of this program
-
-	listen        []string
-	keepalive     time.Duration
-	scripts       string
-	allowInsecure bool
-	stap          string
-	runtime       stap.Runtime
-	cacheDir      string
-	startTimeout  time.Duration
-	maxParallel   int // 0: by the number of processors
-	readTimeout   time.Duration
-	logLevel      zapcore.Level
-	logFormat     string
-	webConfig     string // empty: none
-	lifecycle     bool
-	externalURL   *url.URL // nil: as each request says
-	systemdSocket bool
-	telemetryPath string
-	stapRuntime   string
-	precompile    bool
-
-	Command string   // serve, check or doctor
-	words   []string // check: the scripts
-	compile bool     // check
-	json    bool     // doctor
-}
-
-// ParseFlags returns done when the command line only asked for help or the
-// version. An error names the flag and its value.
-func ParseFlags(args []string, version string, stdout io.Writer) (opts Options, done bool, err error) {
-	opts = Options{
-		version:       version,
-		scripts:       "/etc/stap-exporter",
-		stap:          defaultStap,
-		cacheDir:      defaultCacheDir(),
-		startTimeout:  5 * time.Minute,
-		readTimeout:   10 * time.Second,
-		logFormat:     "logfmt",
-		telemetryPath: "/metrics",
-	}
-	port := 9900
-
+// ParseFlags parses the command line. Help and version go to stdout, and the
+// command is CommandNone then. An error names the flag and its value; it is a
+// ConfigError where the value names something that does not exist.
+func ParseFlags(args []string, version string, stdout io.Writer) (Options, error) {
+	opts := defaultOptions(version)
+	printed := false
 	app := kingpin.New(
 		"stap-exporter",
-		"Runs a folder of SystemTap scripts and makes each a Prometheus target: GET /NAME.stp starts NAME.stp if it is not running and answers with its metrics.",
+		"Runs a directory of SystemTap scripts and makes each a Prometheus target: "+
+			"GET /NAME.stp starts NAME.stp if it is not running and answers with its metrics.",
 	)
-	app.Terminate(func(int) { done = true })
+	app.Terminate(func(int) { printed = true })
 	app.UsageWriter(stdout)
 	app.ErrorWriter(stdout)
 	app.HelpFlag.Short('h')
 	app.Version("stap-exporter " + version)
 
-	flag := func(name string, short rune, placeholder, help string, set func(string) error) *kingpin.FlagClause {
-		f := app.Flag(name, help).PlaceHolder(placeholder)
-		if short != 0 {
-			f = f.Short(short)
-		}
-		f.SetValue(value{name, set})
-		return f
-	}
-	flag("port", 'p', "PORT", "Port to listen on, all interfaces, IPv4 and IPv6 (9900).", func(s string) (err error) {
-		port, err = parsePort(s)
-		return err
-	})
-	flag(
-		"keepalive",
-		'k',
-		"SECONDS",
-		"Stop a script that nobody has asked for in SECONDS. Scripts with autostart in their name are never stopped. (Without: none is.)",
-		func(s string) (err error) {
-			opts.keepalive, err = parseSeconds(s)
-			return err
-		},
-	)
-	setScripts := func(s string) error {
-		if s == "" {
-			return fmt.Errorf("is to name a folder")
-		}
-		opts.scripts = s
-		return nil
-	}
-	flag("scripts", 's', "DIR", "Folder of the scripts, each a file *.stp (/etc/stap-exporter).", setScripts)
-	flag("c", 'c', "DIR", "Another name for --scripts.", setScripts).Hidden()
-	app.Flag("scripts.allow-insecure", "Run scripts that others than root and this user can change, too.").
-		BoolVar(&opts.allowInsecure)
-	flag(
-		"web.listen-address",
-		0,
-		"HOST:PORT",
-		"Address to listen on; may be repeated; wins over --port.",
-		func(s string) error {
-			opts.listen = append(opts.listen, s)
-			return checkAddress(s)
-		},
-	)
-	flag(
-		"web.config.file",
-		0,
-		"FILE",
-		"Web config file as of node_exporter: TLS, logins, response headers, rate limit.",
-		func(s string) error {
-			opts.webConfig = s
-			return nil
-		},
-	)
-	flag(
-		"web.external-url",
-		0,
-		"URL",
-		"Address under which clients reach the exporter, for /sd behind a proxy (as each request says).",
-		func(s string) (err error) {
-			opts.externalURL, err = httpfront.ParseExternalURL(s)
-			return err
-		},
-	)
-	app.Flag("web.enable-lifecycle", "Start, stop and restart scripts, and reload, by POST.").BoolVar(&opts.lifecycle)
-	app.Flag("web.systemd-socket", "Listen on the sockets that systemd passes, instead of an address.").
-		BoolVar(&opts.systemdSocket)
-	flag("stap", 0, "PATH", "The stap program (stap, looked up in PATH).", func(s string) error {
-		opts.stap = s
-		return nil
-	})
-	flag(
-		"runtime",
-		0,
-		"auto|kernel|bpf",
-		"SystemTap runtime for scripts that are not executable files: kernel modules, bpf, or kernel modules where they work (auto).",
-		func(s string) (err error) {
-			if opts.runtime, err = stap.ParseRuntime(s); err != nil {
-				return fmt.Errorf("is to be auto, kernel or bpf")
-			}
-			return nil
-		},
-	)
-	flag(
-		"stap-runtime",
-		0,
-		"DIR",
-		"SystemTap's runtime folder for kernel modules, where its own does not compile on this kernel (stap -R).",
-		func(s string) (err error) {
-			if _, err := os.Stat(filepath.Join(s, "runtime.h")); err != nil {
-				return ConfigError{fmt.Errorf("is to be a folder that holds SystemTap's runtime.h")}
-			}
-			opts.stapRuntime, err = filepath.Abs(s)
-			return err
-		},
-	)
-	app.Flag("precompile", "Compile all kernel modules at start, in the background, one at a time.").
-		BoolVar(&opts.precompile)
-	flag("web.telemetry-path", 0, "PATH", "Path of the exporter's own metrics (/metrics).", func(s string) error {
-		if !strings.HasPrefix(s, "/") || strings.HasSuffix(s, script.Ext) ||
-			slices.Contains(httpfront.FixedPaths(), s) {
-			return fmt.Errorf("is to be a path that begins with / and is used for nothing else")
-		}
-		opts.telemetryPath = s
-		return nil
-	})
-	flag(
-		"cache.dir",
-		0,
-		"DIR",
-		"Folder for what the exporter keeps and works in, its own alone ("+opts.cacheDir+").",
-		func(s string) error {
-			opts.cacheDir = s
-			return nil
-		},
-	)
-	flag(
-		"start-timeout",
-		0,
-		"DURATION",
-		"How long a script may take to compile and load (5m).",
-		func(s string) (err error) {
-			opts.startTimeout, err = parseDuration(s)
-			return err
-		},
-	)
-	flag(
-		"start.max-parallel",
-		0,
-		"N",
-		"How many scripts compile and load at a time; others wait for their turn (the number of processors, at least 2).",
-		func(s string) (err error) {
-			if opts.maxParallel, err = strconv.Atoi(s); err != nil || opts.maxParallel < 1 {
-				return fmt.Errorf("is to be a whole number, at least 1")
-			}
-			return nil
-		},
-	)
-	flag(
-		"read-timeout",
-		0,
-		"DURATION",
-		"How long one read of a running script's metrics may take (10s).",
-		func(s string) (err error) {
-			opts.readTimeout, err = parseDuration(s)
-			return err
-		},
-	)
-	flag("log.level", 0, "debug|info|warn|error", "Least severe messages to log (info).", func(s string) error {
-		if opts.logLevel.Set(s) != nil || opts.logLevel > zapcore.ErrorLevel {
-			return fmt.Errorf("is to be debug, info, warn or error")
-		}
-		return nil
-	})
-	flag("log.format", 0, "logfmt|json", "Format of the log (logfmt).", func(s string) error {
-		if s != "logfmt" && s != "json" {
-			return fmt.Errorf("is to be logfmt or json")
-		}
-		opts.logFormat = s
-		return nil
-	})
+	port := addWebFlags(app, &opts)
+	addScriptFlags(app, &opts)
+	addOtherFlags(app, &opts)
+	addCommands(app, &opts)
 
-	app.Command("serve", "Serve the scripts: what stap-exporter does without a command.").Default()
-	checks := app.Command(
-		"check",
-		"Report on scripts: who can change them, header, module, runtime, and whether stap accepts them. Exit code 1 when one is wrong.",
-	)
-	checks.Flag("compile", "Let stap compile them, too.").BoolVar(&opts.compile)
-	checks.Arg("script", "Files, or names in the scripts folder; without: all of it.").StringsVar(&opts.words)
-	doctors := app.Command(
-		"doctor",
-		"Say what this host can and cannot do for scripts, and the mend. Exit code 1 when no runtime works.",
-	)
-	doctors.Flag("json", "As JSON.").BoolVar(&opts.json)
-
-	opts.Command, err = app.Parse(args)
-	if done {
-		return opts, true, nil
+	command, err := app.Parse(args)
+	if printed {
+		return opts, nil
 	}
 	if err != nil {
-		return opts, false, err
+		return opts, err
 	}
+	opts.Command = Command(command)
 	if len(opts.listen) == 0 {
-		opts.listen = []string{":" + strconv.Itoa(port)}
+		opts.listen = []string{":" + strconv.Itoa(*port)}
 	}
-	return opts, false, nil
+	return opts, nil
 }
 
-// value is a flag's value whose errors name the flag and what was given.
+func addWebFlags(app *kingpin.Application, opts *Options) (port *int) {
+	port = new(int)
+	*port = 9900
+	app.Flag("port", "Port to listen on, all interfaces, IPv4 and IPv6 (9900).").Short('p').PlaceHolder("PORT").
+		SetValue(parsed("port", port, parsePort))
+	app.Flag("web.listen-address", "Address to listen on; may be repeated; wins over --port.").
+		PlaceHolder("HOST:PORT").SetValue(repeated("web.listen-address", &opts.listen, parseAddress))
+	app.Flag("web.config.file", "Web config file as of node_exporter: TLS, users, response headers, rate limit.").
+		PlaceHolder("FILE").StringVar(&opts.webConfig)
+	app.Flag(
+		"web.external-url",
+		"Address under which clients reach the exporter, for /sd behind a proxy (taken from each request).",
+	).PlaceHolder("URL").SetValue(parsed("web.external-url", &opts.externalURL, httpfront.ParseExternalURL))
+	app.Flag("web.telemetry-path", "Path of the exporter's own metrics (/metrics).").PlaceHolder("PATH").
+		SetValue(parsed("web.telemetry-path", &opts.telemetryPath, parseTelemetryPath))
+	app.Flag("web.enable-lifecycle", "Start, stop and restart scripts, and reload, by POST.").
+		BoolVar(&opts.lifecycle)
+	app.Flag("web.systemd-socket", "Listen on the sockets that systemd passes, instead of an address.").
+		BoolVar(&opts.systemdSocket)
+	return port
+}
+
+func addScriptFlags(app *kingpin.Application, opts *Options) {
+	app.Flag("scripts", "Directory of the scripts, each a file *.stp (/etc/stap-exporter).").Short('s').
+		PlaceHolder("DIR").SetValue(parsed("scripts", &opts.scripts, parseDirectory))
+	app.Flag("c", "Another name for --scripts.").Short('c').PlaceHolder("DIR").Hidden().
+		SetValue(parsed("c", &opts.scripts, parseDirectory))
+	app.Flag(
+		"keepalive",
+		"Stop a script that was not requested for SECONDS. "+
+			"Scripts with autostart in their name are never stopped. (Default: none is.)",
+	).Short('k').PlaceHolder("SECONDS").SetValue(parsed("keepalive", &opts.keepalive, parseSeconds))
+	app.Flag("script.allow-insecure", "Run scripts that others than root and this user can change, too.").
+		BoolVar(&opts.allowInsecure)
+	app.Flag(
+		"script.runtime",
+		"SystemTap runtime for scripts that are not executable files: kernel modules, bpf, "+
+			"or kernel modules where they work (auto).",
+	).PlaceHolder("auto|kernel|bpf").SetValue(parsed("script.runtime", &opts.runtime, parseRuntime))
+	app.Flag("script.precompile", "Compile all kernel modules at start, in the background, one at a time.").
+		BoolVar(&opts.precompile)
+	app.Flag(
+		"script.max-parallel-starts",
+		"How many scripts compile and load at a time; others wait in a queue (the number of CPUs, at least 2).",
+	).PlaceHolder("N").SetValue(parsed("script.max-parallel-starts", &opts.maxParallel, parseCount))
+	app.Flag("script.start-timeout", "How long a script may take to compile and load (5m).").
+		PlaceHolder("DURATION").SetValue(parsed("script.start-timeout", &opts.startTimeout, parseDuration))
+	app.Flag("script.read-timeout", "How long one read of a running script's metrics may take (10s).").
+		PlaceHolder("DURATION").SetValue(parsed("script.read-timeout", &opts.readTimeout, parseDuration))
+}
+
+func addOtherFlags(app *kingpin.Application, opts *Options) {
+	app.Flag("stap.path", "The stap executable (stap, looked up in PATH).").PlaceHolder("PATH").StringVar(&opts.stap)
+	app.Flag(
+		"stap.runtime-dir",
+		"SystemTap's runtime directory for kernel modules, where its own does not compile on this kernel (stap -R).",
+	).PlaceHolder("DIR").SetValue(parsed("stap.runtime-dir", &opts.stapRuntimeDir, parseRuntimeDir))
+	app.Flag(
+		"cache.dir",
+		"Directory of the exporter's compiled modules and work files, not shared ("+opts.cacheDir+").",
+	).PlaceHolder("DIR").StringVar(&opts.cacheDir)
+	app.Flag("log.level", "Least severe messages to log (info).").PlaceHolder("debug|info|warn|error").
+		SetValue(parsed("log.level", &opts.logLevel, parseLogLevel))
+	app.Flag("log.format", "Format of the log (logfmt).").PlaceHolder("logfmt|json").
+		SetValue(parsed("log.format", &opts.logFormat, parseLogFormat))
+}
+
+func addCommands(app *kingpin.Application, opts *Options) {
+	app.Command(string(CommandServe), "Serve the scripts: what stap-exporter does without a command.").Default()
+	check := app.Command(
+		string(CommandCheck),
+		"Report on scripts: who can change them, header, module, runtime, and whether stap accepts them. "+
+			"Exit code 1 when one is wrong.",
+	)
+	check.Flag("compile", "Let stap compile them, too.").BoolVar(&opts.checkCompile)
+	check.Arg("script", "Files, or names in the script directory (default: all of it).").
+		StringsVar(&opts.checkScripts)
+	doctor := app.Command(
+		string(CommandDoctor),
+		"Report what this host can and cannot do for scripts, with a remedy. Exit code 1 when no runtime works.",
+	)
+	doctor.Flag("json", "Print JSON.").BoolVar(&opts.doctorJSON)
+}
+
+// value is a flag's value. Its errors name the flag and the argument.
 type value struct {
 	name string
 	set  func(string) error
+	many bool
 }
 
-// Set parses what was given.
+// parsed is the value of a flag that sets target.
+func parsed[T any](name string, target *T, parse func(string) (T, error)) value {
+	return value{name: name, set: func(s string) (err error) {
+		v, err := parse(s)
+		if err == nil {
+			*target = v
+		}
+		return err
+	}}
+}
+
+// repeated is the value of a flag that appends to target each time.
+func repeated[T any](name string, target *[]T, parse func(string) (T, error)) value {
+	return value{name: name, many: true, set: func(s string) error {
+		v, err := parse(s)
+		if err == nil {
+			*target = append(*target, v)
+		}
+		return err
+	}}
+}
+
+// Set parses the argument.
 func (v value) Set(s string) error {
 	if err := v.set(s); err != nil {
 		return fmt.Errorf("flag --%s: value %q %w", v.name, s, err)
@@ -279,56 +177,95 @@ func (v value) Set(s string) error {
 	return nil
 }
 
-// String is for kingpin, which shows defaults by it; the help texts name them.
+// String is for kingpin, which would show it as the default; the help texts
+// have the defaults.
 func (v value) String() string { return "" }
 
-// IsCumulative tells which flag may be repeated.
-func (v value) IsCumulative() bool { return v.name == "web.listen-address" }
+// IsCumulative tells kingpin whether the flag may be repeated.
+func (v value) IsCumulative() bool { return v.many }
 
 func parsePort(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > 65535 {
-		return 0, fmt.Errorf("is to be a port number from 1 to 65535")
+		return 0, errors.New("must be a port number from 1 to 65535")
 	}
 	return n, nil
+}
+
+func parseAddress(s string) (string, error) {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", errors.New("must be HOST:PORT or :PORT, an IPv6 address in []")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return "", errors.New("must end in a port number from 0 to 65535")
+	}
+	return s, nil
+}
+
+func parseTelemetryPath(s string) (string, error) {
+	if !strings.HasPrefix(s, "/") || strings.HasSuffix(s, script.Ext) || slices.Contains(httpfront.FixedPaths(), s) {
+		return "", errors.New("must be a path that begins with / and is used for nothing else")
+	}
+	return s, nil
+}
+
+func parseDirectory(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("must name a directory")
+	}
+	return s, nil
 }
 
 func parseSeconds(s string) (time.Duration, error) {
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf(
-			"is to be a whole number of seconds, at least 1; leave the flag out to keep scripts running",
-		)
+		return 0, errors.New("must be a whole number of seconds, at least 1; omit the flag to keep scripts running")
 	}
 	return time.Duration(n) * time.Second, nil
+}
+
+func parseRuntime(s string) (stap.Runtime, error) {
+	runtime, err := stap.ParseRuntime(s)
+	if err != nil {
+		return runtime, errors.New("must be auto, kernel or bpf")
+	}
+	return runtime, nil
+}
+
+func parseCount(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, errors.New("must be a whole number, at least 1")
+	}
+	return n, nil
 }
 
 func parseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("is to be a time above 0 with a unit, like 30s or 5m")
+		return 0, errors.New("must be a duration above 0 with a unit, like 30s or 5m")
 	}
 	return d, nil
 }
 
-func checkAddress(s string) error {
-	_, port, err := net.SplitHostPort(s)
-	if err != nil {
-		return fmt.Errorf("is to be HOST:PORT or :PORT, an IPv6 address in []")
+func parseRuntimeDir(s string) (string, error) {
+	if _, err := os.Stat(filepath.Join(s, "runtime.h")); err != nil {
+		return "", ConfigError{errors.New("must be a directory that holds SystemTap's runtime.h")}
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return fmt.Errorf("is to end in a port number from 0 to 65535")
-	}
-	return nil
+	return filepath.Abs(s)
 }
 
-// defaultCacheDir is the system's folder for root and the user's own for
-// others.
-func defaultCacheDir() string {
-	if os.Geteuid() != 0 {
-		if dir, err := os.UserCacheDir(); err == nil {
-			return filepath.Join(dir, "stap-exporter")
-		}
+func parseLogLevel(s string) (level zapcore.Level, err error) {
+	if level.Set(s) != nil || level > zapcore.ErrorLevel {
+		return level, errors.New("must be debug, info, warn or error")
 	}
-	return "/var/cache/stap-exporter"
+	return level, nil
+}
+
+func parseLogFormat(s string) (string, error) {
+	if s != "logfmt" && s != "json" {
+		return "", errors.New("must be logfmt or json")
+	}
+	return s, nil
 }

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	logQueue = 1024            // lines that wait for a reader of the log
-	logFlush = 2 * time.Second // that the last lines may take at the end
+	logQueueLength  = 1024            // lines
+	logFlushTimeout = 2 * time.Second // for the last lines, at the end
 )
 
 // logWriter writes the log in a goroutine of its own, so that a log that nobody
-// reads (a full pipe) holds up neither scripts nor requests nor the end: lines
-// that find no room are dropped, and counted in the next line that does.
-// Write may be called from any goroutine, Close once.
+// reads, such as a full pipe, delays neither scripts nor requests nor the end.
+// Lines that do not fit into the queue are dropped; the next line that fits
+// comes after their number. Write may be called from any goroutine, Close once.
 type logWriter struct {
 	out        io.Writer
 	lines      chan []byte
@@ -27,7 +27,7 @@ type logWriter struct {
 func newLogWriter(out io.Writer) *logWriter {
 	w := &logWriter{
 		out:   out,
-		lines: make(chan []byte, logQueue),
+		lines: make(chan []byte, logQueueLength),
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
 	}
@@ -56,12 +56,12 @@ func (w *logWriter) run() {
 
 func (w *logWriter) put(line []byte) {
 	if n := w.dropped.Swap(0); n > 0 {
-		fmt.Fprintf(w.out, "stap-exporter: %d lines of the log dropped, nobody read them in time\n", n)
+		fmt.Fprintf(w.out, "stap-exporter: %d log lines dropped, the reader of the log was too slow\n", n)
 	}
-	_, _ = w.out.Write(line) // there is nobody to tell
+	_, _ = w.out.Write(line) // there is no other place to report an error
 }
 
-// Write takes a copy of the line. It never blocks and never fails.
+// Write copies the line. It never blocks and never fails.
 func (w *logWriter) Write(line []byte) (int, error) {
 	select {
 	case w.lines <- bytes.Clone(line):
@@ -71,12 +71,11 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Close writes what waits, for a bounded time. What is written afterwards is
-// lost.
+// Close writes the queue, for at most logFlushTimeout. Later lines are lost.
 func (w *logWriter) Close() {
 	close(w.stop)
 	select {
 	case <-w.done:
-	case <-time.After(logFlush):
+	case <-time.After(logFlushTimeout):
 	}
 }

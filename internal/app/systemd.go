@@ -13,7 +13,7 @@ import (
 )
 
 // systemdListeners takes the sockets that systemd passed, see sd_listen_fds(3).
-// Their variables leave the environment: the children are not meant.
+// It removes their variables from the environment, which children inherit.
 func systemdListeners() ([]net.Listener, error) {
 	var list []net.Listener
 	for _, f := range activation.Files(true) {
@@ -21,7 +21,7 @@ func systemdListeners() ([]net.Listener, error) {
 		_ = f.Close() // ln has a descriptor of its own
 		if err != nil {
 			return nil, fmt.Errorf(
-				"take socket %s from systemd: %w: the socket unit is to have ListenStream= and Accept=no",
+				"take socket %s from systemd: %w: the socket unit must have ListenStream= and Accept=no",
 				f.Name(),
 				err,
 			)
@@ -30,7 +30,8 @@ func systemdListeners() ([]net.Listener, error) {
 	}
 	if len(list) == 0 {
 		return nil, errors.New(
-			"flag --web.systemd-socket: systemd passed no socket: start the exporter by its socket unit, or leave the flag out",
+			"flag --web.systemd-socket: systemd passed no socket: " +
+				"start the exporter by its socket unit, or omit the flag",
 		)
 	}
 	return list, nil
@@ -44,15 +45,15 @@ func addresses(list []net.Listener) []string {
 	return s
 }
 
-// notifier tells systemd how the service is, see sd_notify(3). It does nothing
-// when systemd did not ask.
+// notifier reports the state of the service to systemd, see sd_notify(3).
+// Without a NOTIFY_SOCKET it does nothing.
 type notifier struct {
-	socket string
+	socket string // path or abstract address; empty: none
 	log    *zap.Logger
 }
 
-// newNotifier takes systemd's variable out of the environment: what the
-// children say does not count.
+// newNotifier removes NOTIFY_SOCKET from the environment, so that children
+// cannot report for the service.
 func newNotifier(log *zap.Logger) notifier {
 	n := notifier{os.Getenv("NOTIFY_SOCKET"), log}
 	_ = os.Unsetenv("NOTIFY_SOCKET") // never an error on Linux
@@ -61,7 +62,7 @@ func newNotifier(log *zap.Logger) notifier {
 
 func (n notifier) ready(status string) { n.send(daemon.SdNotifyReady, "STATUS="+status) }
 
-// reloading has to be followed by ready. The time is for units of
+// reloading must be followed by ready. The time is for units of
 // Type=notify-reload.
 func (n notifier) reloading() {
 	n.send(daemon.SdNotifyReloading, strings.TrimSpace(daemon.SdNotifyMonotonicUsec()))
@@ -82,6 +83,6 @@ func (n notifier) send(lines ...string) {
 		_ = conn.Close()
 	}
 	if err != nil {
-		n.log.Warn("cannot tell systemd", zap.String("what", lines[0]), zap.Error(err))
+		n.log.Warn("cannot notify systemd", zap.String("state", lines[0]), zap.Error(err))
 	}
 }

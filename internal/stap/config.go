@@ -27,7 +27,7 @@ const (
 	BPF
 )
 
-// String returns the name as the --runtime flag takes it.
+// String returns the name as the --script.runtime flag takes it.
 func (r Runtime) String() string {
 	switch r {
 	case Auto:
@@ -41,7 +41,7 @@ func (r Runtime) String() string {
 	}
 }
 
-// ParseRuntime reads a --runtime flag.
+// ParseRuntime reads a --script.runtime flag.
 func ParseRuntime(s string) (Runtime, error) {
 	for _, r := range []Runtime{Auto, Kernel, BPF} {
 		if s == r.String() {

@@ -84,7 +84,7 @@ func (d *diagnosis) add(f Finding) {
 	d.findings = append(d.findings, f)
 }
 
-const installStap = "Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap; or name stap with --stap"
+const installStap = "Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap; or name stap with --stap.path"
 
 func (d *diagnosis) stap(err error) {
 	if d.host.tools.stap == "" {

@@ -383,7 +383,7 @@ func TestStartOfACachedModuleSaysSo(t *testing.T) {
 }
 
 func TestDirectivesOfAScript(t *testing.T) {
-	l := newLab(t, "", nil) // --runtime=bpf
+	l := newLab(t, "", nil) // --script.runtime=bpf
 	s := l.text("m1", "probe begin { }")
 	s.Runtime = "kernel"
 	s.Options = script.Options{Stap: []string{"-g"}, Staprun: []string{"-b", "4"}, ModuleArgs: []string{"a=b"}}

@@ -12,7 +12,7 @@ import (
 )
 
 // TestRealShebang runs executables whose first line names a stap that is not
-// there: --stap takes its place, and its options, which the kernel would hand
+// there: --stap.path takes its place, and its options, which the kernel would hand
 // over as one argument, arrive.
 func TestRealShebang(t *testing.T) {
 	h := realHost(t)

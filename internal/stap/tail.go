@@ -130,11 +130,11 @@ var mends = []struct {
 	},
 	{
 		regexp.MustCompile(`task_work_cancel`),
-		"this SystemTap's runtime does not compile on this kernel (4.8 and kernels from 6.1.100): use a newer SystemTap, a mended runtime folder with --stap-runtime, or --runtime=bpf",
+		"this SystemTap's runtime does not compile on this kernel (4.8 and kernels from 6.1.100): use a newer SystemTap, a mended runtime folder with --stap.runtime-dir, or --script.runtime=bpf",
 	},
 	{
 		regexp.MustCompile(`Checking ".*/build/.*" failed|missing kernel-devel|Incorrect version or missing kernel`),
-		"install the headers of the running kernel (Debian: apt install linux-headers-$(uname -r); elsewhere stap-prep) or use --runtime=bpf",
+		"install the headers of the running kernel (Debian: apt install linux-headers-$(uname -r); elsewhere stap-prep) or use --script.runtime=bpf",
 	},
 	{
 		regexp.MustCompile(`missing \S+ kernel/module debuginfo|debuginfo missing|No DWARF information found`),
@@ -154,7 +154,7 @@ var mends = []struct {
 	},
 	{
 		regexp.MustCompile(`Key was rejected|Required key not available|Lockdown`),
-		"this kernel takes signed modules only (secure boot, lockdown): use --runtime=bpf",
+		"this kernel takes signed modules only (secure boot, lockdown): use --script.runtime=bpf",
 	},
 	{
 		regexp.MustCompile(`run \S*stapbpf: permission denied`),
@@ -166,7 +166,7 @@ var mends = []struct {
 	},
 	{
 		regexp.MustCompile(`Couldn't insert module .*: Operation not permitted`),
-		"loading kernel modules needs the capability CAP_SYS_MODULE (containers drop it), kernel.modules_disabled=0 and no lockdown: grant it, or use --runtime=bpf",
+		"loading kernel modules needs the capability CAP_SYS_MODULE (containers drop it), kernel.modules_disabled=0 and no lockdown: grant it, or use --script.runtime=bpf",
 	},
 	{
 		regexp.MustCompile(`Skipped too many probes`),

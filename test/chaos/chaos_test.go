@@ -82,8 +82,8 @@ type chaos struct {
 	seed     uint64
 	interval time.Duration // between two scrapes of a script
 	grace    time.Duration // for an answer after its deadline
-	read     time.Duration // --read-timeout
-	start    time.Duration // --start-timeout
+	read     time.Duration // --script.read-timeout
+	start    time.Duration // --script.start-timeout
 	length   [phases]time.Duration
 
 	healthy, bad []*chaosScript
@@ -210,9 +210,9 @@ func (c *chaos) begin() {
 		c.dir,
 		"--cache.dir="+c.cache,
 		"--web.enable-lifecycle",
-		"--start.max-parallel=8",
-		"--read-timeout="+c.read.String(),
-		"--start-timeout="+c.start.String(),
+		"--script.max-parallel-starts=8",
+		"--script.read-timeout="+c.read.String(),
+		"--script.start-timeout="+c.start.String(),
 	)
 	c.address = strings.TrimPrefix(c.e.URL, "http://")
 

@@ -63,7 +63,7 @@ func TestCheck(t *testing.T) {
 		"compiled":        {[]string{"check", "--compile", filepath.Join(dir, "good.stp")}, 0, []string{"accepts it"}},
 		"syntax error":    {[]string{"check", "-s", dir, "syntax.stp"}, 1, []string{"parse error", "syntax.stp:1:20"}},
 		"wrong directive": {[]string{"check", "-s", dir, "directive.stp"}, 1, []string{"directive.stp:1", `keepalive="zero"`, "want"}},
-		"wrapper":         {[]string{"check", "-s", dir, "wrapper.stp"}, 0, []string{"cannot be tried without running it"}},
+		"wrapper":         {[]string{"check", "-s", dir, "wrapper.stp"}, 0, []string{"cannot be validated without running it"}},
 		"others write":    {[]string{"check", "-s", dir, "open.stp"}, 1, []string{"writable by all users", "chmod go-w"}},
 		"wrong owner":     {[]string{"check", "-s", dir, "foreign.stp"}, 1, []string{"foreign.stp", "chown root"}},
 		"all":             {[]string{"check", "-s", dir}, 1, []string{"good.stp", "syntax.stp", "directive.stp", "wrapper.stp", "open.stp"}},
@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestCheckWithoutStap(t *testing.T) {
-	_, errs, code := command(t, "check", "-s", t.TempDir(), "--stap=/none/stap")
+	_, errs, code := command(t, "check", "-s", t.TempDir(), "--stap.path=/none/stap")
 	if code != exitConfig {
 		t.Errorf("exit code %d", code)
 	}
@@ -107,7 +107,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("a finding is good or has a mend: %+v", f)
 		}
 	}
-	for _, name := range []string{"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit", "user", "cache folder", "scripts", stap.CheckKernel, stap.CheckBPF} {
+	for _, name := range []string{"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit", "user", "cache directory", "scripts", stap.CheckKernel, stap.CheckBPF} {
 		if _, ok := seen[name]; !ok {
 			t.Errorf("nothing is said of %s", name)
 		}
@@ -118,7 +118,7 @@ func TestDoctor(t *testing.T) {
 }
 
 func TestDoctorWithoutStap(t *testing.T) {
-	out, errs, code := command(t, "doctor", "-s", shipped, "--stap=/none/stap")
+	out, errs, code := command(t, "doctor", "-s", shipped, "--stap.path=/none/stap")
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}

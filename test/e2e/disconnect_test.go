@@ -23,7 +23,10 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	e := harness.Start(
 		t,
-		harness.ScriptDir(t, map[string]string{"slow.stp": "#!/bin/sh\nuntil [ -e " + gate + " ]; do sleep 0.1; done\nexit 1\n"}),
+		harness.ScriptDir(
+			t,
+			map[string]string{"slow.stp": "#!/bin/sh\nuntil [ -e " + gate + " ]; do sleep 0.1; done\nexit 1\n"},
+		),
 		"--cache.dir="+t.TempDir(),
 	)
 	address := strings.TrimPrefix(e.URL, "http://")

@@ -27,7 +27,11 @@ func TestFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"a.stp": counting, "b.stp": counting}), "--cache.dir="+cache)
+	e := harness.Start(
+		t,
+		harness.ScriptDir(t, map[string]string{"a.stp": counting, "b.stp": counting}),
+		"--cache.dir="+cache,
+	)
 	if p := e.Get("/a.stp", "60"); p.Code != 200 {
 		t.Fatalf("%d %s", p.Code, p.Body)
 	}
@@ -72,7 +76,13 @@ func fill(t *testing.T, path string) {
 // Without a file descriptor left nothing starts and nothing can be read; the
 // answers say so, and all goes on when there are some again.
 func TestNoDescriptors(t *testing.T) {
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"a.stp": harness.StandInScript("good"), "b.stp": harness.StandInScript("good")}))
+	e := harness.Start(
+		t,
+		harness.ScriptDir(
+			t,
+			map[string]string{"a.stp": harness.StandInScript("good"), "b.stp": harness.StandInScript("good")},
+		),
+	)
 	if p := e.Get("/a.stp", "60"); p.Code != 200 { // and its connection stays
 		t.Fatalf("%d %s", p.Code, p.Body)
 	}
@@ -137,8 +147,11 @@ func TestNoDescriptors(t *testing.T) {
 func TestStoppedScript(t *testing.T) {
 	e := harness.Start(
 		t,
-		harness.ScriptDir(t, map[string]string{"a.stp": harness.StandInScript("good"), "b.stp": harness.StandInScript("good")}),
-		"--read-timeout=1s",
+		harness.ScriptDir(
+			t,
+			map[string]string{"a.stp": harness.StandInScript("good"), "b.stp": harness.StandInScript("good")},
+		),
+		"--script.read-timeout=1s",
 		"--web.enable-lifecycle",
 	)
 	for _, name := range []string{"/a.stp", "/b.stp"} {
@@ -152,7 +165,7 @@ func TestStoppedScript(t *testing.T) {
 	if p := e.Get("/a.stp", "60"); p.Code != 504 {
 		t.Errorf("%d %s", p.Code, p.Body)
 	}
-	if list := e.Get("/", "").Body; !strings.Contains(list, "its last read failed: ") {
+	if list := e.Get("/", "").Body; !strings.Contains(list, "last read failed: ") {
 		t.Errorf("list:\n%s", list)
 	}
 	harness.Eventually(t, "its neighbour answers", func() bool { return e.Get("/b.stp", "60").Code == 200 })

@@ -222,7 +222,11 @@ func TestStopUnderLoad(t *testing.T) {
 			if p := e.Get("/c.stp", "60"); p.Code != 200 {
 				t.Fatalf("%d %s", p.Code, p.Body)
 			}
-			harness.Eventually(t, "all three run", func() bool { return len(harness.ProcessesWith("sleep\x00300")) > 0 })
+			harness.Eventually(
+				t,
+				"all three run",
+				func() bool { return len(harness.ProcessesWith("sleep\x00300")) > 0 },
+			)
 			stop := make(chan struct{})
 			var clients sync.WaitGroup
 			for range 4 {
@@ -275,7 +279,7 @@ func TestSecondSignalKills(t *testing.T) {
 	if code := e.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	if !strings.Contains(e.Log(), "killing the children") {
+	if !strings.Contains(e.Log(), "killing child processes") {
 		t.Error("the log does not say so")
 	}
 	e.CheckResidue()
@@ -339,10 +343,10 @@ func TestWrongStarts(t *testing.T) {
 		{"port out of range", []string{"-p", "65536"}, exitUsage, []string{"--port", "65536"}},
 		{"keepalive 0", []string{"-k", "0"}, exitUsage, []string{"--keepalive", `"0"`}},
 		{"keepalive below 0", []string{"--keepalive=-5"}, exitUsage, []string{"--keepalive", `"-5"`}},
-		{"runtime", []string{"--runtime=foo"}, exitUsage, []string{"--runtime", "foo"}},
-		{"start places", []string{"--start.max-parallel=0"}, exitUsage, []string{"--start.max-parallel", `"0"`}},
-		{"start timeout", []string{"--start-timeout=5"}, exitUsage, []string{"--start-timeout", `"5"`}},
-		{"read timeout", []string{"--read-timeout=0s"}, exitUsage, []string{"--read-timeout", "0s"}},
+		{"runtime", []string{"--script.runtime=foo"}, exitUsage, []string{"--script.runtime", "foo"}},
+		{"start places", []string{"--script.max-parallel-starts=0"}, exitUsage, []string{"--script.max-parallel-starts", `"0"`}},
+		{"start timeout", []string{"--script.start-timeout=5"}, exitUsage, []string{"--script.start-timeout", `"5"`}},
+		{"read timeout", []string{"--script.read-timeout=0s"}, exitUsage, []string{"--script.read-timeout", "0s"}},
 		{"log level", []string{"--log.level=loud"}, exitUsage, []string{"--log.level", "loud"}},
 		{"log format", []string{"--log.format=xml"}, exitUsage, []string{"--log.format", "xml"}},
 		{"address", []string{"--web.listen-address=localhost"}, exitUsage, []string{"--web.listen-address", "localhost"}},
@@ -350,16 +354,16 @@ func TestWrongStarts(t *testing.T) {
 		{"no folder", []string{"-s", scripts + "/none"}, exitConfig, []string{scripts + "/none", "--scripts"}},
 		{"blank in the cache folder", []string{"-s", scripts, "--cache.dir=" + t.TempDir() + "/a b"}, exitConfig, []string{"a b", "--cache.dir"}},
 		{"a file", []string{"-s", file}, exitConfig, []string{file}},
-		{"no stap", []string{"-s", scripts, "--stap=/none/stap"}, exitConfig, []string{"/none/stap", "install"}},
-		{"stap is a folder", []string{"-s", scripts, "--stap=" + scripts}, exitConfig, []string{"find stap", scripts}},
-		{"no runtime folder", []string{"-s", scripts, "--stap-runtime=" + scripts}, exitConfig, []string{"--stap-runtime", scripts}},
+		{"no stap", []string{"-s", scripts, "--stap.path=/none/stap"}, exitConfig, []string{"/none/stap", "install"}},
+		{"stap is a folder", []string{"-s", scripts, "--stap.path=" + scripts}, exitConfig, []string{"find stap", scripts}},
+		{"no runtime folder", []string{"-s", scripts, "--stap.runtime-dir=" + scripts}, exitConfig, []string{"--stap.runtime-dir", scripts}},
 		{"cache folder below a file", []string{"-s", scripts, "--cache.dir=" + file + "/x"}, exitConfig, []string{file, "--cache.dir"}},
 		{"no web config", []string{"-s", scripts, "--web.config.file=" + scripts + "/none.yml"}, exitConfig, []string{"none.yml"}},
 		{"check unknown flag", []string{"check", "--nope"}, exitUsage, []string{"--nope"}},
 		{"check no folder", []string{"check", "-s", scripts + "/none"}, exitConfig, []string{scripts + "/none", "--scripts"}},
 		{"check a file", []string{"check", "-s", file}, exitConfig, []string{file}},
 		{"check blank in the cache folder", []string{"check", "-s", scripts, "--cache.dir=" + t.TempDir() + "/a b"}, exitConfig, []string{"a b"}},
-		{"check no stap", []string{"check", "-s", scripts, "--stap=/none/stap"}, exitConfig, []string{"/none/stap"}},
+		{"check no stap", []string{"check", "-s", scripts, "--stap.path=/none/stap"}, exitConfig, []string{"/none/stap"}},
 		{"doctor extra word", []string{"doctor", "foo"}, exitUsage, []string{"foo"}},
 		{"guardian unknown flag", []string{app.GuardArg, "--nope"}, exitUsage, []string{"--nope"}},
 		{"launcher no child", []string{app.LaunchArg}, exitFailure, nil},
@@ -442,7 +446,11 @@ func TestSecondExporterOfTheSameIdentity(t *testing.T) {
 // started anew.
 func TestFIFORemovedUnderALivingScript(t *testing.T) {
 	harness.NeedStap(t)
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"c-autostart.stp": counting}), "--read-timeout=1s")
+	e := harness.Start(
+		t,
+		harness.ScriptDir(t, map[string]string{"c-autostart.stp": counting}),
+		"--script.read-timeout=1s",
+	)
 	if p := e.Get("/c-autostart.stp", "60"); p.Code != 200 {
 		t.Fatalf("%d %s", p.Code, p.Body)
 	}

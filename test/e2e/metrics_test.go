@@ -26,8 +26,12 @@ func series(own, name string) (float64, bool) {
 // SystemTap, and the exporter itself.
 func TestOwnMetrics(t *testing.T) {
 	harness.NeedStap(t)
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"c.stp": counting, "fails.stp": "#!/bin/sh\nexit 3\n"}),
-		"--cache.dir="+t.TempDir(), "--web.telemetry-path=/own")
+	e := harness.Start(
+		t,
+		harness.ScriptDir(t, map[string]string{"c.stp": counting, "fails.stp": "#!/bin/sh\nexit 3\n"}),
+		"--cache.dir="+t.TempDir(),
+		"--web.telemetry-path=/own",
+	)
 	if p := e.Get("/metrics", ""); p.Code != 404 {
 		t.Errorf("/metrics beside --web.telemetry-path: %d", p.Code)
 	}

@@ -20,7 +20,9 @@ import (
 func install(t *testing.T, dir, direction string, env ...string) string {
 	t.Helper()
 	cmd := exec.Command("../../packaging/install", direction)
-	cmd.Env = append(os.Environ(), append([]string{"BINARY=" + harness.Binary(t), "DESTDIR=" + dir, "PREFIX=/usr"}, env...)...)
+	cmd.Env = append(
+		os.Environ(),
+		append([]string{"BINARY=" + harness.Binary(t), "DESTDIR=" + dir, "PREFIX=/usr"}, env...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("install %s: %v\n%s", direction, err, out)

@@ -258,7 +258,10 @@ func (p *promServer) scraped(e *harness.Exporter, job string, copies, scrapes in
 func TestPrometheusOfAFaultyScript(t *testing.T) {
 	harness.NeedProgram(t, "prometheus")
 	const copies, scrapes = 40, 8
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"faulty.stp": harness.StandInScript(harness.HarmlessFaults)}))
+	e := harness.Start(
+		t,
+		harness.ScriptDir(t, map[string]string{"faulty.stp": harness.StandInScript(harness.HarmlessFaults)}),
+	)
 	if p := e.Get("/faulty.stp", "60"); p.Code != 200 {
 		t.Fatalf("%d %s", p.Code, p.Body)
 	}
@@ -309,7 +312,10 @@ func TestThreePrometheusServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"counting.stp": counting, "processes.stp": string(byProcess)}))
+	e := harness.Start(
+		t,
+		harness.ScriptDir(t, map[string]string{"counting.stp": counting, "processes.stp": string(byProcess)}),
+	)
 	for _, path := range []string{"/counting.stp", "/processes.stp"} {
 		if p := e.Get(path, "60"); p.Code != 200 {
 			t.Fatalf("%s: %d %s", path, p.Code, p.Body)

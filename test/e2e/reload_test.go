@@ -102,7 +102,7 @@ func TestLiveFolder(t *testing.T) {
 	harness.Eventually(
 		t,
 		"the log tells that the folder is gone",
-		func() bool { return strings.Contains(e.Log(), "their folder cannot be read") },
+		func() bool { return strings.Contains(e.Log(), "cannot read script directory") },
 	)
 	if code := e.Post("/-/reload"); code != 500 {
 		t.Errorf("reload without a folder: %d", code)

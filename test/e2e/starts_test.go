@@ -16,8 +16,15 @@ func TestStartsQueue(t *testing.T) {
 	busy := "#!/bin/sh\nwhile :; do :; done\n"
 	e := harness.Start(
 		t,
-		harness.ScriptDir(t, map[string]string{"busy.stp": busy, "a.stp": harness.StandInScript("good"), "b.stp": harness.StandInScript("good")}),
-		"--start.max-parallel=1",
+		harness.ScriptDir(
+			t,
+			map[string]string{
+				"busy.stp": busy,
+				"a.stp":    harness.StandInScript("good"),
+				"b.stp":    harness.StandInScript("good"),
+			},
+		),
+		"--script.max-parallel-starts=1",
 	)
 	if p := e.Get("/busy.stp", ""); p.Code != 503 {
 		t.Fatalf("%d %s", p.Code, p.Body)
@@ -51,7 +58,7 @@ func TestStormOfAutostarts(t *testing.T) {
 	for i := range 40 {
 		files[fmt.Sprintf("autostart%02d.stp", i)] = harness.StandInScript("good")
 	}
-	e := harness.Start(t, harness.ScriptDir(t, files), "--start.max-parallel=2")
+	e := harness.Start(t, harness.ScriptDir(t, files), "--script.max-parallel-starts=2")
 	if p := e.Get("/asked.stp", "60"); p.Code != 200 {
 		t.Errorf("%d %s", p.Code, p.Body)
 	}

@@ -201,7 +201,13 @@ func TestTerminalGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	systemd := playSystemd(t)
-	cmd := exec.Command(harness.Binary(t), "-s", idle(t), "--web.listen-address=127.0.0.1:0", "--cache.dir="+t.TempDir())
+	cmd := exec.Command(
+		harness.Binary(t),
+		"-s",
+		idle(t),
+		"--web.listen-address=127.0.0.1:0",
+		"--cache.dir="+t.TempDir(),
+	)
 	cmd.Stdin = terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := cmd.Start(); err != nil {

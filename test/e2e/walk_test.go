@@ -188,7 +188,7 @@ func TestEveryStateAndCause(t *testing.T) {
 		files[base+".stp"] = w.gated(base, header)
 	}
 	w.dir = harness.ScriptDir(t, files)
-	w.Exporter = harness.Start(t, w.dir, "--web.enable-lifecycle", "--read-timeout=2s")
+	w.Exporter = harness.Start(t, w.dir, "--web.enable-lifecycle", "--script.read-timeout=2s")
 
 	const (
 		idle, starting, running, stopping, backingOff, stopped = "idle", "starting", "running", "stopping", "backing-off", "stopped"

@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"stap-exporter/internal/app"
 )
 
 // Descendants returns the command lines of all processes below pid, pid
@@ -134,7 +132,7 @@ func GuardianOf(osPID int) int {
 	for _, f := range files {
 		line, _ := os.ReadFile(f)
 		stat, err := os.ReadFile(filepath.Join(filepath.Dir(f), "stat"))
-		if err != nil || !bytes.Contains(line, []byte("\x00"+app.GuardArg+"\x00")) {
+		if err != nil || !bytes.Contains(line, []byte("\x00"+guardArg+"\x00")) {
 			continue
 		}
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
@@ -145,3 +143,7 @@ func GuardianOf(osPID int) int {
 	}
 	return 0
 }
+
+// guardArg is the first argument of a guardian. It is internal/app's, whose
+// tests import this package.
+const guardArg = "__guard"

@@ -43,7 +43,7 @@ func (e *exporter) neverSaid(words ...string) {
 func autostartExits(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"exits-autostart.stp": text(t, "exits")}})
 	again(e, "/exits-autostart.stp", fewReads(e, "/exits-autostart.stp"))
-	e.neverSaid("File exists", "left behind")
+	e.neverSaid("File exists", "left behind", "left residue")
 	e.endsClean()
 }
 
@@ -52,7 +52,7 @@ func autostartErrs(t *testing.T) {
 	seq := fewReads(e, "/errs-autostart.stp")
 	e.says("/errs-autostart.stp", 503, "no such luck")
 	again(e, "/errs-autostart.stp", seq)
-	e.neverSaid("File exists", "left behind")
+	e.neverSaid("File exists", "left behind", "left residue")
 	e.endsClean()
 }
 
@@ -84,6 +84,6 @@ func autostartKilled(t *testing.T, comm string) {
 	if !strings.Contains(e.logged(), "child ended by itself") && !strings.Contains(e.logged(), "child ended") {
 		t.Error("the log does not tell of the end")
 	}
-	e.neverSaid("File exists", "left behind")
+	e.neverSaid("File exists", "left behind", "left residue")
 	e.endsClean()
 }

@@ -89,7 +89,7 @@ func shebangTwoStage(t *testing.T) {
 	e.endsClean()
 }
 
-// precompiled: with --precompile the first request finds its module in the
+// precompiled: with --script.precompile the first request finds its module in the
 // cache. It compiles with the lowest priority, beside the other scenarios.
 func precompiled(t *testing.T) {
 	names := []string{"counting-1.stp", "counting-2.stp", "counting-3.stp"}
@@ -97,7 +97,7 @@ func precompiled(t *testing.T) {
 	for _, name := range names {
 		files[name] = text(t, "counting")
 	}
-	e := start(t, setup{scripts: files, flags: []string{"--precompile"}})
+	e := start(t, setup{scripts: files, flags: []string{"--script.precompile"}})
 	begun := time.Now()
 	for _, name := range names {
 		eventuallyIn(t, fullCompile, name+" is compiled", func() bool { return compilesOf(t, e.module(name)) == 1 })

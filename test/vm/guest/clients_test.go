@@ -78,7 +78,7 @@ func foreignReader(t *testing.T) {
 	name := "counting.stp"
 	e := start(t, setup{
 		scripts: map[string]string{name: text(t, "counting"), "counting-other.stp": text(t, "counting")},
-		flags:   []string{"--read-timeout=2s"},
+		flags:   []string{"--script.read-timeout=2s"},
 	})
 	e.metrics("/" + name)
 	e.metrics("/counting-other.stp")
@@ -115,7 +115,7 @@ func foreignReader(t *testing.T) {
 	if code == 0 && len(left) > 0 {
 		t.Errorf("exit code 0, and left: %q", left)
 	}
-	if code != 0 && !strings.Contains(e.logged(), "left behind") {
+	if code != 0 && !strings.Contains(e.logged(), "left residue") {
 		t.Errorf("exit code %d without naming what is left (%q)", code, left)
 	}
 	for _, m := range modules(e.prefix()) { // held by our reader, so ours to clean up

@@ -46,7 +46,7 @@ func doctorSays(t *testing.T, code int, out string, wantCode int, words ...strin
 // fails, named with the mend; bpf works, so the exit code is 0.
 func doctorPackaged(t *testing.T) {
 	code, out := doctor(t, "", realMake(t, "runtime"))
-	doctorSays(t, code, out, 0, "newer SystemTap", "--stap-runtime", "bpf")
+	doctorSays(t, code, out, 0, "newer SystemTap", "--stap.runtime-dir", "bpf")
 }
 
 func doctorLacks(t *testing.T) {

@@ -80,8 +80,8 @@ func start(t *testing.T, s setup) *exporter {
 		"--cache.dir="+e.cache,
 		"--log.format=json",
 		"--log.level=debug",
-		"--runtime="+s.runtime,
-		"--start-timeout=12m",
+		"--script.runtime="+s.runtime,
+		"--script.start-timeout=12m",
 	)
 	args = append(args, s.flags...)
 	e.cmd = exec.Command(args[0], args[1:]...)

@@ -57,7 +57,7 @@ func exporterKilled(t *testing.T) {
 
 		next := start(t, setup{dir: dir, cache: cache})
 		next.metrics("/" + termScript)
-		next.neverSaid("File exists", "left behind")
+		next.neverSaid("File exists", "left behind", "left residue")
 		next.endsClean()
 	}
 	note(t, "5 moments, nothing left after at most %s", seconds(slowest))

@@ -143,13 +143,13 @@ func realMake(t *testing.T, runtime string) []string {
 
 // With everything there, auto tries a module in the background and goes over to
 // kernel modules; the verdict is kept. The trial is compiled with the real
-// make, and with the mended runtime by --stap-runtime: the packaged one does
+// make, and with the mended runtime by --stap.runtime-dir: the packaged one does
 // not compile here.
 func autoWithGCC(t *testing.T) {
 	cache := filepath.Join(tempDir(t), "cache")
 	dir := folder(t, map[string]string{"counting.stp": text(t, "counting")})
 	realMake(t, "runtime-patched")
-	flags := []string{"-k", "1", "--stap-runtime=/usr/share/systemtap/runtime-patched"}
+	flags := []string{"-k", "1", "--stap.runtime-dir=/usr/share/systemtap/runtime-patched"}
 	env := []string{"STAP_REAL_MAKE=1", "SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime"}
 	begun := time.Now()
 	e := start(t, setup{dir: dir, cache: cache, runtime: "auto", flags: flags, env: env})

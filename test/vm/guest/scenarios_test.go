@@ -28,7 +28,7 @@ var scenarios = []struct {
 	{"life: on demand, one stage", onDemandOneStage},
 	{"life: on demand, two stages", onDemandTwoStage},
 	{"life: an executable of stap's own", shebangTwoStage},
-	{"life: --precompile", precompiled},
+	{"life: --script.precompile", precompiled},
 	{"life: the shipped scripts count real reads", shippedScripts},
 	{"autostart: exit()", autostartExits},
 	{"autostart: error() in a probe", autostartErrs},

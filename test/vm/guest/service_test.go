@@ -117,7 +117,7 @@ func installed(t *testing.T, env ...string) *service {
 // hardening and all, with a kernel module and a bpf program.
 func systemdService(t *testing.T) {
 	s := installed(t)
-	s.options("--runtime=kernel --log.level=debug")
+	s.options("--script.runtime=kernel --log.level=debug")
 	begun := time.Now()
 	s.systemctl("start", unit) // returns when the service has said that it is ready
 	note(t, "start %s", seconds(time.Since(begun)))
@@ -166,7 +166,7 @@ func systemdService(t *testing.T) {
 
 	// By the socket: the first request starts it, and one that comes while it
 	// restarts waits.
-	s.options("--runtime=kernel --web.systemd-socket")
+	s.options("--script.runtime=kernel --web.systemd-socket")
 	s.systemctl("start", "stap-exporter.socket")
 	if state := s.show("ActiveState"); state != "inactive" {
 		t.Errorf("before the first request it is %s", state)

@@ -68,7 +68,7 @@ func term(t *testing.T, base setup, clients int, moments ...moment) {
 		if t.Failed() {
 			t.Fatalf("TERM at moment %s", what)
 		}
-		e.neverSaid("left behind")
+		e.neverSaid("left behind", "left residue")
 	}
 	note(t, "%d moments", len(moments))
 }
