@@ -17,7 +17,7 @@ import (
 // not run.
 // From: Handle.Ask, for the HTTP front end. Handled in every state.
 // Reply: exactly one scrape.Answer through respond. All requests of one read
-// share its page: nobody writes to it.
+// share its page, which must not be written to.
 // The message belongs to the requester. The actor may use it until it has
 // responded, and never after.
 type ReadMetrics struct {
@@ -29,8 +29,8 @@ type ReadMetrics struct {
 	timer  *time.Timer // calls wake
 }
 
-// RequesterLeft reports that nobody waits for the answer to a ReadMetrics any
-// more: its deadline passed, or its client disconnected. The actor forgets the
+// RequesterLeft reports that the requester of a ReadMetrics does not wait any
+// more: the deadline passed, or the client disconnected. The actor forgets the
 // request and does not answer it.
 // From: Handle.Ask. Handled in every state; the request may be answered
 // already.
@@ -93,13 +93,13 @@ type ProcessReady struct {
 	Source Source // reads that file
 }
 
-// ProcessExited is the last report of a run: the child was reaped, and what it
-// left behind was removed.
+// ProcessExited is the last report of a run: the child was reaped, and its
+// residue was removed.
 // From: the run's goroutine. Handled in Starting, Running, Stopping.
 type ProcessExited = stap.Exited
 
 // ReadFinished is the end of a read: its file is closed, its text is sanitized.
-// All requests of the read share the page: nobody writes to it.
+// All requests of the read share the page, which must not be written to.
 // From: the read's goroutine. Handled in every state.
 type ReadFinished struct {
 	Read uint64

@@ -39,7 +39,7 @@ type read struct {
 	abandon chan struct{} // closed when expired
 	stop    func()        // stops the timer
 	closed  chan struct{} // closed when the file is closed
-	expired bool          // its time is up: nobody gets its page
+	expired bool          // its time is up: its page is discarded
 }
 
 // waitForRead lets m wait for the next read of the running script.
@@ -201,7 +201,7 @@ func (a *scriptActor) readExpired(m ReadExpired) {
 	a.durable.counted.Problem.Store(&lateRead)
 }
 
-// expire lets nobody get the page of r.
+// expire discards the page of r.
 func (r *read) expire() {
 	if !r.expired {
 		r.expired = true

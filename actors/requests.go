@@ -67,7 +67,7 @@ func (a *scriptActor) waiting() (n int) {
 	return n
 }
 
-// requesterLeft frees the slot of a request that nobody waits for any more.
+// requesterLeft frees the slot of a request whose requester left.
 func (a *scriptActor) requesterLeft(m RequesterLeft) {
 	for _, w := range a.waitLists() {
 		w.drop(waiter(m))

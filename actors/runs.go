@@ -64,8 +64,8 @@ func ChildEndedFailure(reason any) bool {
 	return ok
 }
 
-// runEnded follows the end of a run that nobody told to end. That of an
-// autostart script is a failure of its actor.
+// runEnded follows the end of a run that was not told to end. For an autostart
+// script that is a failure of its actor.
 func (a *scriptActor) runEnded(e stap.Exit) {
 	d := a.durable
 	if d.script.Refused == nil {
@@ -99,7 +99,7 @@ func (a *scriptActor) backOff(e stap.Exit) {
 // clean reports whether a child ended as a script does that has finished.
 func clean(e stap.Exit) bool { return e.Code == 0 && e.Signal == 0 && e.Err == nil }
 
-// startForWaiters starts an idle script whose run ended under requests.
+// startForWaiters starts an idle script if requests still wait for it.
 func (a *scriptActor) startForWaiters() {
 	if err := a.barred(); err != nil {
 		a.answerAll(err)

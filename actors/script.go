@@ -198,7 +198,7 @@ func (a *scriptActor) begin() {
 
 // end is the last thing an incarnation does after a failure, when the
 // supervisor has counted that and before the next incarnation begins. It
-// answers all waiters and leaves no timer.
+// answers all waiters and stops the timer.
 func (a *scriptActor) end() {
 	a.guarded(func() {
 		if a.ended != nil {

@@ -35,7 +35,7 @@ type fileSource struct {
 
 // Read reads the file and sanitizes its text. After a FIFO was closed in the
 // middle of a text its writer may hold the text of a probe that ran before:
-// that goes to the next reader, which is nobody here.
+// that goes to the next reader, and is discarded here.
 // A text that stays empty gives a page with a comment: an empty reply would
 // make Prometheus forget every series of the script.
 func (f *fileSource) Read(ctx context.Context, abandon <-chan struct{}) (*exposition.Page, error) {

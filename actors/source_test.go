@@ -13,7 +13,7 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// A text that has not changed is not checked again; any change of it, or the
+// A text that has not changed is not sanitized again. A change of it, or the
 // script's end, makes another page.
 func TestSameTextSamePage(t *testing.T) {
 	f := &fileSource{name: "s.stp"}
@@ -40,20 +40,20 @@ func TestSameTextSamePage(t *testing.T) {
 	}
 }
 
-// The source tells its file whether the read before was empty.
+// The source lets its file know whether the read before was empty.
 func TestEmptyReads(t *testing.T) {
 	f := &fileSource{
 		name:  "s.stp",
 		alive: func() bool { return true },
 		file:  procfile.File{Path: filepath.Join(t.TempDir(), "f"), Abandonable: true},
 	}
-	cutOff, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	abandoned, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := os.WriteFile(f.file.Path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Read(cutOff, nil); !errors.Is(err, procfile.ErrEmpty) || f.file.WasEmpty {
-		t.Errorf("cut off: error %v, was empty: %v", err, f.file.WasEmpty)
+	if _, err := f.Read(abandoned, nil); !errors.Is(err, procfile.ErrEmpty) || f.file.WasEmpty {
+		t.Errorf("abandoned: error %v, was empty: %v", err, f.file.WasEmpty)
 	}
 	for _, c := range []struct {
 		text, want string
@@ -72,18 +72,18 @@ func TestEmptyReads(t *testing.T) {
 	}
 }
 
-// A read makes the forms that those want who wait for it, and no other.
-func TestReadMakesWhatIsWanted(t *testing.T) {
+// A read renders the forms that its waiters want, and no other.
+func TestReadRendersWhatIsWanted(t *testing.T) {
 	zipped := exposition.Form{Format: exposition.FormatOpenMetrics, Gzip: true}
 	var early, next waitList
 	early.add(&ReadMetrics{Query: scrape.Query{Form: zipped}})
 	early.moveTo(&next)
 	next.add(&ReadMetrics{})
 	if want := exposition.Forms(0).With(zipped).With(exposition.Form{}); next.forms != want || early.forms != 0 {
-		t.Errorf("forms %b, want %b; of those who moved on %b", next.forms, want, early.forms)
+		t.Errorf("forms %b, want %b; of the list that was moved %b", next.forms, want, early.forms)
 	}
 	next.empty()
 	if next.forms != 0 {
-		t.Errorf("forms %b of nobody", next.forms)
+		t.Errorf("forms %b of an empty list", next.forms)
 	}
 }

@@ -25,7 +25,7 @@ import (
 //	starting     ProcessReady       all waiters share a read                                     running
 //	starting     ProcessExited      back-off; the waiters are answered                           backing-off
 //	starting     ReplaceScript      stops the run, the next is of the new version                stopping
-//	starting     StartNow           comes before the starts that nobody waits for                -
+//	starting     StartNow           gives the start priority                                     -
 //	starting     StopNow            stops the run; the waiters are answered                      stopping
 //	starting     RestartNow         stops the run, another follows                               stopping
 //	starting     Shutdown           stops the run                                                stopping
@@ -43,7 +43,8 @@ import (
 //	running      RestartNow         stops the run, another follows                               stopping
 //	running      Shutdown           closes the read, then stops the run                          stopping
 //	stopping     ReadMetrics        waits for the next run if it wants to, up to the limit       -
-//	stopping     ProcessExited      the next run, back-off, idle, or the end                     starting, backing-off, idle, stopped
+//	stopping     ProcessExited      the next run, or back-off                                    starting, backing-off
+//	stopping     ProcessExited      no run follows; after Shutdown: the end                      idle, stopped
 //	stopping     ValidationEnded    after Shutdown, without a child: the end                     stopped
 //	stopping     ReplaceScript      the next run is of the new version                           -
 //	stopping     StartNow           another run follows                                          -

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,10 +17,12 @@ import (
 
 // messages makes each message of the protocol for the world that it comes to.
 var messages = map[string]func(w *world) any{
-	"Started":           func(*world) any { return &actor.Started{} },
-	"ReadMetrics":       func(w *world) any { return w.request("impatient", false) },
-	"ReadMetrics wait":  func(w *world) any { return w.request("patient", true) },
-	"ProcessProgressed": func(w *world) any { return ProcessProgressed{Run: w.durable.run.number, OSPID: 1, Activity: "x"} },
+	"Started":          func(*world) any { return &actor.Started{} },
+	"ReadMetrics":      func(w *world) any { return w.request("no wait", false) },
+	"ReadMetrics wait": func(w *world) any { return w.request("wait", true) },
+	"ProcessProgressed": func(w *world) any {
+		return ProcessProgressed{Run: w.durable.run.number, OSPID: 1, Activity: "x"}
+	},
 	"ProcessReady": func(w *world) any {
 		return ProcessReady{Ready: stap.Ready{Run: w.durable.run.number, OSPID: 1}, Source: fakeSource{}}
 	},
@@ -31,11 +32,11 @@ var messages = map[string]func(w *world) any{
 	},
 	"old ProcessExited": func(w *world) any { return ProcessExited{Run: w.durable.run.number - 1} },
 	"RequesterLeft": func(w *world) any {
-		m := w.asked["first"]
-		delete(w.asked, "first")
+		m := w.requests["first"]
+		delete(w.requests, "first")
 		return RequesterLeft{request: m}
 	},
-	"old RequesterLeft": func(w *world) any { return RequesterLeft{request: w.asked["first"], number: 99} },
+	"old RequesterLeft": func(w *world) any { return RequesterLeft{request: w.requests["first"], number: 99} },
 	"ReadFinished": func(w *world) any {
 		return ReadFinished{Read: w.durable.reads.number, Page: exposition.Sanitize([]byte("x 1\n"), exposition.Options{})}
 	},
@@ -50,10 +51,10 @@ var messages = map[string]func(w *world) any{
 	"ReplaceScript": func(w *world) any {
 		return ReplaceScript{Script: script.Script{Name: "s.stp", Autostart: w.durable.script.Autostart}, Version: "2"}
 	},
-	"ReplaceScript program": func(*world) any {
+	"ReplaceScript executable": func(*world) any {
 		return ReplaceScript{Script: script.Script{Name: "s.stp", Executable: true}, Version: "2"}
 	},
-	"ReplaceScript wrong": func(*world) any {
+	"ReplaceScript invalid": func(*world) any {
 		return ReplaceScript{Script: script.Script{Name: "s.stp", Refused: script.ErrInvalidHeader}, Version: "2"}
 	},
 	"ValidationEnded": func(w *world) any { return ValidationEnded{Run: w.durable.update.number} },
@@ -96,8 +97,8 @@ func TestEveryMessageInEveryState(t *testing.T) {
 					if w.actor.state != scrape.Stopped || !w.hasEnded() {
 						t.Errorf("after shutdown: %s, reported: %v", w.actor.state, w.hasEnded())
 					}
-					if len(w.asked) != 0 {
-						t.Errorf("unanswered requests: %v\n%s", w.asked, w.out.String())
+					if len(w.requests) != 0 {
+						t.Errorf("unanswered requests: %v\n%s", w.requests, w.out.String())
 					}
 				})
 			}
@@ -133,65 +134,10 @@ func TestDormantActorDoesNotFail(t *testing.T) {
 					w.deliver(ProcessExited{Run: w.durable.run.number, Exit: stap.Exit{Stopped: true}})
 				}
 				w.collect()
-				if !w.hasEnded() || len(w.asked) != 0 {
-					t.Errorf("after shutdown: ended %v, unanswered %v", w.hasEnded(), w.asked)
+				if !w.hasEnded() || len(w.requests) != 0 {
+					t.Errorf("after shutdown: ended %v, unanswered %v", w.hasEnded(), w.requests)
 				}
 			})
 		}
 	}
-}
-
-func (w *world) request(name string, wait bool) *ReadMetrics {
-	m := &ReadMetrics{reply: make(chan reply, 1), Query: scrape.Query{Wait: wait, Deadline: w.now.Add(24 * time.Hour)}}
-	w.asked[name] = m
-	return m
-}
-
-// worldIn makes a script that has come to the state in the shortest way.
-func worldIn(state scrape.State, autostart bool) *world {
-	w := newWorld(script.Script{Name: "s.stp"}, 0)
-	w.durable.script.Autostart = autostart
-	if autostart && state == scrape.Idle {
-		w.durable.script.Autostart = false // an autostart script is idle only while it is being born
-	}
-	w.spawn()
-	if state == scrape.Idle {
-		w.durable.script.Autostart = autostart
-		return w
-	}
-	if !autostart {
-		w.deliver(w.request("first", true))
-	}
-	switch state {
-	case scrape.Running:
-		w.deliver(ProcessReady{Ready: stap.Ready{Run: 1}, Source: fakeSource{}})
-	case scrape.Stopping:
-		w.actor.becomeStopping(scrape.CauseStopRequested)
-	case scrape.BackingOff:
-		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Code: 1}})
-	case scrape.Stopped:
-		w.deliver(Shutdown{})
-		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Stopped: true}})
-	case scrape.Idle, scrape.Starting:
-	}
-	w.collect()
-	return w
-}
-
-func newWorld(s script.Script, keepalive time.Duration) *world {
-	w := &world{now: time.Unix(1_000_000, 0), asked: map[string]*ReadMetrics{}}
-	w.cfg = &Config{
-		Starter: w, Keepalive: keepalive, ReadTimeout: 10 * time.Second, MaxWaiting: 1000, Clock: w,
-		Go: func(func()) { w.printf("read %d begins", w.durable.reads.number) },
-	}
-	w.durable = &durable{
-		script:   s,
-		ending:   &ending{done: make(chan struct{})},
-		status:   new(atomic.Pointer[scrape.Status]),
-		listen:   w.listen,
-		requests: new(scrape.Requests),
-		counted:  new(scrape.Reads),
-	}
-	w.durable.status.Store(&scrape.Status{Script: s})
-	return w
 }

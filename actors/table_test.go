@@ -87,7 +87,9 @@ func TestTableHasTheMessages(t *testing.T) {
 		if !slices.Contains(inTable, r.state) {
 			inTable = append(inTable, r.state)
 		}
-		messages[r.state] = append(messages[r.state], r.message)
+		if !slices.Contains(messages[r.state], r.message) {
+			messages[r.state] = append(messages[r.state], r.message)
+		}
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), "states.go", nil, parser.SkipObjectResolution)
 	if err != nil {

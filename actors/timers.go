@@ -66,6 +66,6 @@ func (a *scriptActor) keepaliveExpired() {
 		a.resetFailures("healthy") // the run did all that was wanted of it
 	}
 	a.becomeStopping(scrape.CauseKeepalive)
-	// these waited behind a stuck read for all of keepalive
+	// these have waited for a stuck read for all of keepalive
 	a.answer(&a.reader.next, scrape.Answer{Err: scrape.ErrReadTimeout})
 }
