@@ -10,7 +10,8 @@ import (
 
 // becomeDormant waits for the end of the back-off after too many bugs in a row.
 // The state is backing-off, with a receive function of its own that recovers
-// from every panic: what failed before may fail again at each message. Handle.Ask
+// from every panic: what failed before may fail again at each message.
+// Handle.Ask
 // answers from the published status meanwhile.
 func (a *scriptActor) becomeDormant() {
 	d := a.durable

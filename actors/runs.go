@@ -132,7 +132,8 @@ func (a *scriptActor) childGone() {
 	}
 }
 
-// reportCrashLoop publishes the begin of a crash loop, if the latest failure was
+// reportCrashLoop publishes the begin of a crash loop, if the latest failure
+// was
 // one.
 func (a *scriptActor) reportCrashLoop() {
 	if a.failures.count != crashLoopAfter {

@@ -248,7 +248,8 @@ func (a *scriptActor) guarded(f func()) {
 	f()
 }
 
-// actorFailed publishes the panic p, unless that panics, too. Call it where p is
+// actorFailed publishes the panic p, unless that panics, too. Call it where p
+// is
 // recovered, for the stack.
 func (a *scriptActor) actorFailed(p any) {
 	defer func() { _ = recover() }()

@@ -38,7 +38,10 @@ var messages = map[string]func(w *world) any{
 	},
 	"old RequesterLeft": func(w *world) any { return RequesterLeft{request: w.requests["first"], number: 99} },
 	"ReadFinished": func(w *world) any {
-		return ReadFinished{Read: w.durable.reads.number, Page: exposition.Sanitize([]byte("x 1\n"), exposition.Options{})}
+		return ReadFinished{
+			Read: w.durable.reads.number,
+			Page: exposition.Sanitize([]byte("x 1\n"), exposition.Options{}),
+		}
 	},
 	"ReadExpired":      func(w *world) any { return ReadExpired{w.durable.reads.number} },
 	"ReadDue":          func(w *world) any { return ReadDue{w.durable.reads.number} },
@@ -91,7 +94,9 @@ func TestEveryMessageInEveryState(t *testing.T) {
 						w.deliver(ProcessExited{Run: w.durable.run.number, Exit: stap.Exit{Stopped: true}})
 					}
 					if w.durable.update.validation != nil {
-						w.deliver(ValidationEnded{Run: w.durable.update.number, Exit: stap.Exit{Stopped: true, Code: -1}})
+						w.deliver(
+							ValidationEnded{Run: w.durable.update.number, Exit: stap.Exit{Stopped: true, Code: -1}},
+						)
 					}
 					w.settle()
 					if w.actor.state != scrape.Stopped || !w.hasEnded() {

@@ -70,7 +70,8 @@ func newWorld(s script.Script, keepalive time.Duration) *world {
 	return w
 }
 
-// worldIn makes the world of a script that has reached the state in the shortest
+// worldIn makes the world of a script that has reached the state in the
+// shortest
 // way.
 func worldIn(state scrape.State, autostart bool) *world {
 	w := newWorld(script.Script{Name: "s.stp"}, 0)

@@ -17,9 +17,9 @@ import (
 	"stap-exporter/internal/trust"
 )
 
-// BenchmarkScrape is the way of a request through the actors and their metrics,
-// for a source whose read costs nothing: 1 to 10,000 ask at the same time, and
-// share reads.
+// BenchmarkScrape is a request and its answer through the actors and their
+// metrics, for a source whose read costs nothing: 1 to 10,000 clients send
+// requests at the same time, and share reads.
 func BenchmarkScrape(b *testing.B) {
 	page := exposition.Sanitize([]byte("count{tid=\"1\",cpu=\"0\"} 9\n"), exposition.Options{})
 	for _, clients := range []int{1, 10, 100, 1000, 10_000} {
@@ -38,16 +38,16 @@ func BenchmarkScrape(b *testing.B) {
 			}
 			defer s.Shutdown(context.Background())
 			name := []byte("b.stp")
-			s.Scrape(name, patient())
-			var left atomic.Int64
-			left.Store(int64(b.N))
+			s.Scrape(name, waiting())
+			var requests atomic.Int64
+			requests.Store(int64(b.N))
 			before := reads.count.Load()
 			b.ReportAllocs()
 			b.ResetTimer()
 			var all sync.WaitGroup
 			for range clients {
 				all.Go(func() {
-					for left.Add(-1) >= 0 {
+					for requests.Add(-1) >= 0 {
 						if a := s.Scrape(name, scrape.Query{Deadline: time.Now().Add(time.Minute)}); a.Err != nil {
 							b.Error(a.Err)
 							return
@@ -62,7 +62,7 @@ func BenchmarkScrape(b *testing.B) {
 }
 
 // BenchmarkRoundTrip is a request and its answer through an actor's mailbox,
-// with the metrics and without a read: the script may not run.
+// with the metrics and without a read: the script is refused.
 // BenchmarkRoundTrip of package actors is the same without metrics.
 func BenchmarkRoundTrip(b *testing.B) {
 	scripts := named("b.stp")
@@ -75,7 +75,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	name := []byte("b.stp")
 	b.ReportAllocs()
 	for b.Loop() {
-		if a := s.Scrape(name, patient()); !errors.Is(a.Err, trust.ErrUntrusted) {
+		if a := s.Scrape(name, waiting()); !errors.Is(a.Err, trust.ErrUntrusted) {
 			b.Fatal(a.Err)
 		}
 	}

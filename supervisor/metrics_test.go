@@ -61,7 +61,7 @@ func TestMetricsFollowTheScripts(t *testing.T) {
 	}
 	s := startTree(t, h, Config{Scripts: named("auto.stp", "b.stp"), Version: "1.2.3"})
 	for range 40 {
-		if a := s.Scrape([]byte("b.stp"), patient()); a.Err != nil {
+		if a := s.Scrape([]byte("b.stp"), waiting()); a.Err != nil {
 			t.Fatal(a.Err)
 		} else {
 			a.Status.Count(200)
@@ -119,7 +119,7 @@ func TestStatusOfDroppedLines(t *testing.T) {
 	}
 	s := startTree(t, h, Config{Scripts: named("b.stp"), Logger: zap.NewNop()})
 	for range texts {
-		s.Scrape([]byte("b.stp"), patient())
+		s.Scrape([]byte("b.stp"), waiting())
 	}
 	reads := s.Statuses()[0].Reads
 	if first := reads.FirstDropped.Load(); reads.Dropped.Load() != 2 || first == nil ||
@@ -127,7 +127,7 @@ func TestStatusOfDroppedLines(t *testing.T) {
 		reads.Problem.Load() != nil {
 		t.Errorf("the status has %d dropped lines, first %v", reads.Dropped.Load(), first)
 	}
-	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, scrape.ErrNoValidSamples) {
+	if a := s.Scrape([]byte("b.stp"), waiting()); !errors.Is(a.Err, scrape.ErrNoValidSamples) {
 		t.Errorf("a text without a valid line answered %v", a.Err)
 	} else if why := reads.Problem.Load(); why == nil || *why != a.Err.Error() {
 		t.Errorf("the status has the problem %v", why)
@@ -162,7 +162,7 @@ func TestKindsOfAStart(t *testing.T) {
 		})
 	}
 	s := startTree(t, h, Config{Scripts: named("b.stp")})
-	s.Scrape([]byte("b.stp"), patient())
+	s.Scrape([]byte("b.stp"), waiting())
 	if err := s.RestartScript("b.stp"); err != nil {
 		t.Fatal(err)
 	}

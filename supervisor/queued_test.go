@@ -19,7 +19,8 @@ import (
 )
 
 // panicky is a starter whose processes panic, once each time it is armed, in
-// the goroutine of the actor that hurries them.
+// the
+// goroutine of the actor that prioritizes them.
 type panicky struct {
 	actors.Starter
 	armed *atomic.Bool
@@ -36,14 +37,14 @@ type panickyProcess struct {
 
 func (p panickyProcess) Prioritize() {
 	if p.armed.CompareAndSwap(true, false) {
-		panic("struck")
+		panic("a bug")
 	}
 	p.Process.Prioritize()
 }
 
-// An actor that has a bug while its script waits for its turn to start: the
-// request gets a 500, the place is free again, and those behind move up. With
-// real processes.
+// An actor has a bug while its script waits for a start slot: the request gets
+// an internal error, the queue slot is free again, and the scripts behind move
+// up. With real processes.
 func TestPanicWhileQueued(t *testing.T) {
 	dir := t.TempDir()
 	scripts := make([]script.Script, 0, 3)
@@ -86,11 +87,11 @@ func TestPanicWhileQueued(t *testing.T) {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		if left := s.Shutdown(ctx); left != nil {
-			t.Errorf("left: %v", left)
+		if residue := s.Shutdown(ctx); residue != nil {
+			t.Errorf("residue: %v", residue)
 		}
 	}()
-	ask := func(name string) scrape.Answer {
+	request := func(name string) scrape.Answer {
 		return s.Scrape([]byte(name), scrape.Query{Deadline: time.Now().Add(20 * time.Second)})
 	}
 	at := func(name string) *scrape.Status {
@@ -101,28 +102,28 @@ func TestPanicWhileQueued(t *testing.T) {
 		}
 		return nil
 	}
-	ask("b.stp")
+	request("b.stp")
 	eventually(t, "b.stp starts", func() bool { return at("b.stp").OSPID != 0 })
 	for i, name := range []string{"c.stp", "d.stp"} {
-		ask(name)
-		eventually(t, name+" has a place", func() bool { return at(name).QueuePosition == i+1 })
+		request(name)
+		eventually(t, name+" is in the queue", func() bool { return at(name).QueuePosition == i+1 })
 	}
 	armed.Store(true)
-	if a := s.Scrape([]byte("c.stp"), patient()); !errors.Is(a.Err, scrape.ErrInternal) {
-		t.Errorf("the request that met the bug: %v", a.Err)
+	if a := s.Scrape([]byte("c.stp"), waiting()); !errors.Is(a.Err, scrape.ErrInternal) {
+		t.Errorf("the request that hits the bug: %v", a.Err)
 	}
 	eventually(
 		t,
-		"the place of c.stp is free",
+		"the slot of c.stp is free",
 		func() bool { return at("d.stp").QueuePosition == 1 && at("d.stp").QueueLength == 1 },
 	)
 	eventually(
 		t,
-		"c.stp is held off",
+		"c.stp is in back-off",
 		func() bool { st := at("c.stp"); return st.State == scrape.BackingOff && st.QueuePosition == 0 },
 	)
 	if err := s.StopScript("b.stp"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "d.stp has its turn", func() bool { return at("d.stp").OSPID != 0 })
+	eventually(t, "d.stp starts", func() bool { return at("d.stp").OSPID != 0 })
 }

@@ -1,11 +1,9 @@
 package supervisor
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,49 +15,107 @@ import (
 	"stap-exporter/internal/stap"
 )
 
-// manualClock stands still until the test advances it.
-type manualClock struct {
-	mu     sync.Mutex
-	now    time.Time
-	timers map[*manualTimer]bool
-}
-
-type manualTimer struct {
-	at time.Time
-	f  func()
-}
-
-func newManualClock() *manualClock {
-	return &manualClock{now: time.Now(), timers: map[*manualTimer]bool{}}
-}
-
-func (c *manualClock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *manualClock) AfterFunc(d time.Duration, f func()) (stop func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t := &manualTimer{at: c.now.Add(d), f: f}
-	c.timers[t] = true
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.timers, t)
+// An autostart script that ends at once is in back-off; its requests are
+// answered at once and the other scripts do not notice.
+func TestAutostartThatEndsAtOnce(t *testing.T) {
+	h := newHost()
+	h.onStart = func(p *process) {
+		if p.script.Autostart {
+			go p.exit(stap.Exit{Code: 1, Stage: stap.StageRun})
+			return
+		}
+		p.ready()
+	}
+	s := startTree(t, h, Config{Scripts: named("auto.stp", "b.stp")})
+	eventually(t, "auto.stp is in back-off", func() bool { return s.Statuses()[0].State == scrape.BackingOff })
+	first := s.Scrape([]byte("b.stp"), waiting())
+	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); {
+		if a := s.Scrape(
+			[]byte("auto.stp"),
+			waiting(),
+		); !errors.Is(a.Err, scrape.ErrBackingOff) &&
+			!errors.Is(a.Err, scrape.ErrNotRunning) {
+			t.Fatalf("auto.stp answered %v", a.Err)
+		}
+		if a := s.Scrape([]byte("b.stp"), waiting()); a.Err != nil {
+			t.Fatalf("b.stp answered %v", a.Err)
+		}
+	}
+	if n := h.count("auto.stp"); n > 3 {
+		t.Errorf("auto.stp was started %d times", n)
+	}
+	if h.count("b.stp") != 1 || first.Err != nil {
+		t.Errorf("b.stp was started %d times, first answer %v", h.count("b.stp"), first.Err)
 	}
 }
 
-func (c *manualClock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-	for t := range c.timers {
-		if !t.at.After(c.now) {
-			delete(c.timers, t)
-			go t.f()
+// Requests that wait when the actor fails are answered then, and not at their
+// deadline.
+func TestWaitingRequestsSurviveARestart(t *testing.T) {
+	h := newHost()
+	started := make(chan *process, 9)
+	h.onStart = func(p *process) { started <- p }
+	s := startTree(t, h, Config{Scripts: named("auto.stp")})
+	p := <-started
+	answers := make(chan scrape.Answer, 8)
+	for range cap(answers) {
+		go func() { answers <- s.Scrape([]byte("auto.stp"), waiting()) }()
+	}
+	// Each is in the mailbox or in the actor, and gets an answer either way.
+	p.exit(stap.Exit{Code: 1, Stage: stap.StageRun})
+	for range cap(answers) {
+		if a := <-answers; !errors.Is(a.Err, scrape.ErrBackingOff) {
+			t.Errorf("answered %v", a.Err)
 		}
+	}
+	p = <-started
+	p.ready()
+	eventually(t, "it runs again", func() bool { return s.Statuses()[0].State == scrape.Running })
+	if run := s.Statuses()[0].Run; run != 2 {
+		t.Errorf("run %d", run)
+	}
+}
+
+// A bug in one actor costs the requests it holds and its child, and nothing
+// else.
+func TestBugInAnActor(t *testing.T) {
+	h := newHost()
+	h.onStart = func(p *process) {
+		if p.script.Name == "b.stp" && p.run == 1 {
+			panic("a bug")
+		}
+		p.ready()
+	}
+	s := startTree(t, h, Config{Scripts: named("b.stp", "c.stp"), Logger: zap.NewNop()})
+	if a := s.Scrape([]byte("b.stp"), waiting()); !errors.Is(a.Err, scrape.ErrInternal) {
+		t.Errorf("b.stp answered %v", a.Err)
+	}
+	if a := s.Scrape([]byte("c.stp"), waiting()); a.Err != nil {
+		t.Errorf("c.stp answered %v", a.Err)
+	}
+	delete(h.running, "b.stp") // the start that panicked made no process
+	eventually(t, "b.stp works again", func() bool { return s.Scrape([]byte("b.stp"), waiting()).Err == nil })
+}
+
+// When the root fails, Fatal delivers an error, and scripts can still be
+// scraped.
+func TestRootFails(t *testing.T) {
+	h := newHost()
+	s := startTree(t, h, Config{Scripts: named("auto.stp", "b.stp")})
+	s.system.Root.Send(s.rootPID, poison{})
+	select {
+	case err := <-s.Fatal():
+		if err == nil {
+			t.Error("no reason")
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("no error was delivered")
+	}
+	if a := s.Scrape([]byte("b.stp"), waiting()); a.Err != nil {
+		t.Errorf("b.stp answered %v", a.Err)
+	}
+	if n := gather(t, s)["stap_exporter_actor_failures_total{kind=root,reason=bug}"]; n != 1 {
+		t.Errorf("%v failures of the root are counted", n)
 	}
 }
 
@@ -106,9 +162,9 @@ func restarts(t *testing.T, s *Supervisor) int {
 	return int(gather(t, s)["stap_exporter_actor_restarts_total{kind=script}"])
 }
 
-// A bug that hits at every event restarts the actor five times in ten seconds
-// at most. Then the script is in back-off: its requests get the reason at once,
-// and the other scripts do not notice. After the back-off it is tried again.
+// A bug at every event restarts the actor at most five times in ten seconds.
+// Then the script is in back-off: its requests get the reason at once, and the
+// other scripts do not notice. After the back-off it is tried again.
 func TestBugAtEveryEvent(t *testing.T) {
 	h, clock, log := newHost(), newManualClock(), newBrokenLog("b.stp")
 	s := startTree(t, h, Config{
@@ -117,13 +173,13 @@ func TestBugAtEveryEvent(t *testing.T) {
 		Logger:  zap.New(log),
 	})
 	log.broken.Store(true)
-	if a := s.Scrape([]byte("b.stp"), patient()); !errors.Is(a.Err, scrape.ErrInternal) {
-		t.Errorf("the request that meets the bug: %v", a.Err)
+	if a := s.Scrape([]byte("b.stp"), waiting()); !errors.Is(a.Err, scrape.ErrInternal) {
+		t.Errorf("the request that hits the bug: %v", a.Err)
 	}
 	eventually(t, "the actor is dormant", func() bool { return status(t, s, "b.stp").ActorFailed })
 	for range 100 { // ten seconds
 		begun := time.Now()
-		a := s.Scrape([]byte("b.stp"), patient())
+		a := s.Scrape([]byte("b.stp"), waiting())
 		if !errors.Is(a.Err, scrape.ErrInternal) || !strings.Contains(a.Err.Error(), "log is broken") {
 			t.Fatalf("b.stp: %v", a.Err)
 		}
@@ -133,7 +189,7 @@ func TestBugAtEveryEvent(t *testing.T) {
 		if a.Status.State != scrape.BackingOff || !a.Status.RetryAt.After(clock.Now()) {
 			t.Fatalf("b.stp: %s until %v", a.Status.State, a.Status.RetryAt)
 		}
-		if a := s.Scrape([]byte("c.stp"), patient()); a.Err != nil {
+		if a := s.Scrape([]byte("c.stp"), waiting()); a.Err != nil {
 			t.Fatalf("c.stp: %v", a.Err)
 		}
 		clock.advance(100 * time.Millisecond)
@@ -147,17 +203,21 @@ func TestBugAtEveryEvent(t *testing.T) {
 
 	before := restarts(t, s)
 	clock.advance(5 * time.Minute)
-	eventually(t, "it is tried again", func() bool { return restarts(t, s) > before && status(t, s, "b.stp").ActorFailed })
+	eventually(
+		t,
+		"it is tried again",
+		func() bool { return restarts(t, s) > before && status(t, s, "b.stp").ActorFailed },
+	)
 	if n := restarts(t, s) - before; n > 5 {
 		t.Errorf("%d restarts after the back-off", n)
 	}
 	log.broken.Store(false)
 	clock.advance(5 * time.Minute)
-	eventually(t, "it works again", func() bool { return s.Scrape([]byte("b.stp"), patient()).Err == nil })
+	eventually(t, "it works again", func() bool { return s.Scrape([]byte("b.stp"), waiting()).Err == nil })
 }
 
-// The same in real time, with a child that runs: it is ended, and nothing
-// restarts thousands of times a second.
+// The same in real time, with a child: it is ended, and the actor is not
+// restarted thousands of times a second.
 func TestBugWhileAChildRuns(t *testing.T) {
 	h, log := newHost(), newBrokenLog("autostart.stp")
 	s := startTree(t, h, Config{Scripts: named("autostart.stp"), Logger: zap.New(log)})
@@ -176,15 +236,15 @@ func TestBugWhileAChildRuns(t *testing.T) {
 
 // A new version of its file wakes a dormant actor.
 func TestNewVersionEndsDormancy(t *testing.T) {
-	f, h, log := newScripts(t, "b.stp"), newHost(), newBrokenLog("b.stp")
+	f, h, log := newDirectory(t, "b.stp"), newHost(), newBrokenLog("b.stp")
 	s := f.serve(h, Config{Logger: zap.New(log), Clock: newManualClock()})
 	log.broken.Store(true)
-	s.Scrape([]byte("b.stp"), patient())
+	s.Scrape([]byte("b.stp"), waiting())
 	eventually(t, "the actor is dormant", func() bool { return status(t, s, "b.stp").ActorFailed })
 	log.broken.Store(false)
 	f.write("b.stp", "probe end {}\n")
 	reload(t, s)
-	eventually(t, "it works again", func() bool { return s.Scrape([]byte("b.stp"), patient()).Err == nil })
+	eventually(t, "it works again", func() bool { return s.Scrape([]byte("b.stp"), waiting()).Err == nil })
 }
 
 // The end of an autostart script's child is a failure of its actor, which the
@@ -200,70 +260,14 @@ func TestChildEndsAreCounted(t *testing.T) {
 		})
 		st := s.Statuses()[0]
 		if st.CrashLoop != (n >= 5) || st.ActorFailed || restarts(t, s) < n {
-			t.Errorf("failure %d: crash loop %v, dormant %v, %d restarts", n, st.CrashLoop, st.ActorFailed, restarts(t, s))
+			t.Errorf(
+				"failure %d: crash loop %v, dormant %v, %d restarts",
+				n,
+				st.CrashLoop,
+				st.ActorFailed,
+				restarts(t, s),
+			)
 		}
 		clock.advance(st.Backoff)
-	}
-}
-
-// Shutdown may be called again, while it is under way and after it.
-func TestShutdownTwice(t *testing.T) {
-	h := newHost()
-	s, err := StartWith(Config{Scripts: named("autostart.stp", "b.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()}, leaver{h})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all sync.WaitGroup
-	for range 3 {
-		all.Go(func() {
-			if residue := s.Shutdown(t.Context()); len(residue) != 1 || residue[0] != "autostart.stp: module x" {
-				t.Errorf("residue: %q", residue)
-			}
-		})
-	}
-	all.Wait()
-	if residue := s.Shutdown(t.Context()); len(residue) != 1 || h.alive() != 0 {
-		t.Errorf("residue after the shutdown: %q, %d alive", residue, h.alive())
-	}
-}
-
-// A second Shutdown does not wait for longer than its context.
-func TestSecondShutdownHasItsOwnDeadline(t *testing.T) {
-	h := newHost()
-	may := make(chan struct{})
-	s, err := StartWith(
-		Config{Scripts: named("autostart.stp"), ReadTimeout: time.Second, Logger: zap.NewNop()},
-		slowEnder{h, may, new(atomic.Bool)},
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := make(chan []string)
-	go func() { first <- s.Shutdown(t.Context()) }()
-	<-s.ending
-	expired, cancel := context.WithCancel(t.Context())
-	cancel()
-	if residue := s.Shutdown(expired); len(residue) != 1 || !strings.Contains(residue[0], "did not end") {
-		t.Errorf("residue at the deadline: %q", residue)
-	}
-	close(may)
-	if residue := <-first; residue != nil {
-		t.Errorf("residue: %q", residue)
-	}
-}
-
-// With a failed root everything is ended all the same, and a reload says why it
-// cannot.
-func TestShutdownWithAFailedRoot(t *testing.T) {
-	f, h := newScripts(t, "autostart.stp", "b.stp"), newHost()
-	s := f.serve(h, Config{Logger: zap.NewNop()})
-	s.system.Root.Send(s.rootPID, poison{})
-	<-s.Fatal()
-	f.write("c.stp", "probe begin {}\n")
-	if err := s.Reload(); err == nil || !strings.Contains(err.Error(), "root actor has failed") {
-		t.Errorf("reload: %v", err)
-	}
-	if residue := s.Shutdown(t.Context()); residue != nil || h.alive() != 0 {
-		t.Errorf("residue: %q, %d alive", residue, h.alive())
 	}
 }

@@ -17,7 +17,7 @@ type timedActor struct {
 	count   uint
 }
 
-// Receive hands the message on.
+// Receive hands the message on to the actor.
 func (t *timedActor) Receive(ctx actor.Context) {
 	t.count++
 	if t.count%telemetry.ReceiveSample != 0 {

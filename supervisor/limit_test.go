@@ -10,60 +10,61 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// client is one who leaves when the test says so.
+// client is a client that disconnects when the test sets gone.
 type client struct {
-	left   atomic.Bool
-	looked atomic.Int64
+	gone   atomic.Bool
+	checks atomic.Int64
 }
 
 func (c *client) Gone() bool {
-	c.looked.Add(1)
-	return c.left.Load()
+	c.checks.Add(1)
+	return c.gone.Load()
 }
 
-// Places are few, a client that leaves while it waits frees its own, and who
-// stays gets its answer, also when it was looked at often.
-func TestWhoLeavesFreesItsPlace(t *testing.T) {
+// Few requests may wait. A client that disconnects frees its slot; one that
+// stays
+// gets its answer, however often the actor's handle checked it.
+func TestDisconnectFreesTheSlot(t *testing.T) {
 	h := newHost()
 	started := make(chan *process, 1)
 	h.onStart = func(p *process) { started <- p }
 	s := startTree(t, h, Config{Scripts: named("a.stp"), ReadTimeout: time.Minute, MaxWaiting: 2})
-	ask := func(c *client) <-chan scrape.Answer {
+	request := func(c *client) <-chan scrape.Answer {
 		answered := make(chan scrape.Answer, 1)
-		q := patient()
+		q := waiting()
 		q.Client = c
 		go func() { answered <- s.Scrape([]byte("a.stp"), q) }()
 		eventually(
 			t,
-			"the client is looked at while it waits",
-			func() bool { return c.looked.Load() > 0 || len(answered) > 0 },
+			"the client is checked while it waits",
+			func() bool { return c.checks.Load() > 0 || len(answered) > 0 },
 		)
 		return answered
 	}
 	stays, leaves := &client{}, &client{}
-	stayed := ask(stays)
-	left := ask(leaves)
-	if a := <-ask(&client{}); !errors.Is(a.Err, scrape.ErrOverLimit) || a.Status == nil {
-		t.Errorf("without a place: %v", a.Err)
+	stayed := request(stays)
+	disconnected := request(leaves)
+	if a := <-request(&client{}); !errors.Is(a.Err, scrape.ErrOverLimit) || a.Status == nil {
+		t.Errorf("over the limit: %v", a.Err)
 	}
-	leaves.left.Store(true)
-	if a := <-left; !errors.Is(a.Err, scrape.ErrClientGone) {
-		t.Errorf("who left: %v", a.Err)
+	leaves.gone.Store(true)
+	if a := <-disconnected; !errors.Is(a.Err, scrape.ErrClientGone) {
+		t.Errorf("after the disconnect: %v", a.Err)
 	}
-	next := ask(&client{})
+	next := request(&client{})
 	if len(next) > 0 {
-		t.Fatalf("the place is not free: %v", (<-next).Err)
+		t.Fatalf("the slot is not free: %v", (<-next).Err)
 	}
 	(<-started).ready()
 	for _, answered := range []<-chan scrape.Answer{stayed, next} {
 		if a := <-answered; a.Err != nil || text(a) != "reads 1\n" {
-			t.Errorf("who stayed: %q, %v", text(a), a.Err)
+			t.Errorf("a client that stayed: %q, %v", text(a), a.Err)
 		}
 	}
 }
 
-// A request that was too late frees its place, too.
-func TestWhoIsTooLateFreesItsPlace(t *testing.T) {
+// A request that reaches its deadline frees its slot, too.
+func TestDeadlineFreesTheSlot(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
 		p.source = &source{broken: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
