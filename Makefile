@@ -40,8 +40,8 @@ build: go ## build bin/stap-exporter, a static binary
 run: go ## install SystemTap if missing, build, serve scripts/ on port 9900 (more flags: ARGS="-k 60")
 	@$(NEED) run
 	@$(MAKE) --no-print-directory build
-	@echo "passing --script.allow-insecure: who can write to this clone decides what runs as root"
-	$(ROOT) bin/stap-exporter -s scripts --script.allow-insecure $(ARGS)
+	@echo "passing --scripts.allow-insecure: who can write to this clone decides what runs as root"
+	$(ROOT) bin/stap-exporter -s scripts --scripts.allow-insecure $(ARGS)
 
 .PHONY: test
 test: go ## run all tests, real SystemTap and the race detector included (fewer: PKG=./actors)

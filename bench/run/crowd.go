@@ -248,7 +248,7 @@ func (b *bench) startIdle(ctx context.Context, scripts int) (*child, error) {
 		b.exporter,
 		"-s",
 		dir,
-		"--script.allow-insecure",
+		"--scripts.allow-insecure",
 		"--script.runtime=bpf",
 		"--web.listen-address="+address,
 		"--cache.dir="+filepath.Join(b.scratch, fmt.Sprintf("cache%d", scripts)),

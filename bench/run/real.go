@@ -46,7 +46,7 @@ func (b *bench) startReal(ctx context.Context) (*child, error) {
 		b.exporter,
 		"-s",
 		b.scripts,
-		"--script.allow-insecure",
+		"--scripts.allow-insecure",
 		"--script.runtime=bpf",
 		"--web.listen-address="+address,
 		"--cache.dir="+cache,

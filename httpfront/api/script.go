@@ -58,7 +58,7 @@ type Script struct {
 	NewVersion []string `json:"new_version"`
 	// why it is never run; null for a valid script
 	Refused *string `json:"refused"`
-	// why it would be refused without --script.allow-insecure; else null
+	// why it would be refused without --scripts.allow-insecure; else null
 	Insecure   *string    `json:"insecure"`
 	Directives Directives `json:"directives"`
 }

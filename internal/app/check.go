@@ -123,7 +123,7 @@ func (r *report) trust(s script.Script) {
 	case errors.Is(s.Refused, trust.ErrUntrusted):
 		r.fail("trust", "%v", s.Refused)
 	case s.Insecure != nil:
-		r.line("trust", "allowed by --script.allow-insecure: %v", s.Insecure)
+		r.line("trust", "allowed by --scripts.allow-insecure: %v", s.Insecure)
 	default:
 		r.line("trust", "only root and this user can change it")
 	}

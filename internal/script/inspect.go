@@ -54,7 +54,7 @@ func inspect(path string, inst instance.Instance, opts ScanOptions) (Script, err
 		if opts.AllowInsecure {
 			s.Insecure = err
 		} else {
-			s.Refused = fmt.Errorf("%w, or start with --script.allow-insecure", err)
+			s.Refused = fmt.Errorf("%w, or start with --scripts.allow-insecure", err)
 		}
 	}
 	// A file that cannot be read has no header. It stays a script, and stap

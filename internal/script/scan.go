@@ -28,7 +28,7 @@ type Refusal struct {
 
 // ScanOptions control Scan and Inspect.
 type ScanOptions struct {
-	// AllowInsecure (--script.allow-insecure): a file that fails trust.Check is
+	// AllowInsecure (--scripts.allow-insecure): a file that fails trust.Check is
 	// not refused. The error goes into Script.Insecure.
 	AllowInsecure bool
 }
