@@ -51,30 +51,22 @@ func scriptDir(dir string) (string, error) {
 // with SystemTap 4.8: "Safety pattern mismatch for TMPDIR".
 var stapPath = regexp.MustCompile(`^[-/._0-9A-Za-z]+$`)
 
-// makeCacheDir creates the cache directory and returns its real path. Its
-// errors are ConfigErrors unless their cause is transient.
+// makeCacheDir creates the cache directory and returns its real path. A symlink
+// in dir is followed only if trust allows it. The errors are ConfigErrors
+// unless their cause is transient.
 func makeCacheDir(dir string) (string, error) {
-	err := os.MkdirAll(dir, 0o700)
-	if err == nil {
-		dir, err = filepath.Abs(dir)
-	}
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
+	path, err := trust.MakeDir(dir, trust.Self())
 	if err != nil {
-		return "", misconfigured(fmt.Errorf("create cache directory: %w: name another with --cache.dir", err))
+		return "", misconfigured(fmt.Errorf("create cache directory: %w, or name another with --cache.dir", err))
 	}
-	if !stapPath.MatchString(dir) {
+	if !stapPath.MatchString(path) {
 		return "", ConfigError{fmt.Errorf(
 			"cache directory %q: the path must have letters, digits and -/._ only, as SystemTap requires: "+
 				"name another with --cache.dir",
-			dir,
+			path,
 		)}
 	}
-	if err := trust.Check(dir, trust.Self()); err != nil {
-		return "", misconfigured(fmt.Errorf("cache directory: %w, or name another with --cache.dir", err))
-	}
-	return dir, nil
+	return path, nil
 }
 
 // lockDir returns the directory of the instances' locks. It is one per user,
@@ -93,8 +85,8 @@ func lockDir(cacheDir string) string {
 		}
 	}
 	for _, dir := range candidates {
-		if os.MkdirAll(dir, 0o700) == nil && trust.Check(dir, trust.Self()) == nil {
-			return dir
+		if path, err := trust.MakeDir(dir, trust.Self()); err == nil {
+			return path
 		}
 	}
 	return cacheDir

@@ -61,9 +61,5 @@ func Check(path string, id Identity) error {
 //
 // The error matches ErrUntrusted if that is the reason, and wraps its cause.
 func MakeDir(path string, id Identity) (resolved string, err error) {
-	resolved, err = (&walk{id: id, makeDirs: true}).follow(path)
-	if err != nil {
-		return "", fmt.Errorf("make directory: %w", err)
-	}
-	return resolved, nil
+	return (&walk{id: id, makeDirs: true}).follow(path)
 }
