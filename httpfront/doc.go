@@ -21,6 +21,7 @@
 //   - health.go, sd.go: health and readiness, targets for Prometheus
 //   - api.go: the status API
 //   - lifecycle.go: what an operator may do by POST
+//   - crossorigin.go: that no page of another site does it
 //   - telemetry.go, stats.go: /metrics and /api/v1/events, the server's
 //     counters
 //

@@ -31,25 +31,13 @@ type Lifecycle interface {
 // lifecycleOff begins with Prometheus's own words for it.
 const lifecycleOff = "lifecycle API is not enabled: start the exporter with --web.enable-lifecycle"
 
-const otherSite = "a page of another site sent this request"
-
-// secFetchSite is the header by which a browser reports the relation between
-// the page that sent the request and this server (W3C Fetch Metadata). Other
-// clients do not send it.
-var secFetchSite = []byte("Sec-Fetch-Site")
-
 // forbidden returns why this client may not use the lifecycle API, empty when
-// it may. A page of another site may not: a browser adds the login that it
-// knows to whatever a page makes it post.
+// it may.
 func (s *Server) forbidden(ctx *fasthttp.RequestCtx) string {
 	if s.cfg.Lifecycle == nil || !s.cfg.EnableLifecycle {
 		return lifecycleOff
 	}
-	switch string(ctx.Request.Header.PeekBytes(secFetchSite)) {
-	case "", "same-origin", "none":
-		return ""
-	}
-	return otherSite
+	return s.crossOrigin(ctx)
 }
 
 // actions are the operations on a script by POST.

@@ -94,17 +94,6 @@ func TestLifecycle(t *testing.T) {
 		if r := get(t, addr, "GET", target); r.code != 405 || r.header.Get("Allow") != "POST" {
 			t.Errorf("GET %s: %d, Allow %q", target, r.code, r.header.Get("Allow"))
 		}
-		for site, allowed := range map[string]bool{
-			"cross-site":  false,
-			"same-site":   false,
-			"same-origin": true,
-			"none":        true,
-		} {
-			r := get(t, addr, "POST", target, "Content-Length: 0", "Sec-Fetch-Site: "+site)
-			if (r.code < 300) != allowed {
-				t.Errorf("%s from %s: %d", target, site, r.code)
-			}
-		}
 	}
 }
 

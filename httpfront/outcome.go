@@ -27,7 +27,8 @@ import (
 //	        /sd: unknown mode, unusable Host header               sd.go
 //	401     no login or a wrong one                               admit.go
 //	403     script is not trusted (trust.ErrUntrusted)            outcomeOf
-//	        lifecycle API is off; a page of another site posted   lifecycle.go
+//	        lifecycle API is off                                  lifecycle.go
+//	        a page of another site posted                         crossorigin.go
 //	404     no such script, path or action                        outcomeOf, all.go, routes.go, api.go
 //	405     method not allowed here, see Allow                    routes.go, rejectRequest
 //	408     request did not arrive in time                        rejectRequest

@@ -26,7 +26,7 @@ type browser struct {
 }
 
 // startBrowser starts it with a blank page. It ends with the test.
-func startBrowser(t *testing.T) *browser {
+func startBrowser(t *testing.T, flags ...string) *browser {
 	t.Helper()
 	program := harness.NeedProgram(t, "chromium")
 	fromUs, in, err := os.Pipe()
@@ -38,17 +38,16 @@ func startBrowser(t *testing.T) *browser {
 		t.Fatal(err)
 	}
 	home := t.TempDir()
-	cmd := exec.Command(
-		program,
+	flags = append([]string{
 		"--headless",
 		"--no-sandbox",
 		"--disable-gpu",
 		"--disable-dev-shm-usage",
 		"--no-first-run",
 		"--remote-debugging-pipe",
-		"--user-data-dir="+home+"/profile",
-		"about:blank",
-	)
+		"--user-data-dir=" + home + "/profile",
+	}, flags...)
+	cmd := exec.Command(program, append(flags, "about:blank")...)
 	cmd.Env = append(os.Environ(), "HOME="+home)
 	cmd.ExtraFiles = []*os.File{fromUs, toUs} // 3 and 4, where it looks for them
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
