@@ -1,0 +1,152 @@
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+const (
+	maxFileLines    = 400
+	maxPackageLines = 2700 // without tests
+)
+
+// files returns the paths below root, relative to it, that are part of the
+// project and whose name ends in one of the suffixes.
+func files(t *testing.T, suffixes ...string) (paths []string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == "bin" || name == ".git" || name == "node_modules" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		for _, suffix := range suffixes {
+			if strings.HasSuffix(path, suffix) {
+				rel, err := filepath.Rel(root, path)
+				if err != nil {
+					return err
+				}
+				paths = append(paths, filepath.ToSlash(rel))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(paths) == 0 {
+		t.Fatalf("no file ends in %q", suffixes)
+	}
+	return paths
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// forbidden are the words that docs/glossary.md replaces and that have no other
+// use in this field.
+var forbidden = regexp.MustCompile(
+	`(?i)\b(her|hers|folders?|mend(s|ed|ing)?|torn|ruined|quick ends?|held off|hold-?off|whoever|leftovers?|heritage)\b`,
+)
+
+func TestGlossary(t *testing.T) {
+	exempt := []string{"docs/glossary.md", "CHANGELOG.md", "test/docs/docs_test.go"}
+	for _, path := range files(t, ".go", ".md", ".stp", ".8", ".service", ".socket", "Makefile", ".yml") {
+		if slices.Contains(exempt, path) {
+			continue
+		}
+		for i, line := range strings.Split(read(t, path), "\n") {
+			if word := forbidden.FindString(line); word != "" {
+				t.Errorf("%s:%d: %q: docs/glossary.md has another word for it", path, i+1, word)
+			}
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	packages := map[string]int{}
+	for _, path := range files(t, ".go") {
+		lines := strings.Count(read(t, path), "\n")
+		if lines > maxFileLines {
+			t.Errorf("%s has %d lines: split it by idea, %d are the most", path, lines, maxFileLines)
+		}
+		if !strings.HasSuffix(path, "_test.go") {
+			packages[filepath.Dir(path)] += lines
+		}
+	}
+	for name, lines := range packages {
+		if lines > maxPackageLines {
+			t.Errorf("package %s has %d lines: split it, %d are the most", name, lines, maxPackageLines)
+		}
+	}
+}
+
+// Each package of the main module has a line in docs/packages.md.
+func TestPackagesAreListed(t *testing.T) {
+	text := read(t, "docs/packages.md")
+	seen := map[string]bool{}
+	for _, path := range files(t, ".go") {
+		dir := filepath.Dir(path)
+		parts := strings.Split(dir, "/")
+		if seen[dir] || parts[0] == "bench" || parts[0] == "test" || strings.HasSuffix(dir, "/oracle") {
+			continue
+		}
+		seen[dir] = true
+		if !strings.Contains(text, "`"+dir+"`") {
+			t.Errorf("docs/packages.md does not name %s", dir)
+		}
+	}
+}
+
+var (
+	inlineCode = regexp.MustCompile("`([^`\n ]+)`")
+	link       = regexp.MustCompile(`\]\(([^)#:\n]+)(#[^)]*)?\)`)
+	sourcePath = regexp.MustCompile(`^[a-z0-9-]+(/[A-Za-z0-9_.-]+)+$`)
+)
+
+// Every path of the tree that a document names exists.
+func TestDocumentsNameExistingPaths(t *testing.T) {
+	top := map[string]bool{}
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		top[e.Name()] = e.IsDir()
+	}
+	for _, path := range files(t, ".md") {
+		text := read(t, path)
+		var named []string
+		for _, m := range inlineCode.FindAllStringSubmatch(text, -1) {
+			first, _, _ := strings.Cut(m[1], "/")
+			if sourcePath.MatchString(m[1]) && top[first] && first != "bin" {
+				named = append(named, m[1])
+			}
+		}
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			named = append(named, filepath.Join(filepath.Dir(path), m[1]))
+		}
+		for _, name := range named {
+			if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+				t.Errorf("%s names %s: %v", path, name, err)
+			}
+		}
+	}
+}
