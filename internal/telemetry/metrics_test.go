@@ -16,7 +16,7 @@ import (
 	"stap-exporter/internal/scrape"
 )
 
-// METRICS.md names every metric that there is, and none that is not.
+// docs/metrics.md names every metric that there is, and none that is not.
 func TestMetricsAreDocumented(t *testing.T) {
 	r := newRecorder(zap.NewNop(), running("a.stp"))
 	listen := r.Listener("a.stp")
@@ -41,7 +41,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, f := range families {
 		names = append(names, f.GetName())
 	}
-	text, err := os.ReadFile("../../METRICS.md")
+	text, err := os.ReadFile("../../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,12 +51,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(stap_exporter_[a-z_]+)").FindAllStringSubmatch(string(text), -1) {
 		documented = append(documented, m[1])
 		if !slices.Contains(names, m[1]) {
-			t.Errorf("METRICS.md names %s, which does not exist", m[1])
+			t.Errorf("docs/metrics.md names %s, which does not exist", m[1])
 		}
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, "stap_exporter_") && !slices.Contains(documented, name) {
-			t.Errorf("METRICS.md does not name %s", name)
+			t.Errorf("docs/metrics.md does not name %s", name)
 		}
 	}
 }

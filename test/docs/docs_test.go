@@ -150,3 +150,20 @@ func TestDocumentsNameExistingPaths(t *testing.T) {
 		}
 	}
 }
+
+var scenarioName = regexp.MustCompile(`(?m)^\t\{"([^"]+: [^"]+)", `)
+
+// Each scenario of the guest has its row in docs/faults.md. The table that a
+// run prints shows an underscore as a blank.
+func TestScenariosHaveARow(t *testing.T) {
+	text := read(t, "docs/faults.md")
+	names := scenarioName.FindAllStringSubmatch(read(t, "test/vm/guest/scenarios_test.go"), -1)
+	if len(names) < 30 {
+		t.Fatalf("only %d scenarios found", len(names))
+	}
+	for _, m := range names {
+		if name := strings.ReplaceAll(m[1], "_", " "); !strings.Contains(text, "| "+name+" |") {
+			t.Errorf("docs/faults.md has no row for the scenario %q", name)
+		}
+	}
+}

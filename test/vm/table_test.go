@@ -75,7 +75,7 @@ func (b *table) see(line string) {
 }
 
 // print writes the table, and makes each row that did not pass, or that
-// ARCHITECTURE.md does not tell of, a failure of its own.
+// docs/faults.md does not tell of, a failure of its own.
 func (b *table) print() {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -85,14 +85,14 @@ func (b *table) print() {
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	fmt.Print("\n", text.String(), "\n")
-	document, err := os.ReadFile("../../ARCHITECTURE.md")
+	document, err := os.ReadFile("../../docs/faults.md")
 	if err != nil {
 		b.t.Error(err)
 	}
 	for _, r := range b.rows {
 		b.t.Run(r.name, func(t *testing.T) {
 			if !strings.Contains(string(document), "| "+r.name+" |") {
-				t.Errorf("scenario %s is not in the fault table of ARCHITECTURE.md", r.name)
+				t.Errorf("scenario %s is not in the fault table of docs/faults.md", r.name)
 			}
 			switch r.outcome {
 			case "passed":
