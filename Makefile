@@ -97,6 +97,6 @@ uninstall: ## remove what install installed; changed files below SYSCONFDIR stay
 clean: ## remove what was built; bin/tools and bin/peers stay
 	rm -rf bin/stap-exporter bin/bench
 
-# Built from source once, in 2 to 3 minutes; a new LINT_VERSION is a new folder.
+# Built from source once, in 2 to 3 minutes; a new LINT_VERSION is a new directory.
 bin/tools/golangci-lint-$(LINT_VERSION)/golangci-lint:
 	GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
