@@ -50,25 +50,33 @@ func inspect(path string, inst instance.Instance, opts ScanOptions) (Script, err
 		Executable: mayExecute(id, info),
 		Autostart:  strings.Contains(name, "autostart"),
 	}
-	if err := trust.Check(path, id); err != nil {
-		if opts.AllowInsecure {
-			s.Insecure = err
-		} else {
-			s.Refused = fmt.Errorf("%w, or start with --scripts.allow-insecure", err)
-		}
-	}
 	// A file that cannot be read has no header. It stays a script, and stap
 	// reports the error.
+	var invalid error
 	if head, err := readHead(path); err == nil {
-		s, err = applyHeader(s, head)
-		if err != nil {
-			s.Refused = errors.Join(s.Refused, err)
-		}
+		s, invalid = applyHeader(s, head)
 	}
+	err = s.CheckTrust(id)
+	if err != nil && opts.AllowInsecure {
+		s.Insecure, err = err, nil
+	}
+	s.Refused = errors.Join(withRemedy(err), invalid)
 	if s.Refused != nil {
 		s.Autostart = false
 	}
 	return s, nil
+}
+
+// withRemedy adds the flag that allows an untrusted script.
+func withRemedy(err error) error {
+	switch {
+	case errors.Is(err, trust.ErrOpenDirectory):
+		return fmt.Errorf("%w, or, in a pod whose scripts come by the API server alone, "+
+			"start with --scripts.allow-insecure", err)
+	case err != nil:
+		return fmt.Errorf("%w, or start with --scripts.allow-insecure", err)
+	}
+	return nil
 }
 
 // checkFile returns the mode and owner of the script file at path, or why it

@@ -58,7 +58,7 @@ func TestCheckACL(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(tree(t), "sub", "a.stp")
+			path := filepath.Join(makeTree(t), "sub", "a.stp")
 			err := errors.Join(
 				os.Chown(path, 0, c.gid),
 				unix.Setxattr(path, "system.posix_acl_access", attribute(c.acl...), 0),

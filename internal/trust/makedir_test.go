@@ -13,7 +13,7 @@ import (
 
 func TestMakeDir(t *testing.T) {
 	needRoot(t)
-	dir := tree(t)
+	dir := makeTree(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(
 		os.Symlink("sub/new", in("dangling")),
@@ -52,7 +52,7 @@ func TestMakeDir(t *testing.T) {
 // Nothing is made on a path that another user decides.
 func TestMakeDirUntrusted(t *testing.T) {
 	needRoot(t)
-	dir := tree(t)
+	dir := makeTree(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(
 		os.Mkdir(in("tmp"), 0o755),

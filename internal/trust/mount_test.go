@@ -86,7 +86,7 @@ func volume(t *testing.T, dir string) map[string]string {
 // a file can write to it through another mount.
 func TestCheckReadOnlyMount(t *testing.T) {
 	needRoot(t)
-	dir := tree(t)
+	dir := makeTree(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	wants := volume(t, in("sub"))
 	if err := os.Mkdir(in("mount"), 0o755); err != nil {
@@ -115,7 +115,7 @@ func TestCheckReadOnlyMount(t *testing.T) {
 // So it is in a container: another root, and a volume of the host with :ro.
 func TestCheckContainer(t *testing.T) {
 	needRoot(t)
-	dir := tree(t)
+	dir := makeTree(t)
 	root := filepath.Join(t.TempDir(), "container")
 	wants := volume(t, filepath.Join(dir, "sub"))
 	if err := os.Mkdir(root, 0o755); err != nil {
@@ -199,7 +199,7 @@ func TestCheckImage(t *testing.T) {
 		"image deleted": {os.Remove, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := tree(t)
+			dir := makeTree(t)
 			in := func(name string) string { return filepath.Join(dir, name) }
 			wants := volume(t, in("sub"))
 			if err := errors.Join(os.Mkdir(in("images"), 0o755), os.Mkdir(in("mount"), 0o755)); err != nil {
@@ -235,7 +235,7 @@ func TestCheckImage(t *testing.T) {
 // An image that is mounted over its own directory ends the walk.
 func TestCheckImageInItself(t *testing.T) {
 	needRoot(t)
-	dir := tree(t)
+	dir := makeTree(t)
 	path := filepath.Join(dir, "sub/squashfs")
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 // Symlinks of procfs lead elsewhere than they show, so none is followed.
 func TestCheckProcfs(t *testing.T) {
-	dir := tree(t)
+	dir := makeTree(t)
 	file, err := os.Open(filepath.Join(dir, "sub"))
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestCheckProcfs(t *testing.T) {
 // one there.
 func TestCheckOtherNamespace(t *testing.T) {
 	needRoot(t)
-	dir := tree(t)
+	dir := makeTree(t)
 	var path string
 	inNamespace(t, func() {
 		hidden := filepath.Join(dir, "sub")

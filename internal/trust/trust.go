@@ -40,14 +40,20 @@ var ErrOpenDirectory = errors.New("is writable by all users, as Kubernetes makes
 //   - A symlink of procfs is not followed. Most of them lead to what a process
 //     has open, or into its mount namespace (/proc/PID/root), and not to the
 //     path that they show.
-//   - What cannot be read is not trusted. Then the error matches its cause, too
-//     (fs.ErrNotExist, …).
+//   - What cannot be read is not trusted. Then the error matches its cause,
+//     too. It matches fs.ErrNotExist only where no other user can create the
+//     missing file.
 //
 // The result holds for the moment of the call, and later as far as only root
 // and id could change anything since: they alone can replace a directory or a
 // symlink on the way, so the same path leads to the same file.
 func Check(path string, id Identity) error {
 	_, err := (&walk{id: id}).follow(path)
+	return asUntrusted(err)
+}
+
+// asUntrusted makes err match ErrUntrusted, unless it is nil.
+func asUntrusted(err error) error {
 	if err != nil && !errors.Is(err, ErrUntrusted) {
 		return fmt.Errorf("%w: %w", ErrUntrusted, err)
 	}

@@ -29,9 +29,10 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// tree makes top/sub/a.stp, top/target.stp and the symlink top/link.stp to it.
+// makeTree makes top/sub/a.stp, top/target.stp and the symlink top/link.stp to
+// it.
 // Root owns all of them, and only root may write.
-func tree(t *testing.T) string {
+func makeTree(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "top")
 	if err := errors.Join(
@@ -116,14 +117,23 @@ func TestCheck(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := tree(t)
+			dir := makeTree(t)
 			for _, change := range c.changes {
 				change.apply(t, dir)
 			}
 			checkTrusted(t, filepath.Join(dir, "sub/a.stp"), rootAndGroup, c.want)
 		})
 	}
-	checkTrusted(t, filepath.Join(tree(t), "none.stp"), rootAndGroup, "no such file")
+	dir := makeTree(t)
+	checkTrusted(t, filepath.Join(dir, "none.stp"), rootAndGroup, "no such file")
+	for _, change := range mode("sub", 0o1777) {
+		change.apply(t, dir)
+	}
+	missing := filepath.Join(dir, "sub/none.stp")
+	checkTrusted(t, missing, rootAndGroup, "does not exist, and any user can create it")
+	if err := Check(missing, rootAndGroup); errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v: would be taken for a file that nobody can create", err)
+	}
 }
 
 // ErrOpenDirectory is for directories of root that lack the sticky bit.
@@ -139,7 +149,7 @@ func TestErrOpenDirectory(t *testing.T) {
 		{change{path: "sub/a.stp", mode: 0o777}, false},
 		{change{path: "sub", mode: 0o777, uid: stranger}, false},
 	} {
-		dir := tree(t)
+		dir := makeTree(t)
 		c.change.apply(t, dir)
 		err := Check(filepath.Join(dir, "sub/a.stp"), rootAndGroup)
 		if errors.Is(err, ErrOpenDirectory) != c.want || !errors.Is(err, ErrUntrusted) {
@@ -166,7 +176,7 @@ func TestCheckLink(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := tree(t)
+			dir := makeTree(t)
 			for _, change := range c.changes {
 				change.apply(t, dir)
 			}
@@ -177,7 +187,12 @@ func TestCheckLink(t *testing.T) {
 
 func checkTrusted(t *testing.T, path string, id Identity, want string) {
 	t.Helper()
-	err := Check(path, id)
+	checkResult(t, Check(path, id), want)
+}
+
+// checkResult compares an error with part of its text; empty: no error.
+func checkResult(t *testing.T, err error, want string) {
+	t.Helper()
 	switch {
 	case want == "" && err != nil:
 		t.Errorf("got %v", err)
@@ -190,7 +205,7 @@ func checkTrusted(t *testing.T, path string, id Identity, want string) {
 // The exporter's own user is trusted, and so is root by every user.
 func TestCheckAsUser(t *testing.T) {
 	needRoot(t)
-	dir := tree(t)
+	dir := makeTree(t)
 	if err := os.Chown(filepath.Join(dir, "sub", "a.stp"), stranger, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +218,7 @@ func TestCheckAsUser(t *testing.T) {
 // Symlinks are followed as the kernel does: the directories on that path count,
 // and no others.
 func TestCheckFollowsLinks(t *testing.T) {
-	dir := tree(t)
+	dir := makeTree(t)
 	in := func(name string) string { return filepath.Join(dir, name) }
 	if err := errors.Join(
 		os.MkdirAll(in("open/inner"), 0o755),
@@ -238,7 +253,7 @@ func TestCheckFollowsLinks(t *testing.T) {
 
 // A walk holds files open, and closes all of them however it ends.
 func TestCheckClosesFiles(t *testing.T) {
-	dir := tree(t)
+	dir := makeTree(t)
 	if err := errors.Join(
 		os.Symlink("loop.stp", filepath.Join(dir, "loop.stp")),
 		os.Symlink("/proc/self/root", filepath.Join(dir, "root")),

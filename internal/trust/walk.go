@@ -109,7 +109,11 @@ func (w *walk) enter(dir node, name string) (node, error) {
 	// filepath.Join resolves "..", rightly, since dir.path has no symlinks.
 	path := filepath.Join(dir.path, name)
 	n, err := w.checked(dir.fd, name, path)
-	if w.makeDirs && errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return n, err
+	}
+	switch {
+	case w.makeDirs:
 		if err := unix.Mkdirat(dir.fd, name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 			return node{}, &fs.PathError{
 				Op:   "mkdir",
@@ -117,9 +121,11 @@ func (w *walk) enter(dir node, name string) (node, error) {
 				Err:  err,
 			}
 		}
-		n, err = w.checked(dir.fd, name, path)
+		return w.checked(dir.fd, name, path)
+	case dir.shared:
+		return node{}, fmt.Errorf("%w: %q does not exist, and any user can create it", ErrUntrusted, path)
 	}
-	return n, err
+	return node{}, err
 }
 
 // checked opens the entry name of the directory dirfd and, unless it is a
