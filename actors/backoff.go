@@ -39,7 +39,8 @@ type Failures struct {
 // ActorFailed counts a failure of the actor at now; reason is the value of its
 // panic. After the end of a child the next incarnation begins in back-off. So
 // does it after a bug, but a bug can hit again before the actor gets there:
-// from maxBugs in bugWindow on the next incarnation is dormant.
+// from maxBugs in bugWindow on the next incarnation is dormant, at least until
+// there were fewer.
 func (f *Failures) ActorFailed(now time.Time, reason any) {
 	f.add(now)
 	f.bug, f.dormant = "", false
@@ -49,7 +50,14 @@ func (f *Failures) ActorFailed(now time.Time, reason any) {
 	f.bug = fmt.Sprintf("the script's actor failed, which is a bug in the exporter: %v", reason)
 	f.bugs = append(f.bugs, now)
 	f.bugs = f.bugs[max(0, len(f.bugs)-maxBugs):]
-	f.dormant = len(f.bugs) == maxBugs && now.Sub(f.bugs[0]) < bugWindow
+	if len(f.bugs) < maxBugs {
+		return
+	}
+	if left := bugWindow - now.Sub(f.bugs[0]); left > 0 {
+		f.dormant = true
+		f.backoff = max(f.backoff, left)
+		f.retryAt = now.Add(f.backoff)
+	}
 }
 
 // Dormant reports whether the next incarnation does nothing before RetryAt.

@@ -90,8 +90,8 @@ func (a *scriptActor) readNext() {
 
 // readSource reads, and renders the forms that the waiters want. The next
 // requests wait as long, so that more of them share a read where forms are
-// costly. It turns a panic of the source into an error: in a goroutine of its
-// own it would end the process.
+// costly. A panic of the source becomes an error: in a goroutine of its own it
+// would end the process.
 func readSource(ctx context.Context, r *read, forms exposition.Forms) (page *exposition.Page, err error) {
 	defer func() {
 		if p := recover(); p != nil {
