@@ -142,6 +142,7 @@ func systemdService(t *testing.T) {
 	if files, _ := filepath.Glob("/var/tmp/systemtap-*/" + object); len(files) > 0 {
 		t.Errorf("its FIFOs are not in a /var/tmp of its own: %q", files)
 	}
+	s.refusesForeign()
 
 	// A reload is said and done by the time systemctl returns to say so.
 	before := s.show("MainPID")
@@ -199,6 +200,29 @@ func systemdService(t *testing.T) {
 	runs()
 	s.systemctl("stop", "stap-exporter.socket", unit)
 	s.ended(module)
+}
+
+// refusesForeign checks that the script of another user is refused. The unit
+// sees /etc read-only (ProtectSystem=strict), which is no protection: the user
+// can write to the file.
+func (s *service) refusesForeign() {
+	s.t.Helper()
+	const nobody = 65534
+	path := "/etc/stap-exporter/foreign.stp"
+	if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Chown(path, nobody, nobody)); err != nil {
+		s.t.Fatal(err)
+	}
+	var reply page
+	eventually(s.t, "403 for the script of another user", func() bool {
+		reply = s.get("/foreign.stp", "")
+		return reply.code == http.StatusForbidden
+	}, func() string { return fmt.Sprintf("%d %s", reply.code, reply.body) })
+	if want := path + `" is owned by user 65534`; !strings.Contains(reply.body, want) {
+		s.t.Errorf("got %q, want %s", reply.body, want)
+	}
+	if err := os.Remove(path); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // ended checks the end of the service, and that nothing is left of it.
