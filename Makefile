@@ -81,7 +81,7 @@ bench-compare: go ## compare the micro-benchmarks with those of BASE=revision (a
 .PHONY: bench-load
 bench-load: build ## compare the server with others under load, results in bench/results (fewer: ARGS="-rounds 2 saturate")
 	@$(NEED) bench
-	cd bench && go build -o ../bin/bench/ ./serve ./load ./run
+	cd bench && go build -o ../bin/bench/ ./serve ./load ./run ./standin
 	$(ROOT) env PATH="$$PATH" PYTHON_EXPORTER="$${PYTHON_EXPORTER:-}" bin/bench/run $(ARGS)
 
 .PHONY: install

@@ -88,15 +88,28 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	)
 	f.DurationVar(&o.config.Duration, "duration", 10*time.Second, "duration of the run")
 	f.DurationVar(&o.config.Interval, "interval", time.Second, "time between two scrapes of one script by one replica")
-	f.Float64Var(&o.config.Spread, "spread", 0, "largest difference of a replica's own interval from -interval, as a part of it")
-	f.Float64Var(&o.config.Jitter, "jitter", 0, "largest time by which a scrape is early or late, as a part of the interval")
+	f.Float64Var(
+		&o.config.Spread,
+		"spread",
+		0,
+		"largest difference of a replica's own interval from -interval, as a part of it",
+	)
+	f.Float64Var(
+		&o.config.Jitter,
+		"jitter",
+		0,
+		"largest time by which a scrape is early or late, as a part of the interval",
+	)
 	f.DurationVar(&o.config.Timeout, "timeout", 10*time.Second, "scrape timeout in the requests; 0: none")
 	f.Float64Var(&o.config.Fresh, "fresh", 0, "part of the replicas that open a connection for each scrape")
 	f.StringVar(
 		&accepts,
 		"accepts",
 		"prometheus",
-		"kinds of Accept headers, assigned to the replicas in order: "+strings.Join(slices.Sorted(maps.Keys(scrape.Accepts)), ", "),
+		"kinds of Accept headers, assigned to the replicas in order: "+strings.Join(
+			slices.Sorted(maps.Keys(scrape.Accepts)),
+			", ",
+		),
 	)
 	f.StringVar(&ca, "ca", "", "use TLS, and trust the certificates in this file")
 	f.StringVar(

@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,37 +14,52 @@ import (
 	"time"
 
 	"stap-exporter/bench/report"
-	"stap-exporter/bench/scrape"
 )
 
-// bench is one run of the comparisons.
+// bench is one run of the program.
 type bench struct {
-	serve          string // the program of bench/serve
-	exporter       string // the real one
-	scripts        string // its scripts
-	python         string // the existing exporter; empty: not compared
-	profile        string // prefix of profiles of the servers; empty: none
-	out            string // folder of the results
-	scratch        string
+	serve          string // the program bench/serve
+	standin        string // the program bench/standin
+	exporter       string // the exporter
+	before         string // an older exporter, for the part compare
+	scripts        string // directory of the exporter's scripts
+	python         string // the Python exporter; empty: not compared
+	profile        string // prefix of the names of profiles; empty: none
+	out            string // directory of the results
+	scratch        string // directory of this run, removed at its end
 	rounds         int
-	slice          time.Duration // of one server in one round
-	maxConnections int           // connections
+	slice          time.Duration // time of one server in one round
+	maxConnections int
+	manyScripts    int // in the parts crowd, start, growth and compare
 	parts          []string
 	stdout         io.Writer
 	about          report.About
 	rows           []row
 }
 
-// row is a line of the summary.
-type row struct{ What, Goal, Measured, Met string }
+// parts are the parts in the order in which they run.
+var parts = []struct {
+	name string
+	run  func(*bench, context.Context) error
+}{
+	{"saturate", (*bench).saturate},
+	{"real", (*bench).real},
+	{"quiet", (*bench).quiet},
+	{"crowd", (*bench).crowd},
+	{"idle", (*bench).idle},
+	{"start", (*bench).startTimes},
+	{"growth", (*bench).growth},
+	{"profile", (*bench).profileServers},
+	{comparePart, (*bench).compare},
+}
 
-// parts are what can be run, in this order.
-var partNames = []string{"saturate", "real", "quiet", "crowd", "idle", "start", "growth", "profile"}
-
-func (b *bench) partFunc(name string) func(context.Context) error {
-	return map[string]func(context.Context) error{
-		"saturate": b.saturate, "real": b.real, "quiet": b.quiet, "crowd": b.crowd, "idle": b.idle, "start": b.startTimes, "growth": b.growth, "profile": b.profileServers,
-	}[name]
+// partNames returns the names of all parts.
+func partNames() []string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
+	}
+	return names
 }
 
 func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
@@ -54,23 +67,24 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
-		fmt.Fprintln(stderr, "run [flags] PART…, of:", strings.Join(partNames, ", "), "(without: all)")
+		fmt.Fprintf(stderr, "usage: run [flags] PART…, with PART one of %s\n", strings.Join(partNames(), ", "))
+		fmt.Fprintf(stderr, "Without a PART all run; %s only if -before is given.\n", comparePart)
 		f.PrintDefaults()
 	}
-	f.StringVar(&b.serve, "serve", "bin/bench/serve", "the program of bench/serve")
-	f.StringVar(&b.exporter, "exporter", "bin/stap-exporter", "the real exporter")
-	f.StringVar(&b.scripts, "scripts", "scripts", "its scripts")
-	f.StringVar(
-		&b.python,
-		"python",
-		os.Getenv("PYTHON_EXPORTER"),
-		"the existing Python exporter, to compare with; empty: not compared (PYTHON_EXPORTER)",
-	)
-	f.StringVar(&b.profile, "profile", "", "write profiles of the servers, with this before their names")
-	f.StringVar(&b.out, "out", "bench/results", "folder for the results")
-	f.IntVar(&b.rounds, "rounds", 5, "how often each server takes its turn")
-	f.DurationVar(&b.slice, "slice", 2*time.Second, "how long a turn is, in whole seconds")
-	f.IntVar(&b.maxConnections, "connections", 10_000, "the most connections; each takes a descriptor here and one in the server")
+	f.StringVar(&b.serve, "serve", "bin/bench/serve", "the program bench/serve")
+	f.StringVar(&b.standin, "standin", "bin/bench/standin", "the program bench/standin")
+	f.StringVar(&b.exporter, "exporter", "bin/stap-exporter", "the exporter")
+	f.StringVar(&b.before, "before", "", "an older exporter to compare with, for the part "+comparePart)
+	f.StringVar(&b.scripts, "scripts", "scripts", "directory of the exporter's scripts")
+	f.StringVar(&b.python, "python", os.Getenv("PYTHON_EXPORTER"),
+		"the Python exporter to compare with; empty: not compared (PYTHON_EXPORTER)")
+	f.StringVar(&b.profile, "profile", "", "write profiles of the servers to files with this prefix")
+	f.StringVar(&b.out, "out", "bench/results", "directory for the results")
+	f.IntVar(&b.rounds, "rounds", 5, "number of rounds")
+	f.DurationVar(&b.slice, "slice", 2*time.Second, "time of one server in one round, in whole seconds")
+	f.IntVar(&b.maxConnections, "connections", 10_000,
+		"largest number of connections; each needs a descriptor here and one in the server")
+	f.IntVar(&b.manyScripts, "many", 1000, "number of scripts in the parts with many scripts")
 	if err := f.Parse(args); err != nil {
 		return nil, flag.ErrHelp
 	}
@@ -79,24 +93,30 @@ func newBench(args []string, stdout, stderr io.Writer) (b *bench, err error) {
 			return nil, err
 		}
 	}
-	raiseLimit(b.maxConnections)
-	b.parts = f.Args()
-	if len(b.parts) == 0 {
-		b.parts = partNames
-	}
-	for _, p := range b.parts {
-		if b.partFunc(p) == nil {
-			return nil, fmt.Errorf("no part %q, only %s", p, strings.Join(partNames, ", "))
+	if b.parts = f.Args(); len(b.parts) == 0 {
+		b.parts = partNames()
+		if b.before == "" {
+			b.parts = b.parts[:len(b.parts)-1] // without compare
 		}
 	}
-	if b.rounds < 1 || b.slice < time.Second {
-		return nil, errors.New("at least one round, of at least one second")
+	for _, name := range b.parts {
+		if !slices.Contains(partNames(), name) {
+			return nil, fmt.Errorf("no part %q, only %s", name, strings.Join(partNames(), ", "))
+		}
 	}
+	if slices.Contains(b.parts, comparePart) && b.before == "" {
+		return nil, fmt.Errorf("%s needs -before, an older exporter", comparePart)
+	}
+	if b.rounds < 1 || b.slice < time.Second || b.manyScripts < 2 {
+		return nil, errors.New("-rounds must be at least 1, -slice at least 1s and -many at least 2")
+	}
+	raiseLimit(b.maxConnections)
 	return b, nil
 }
 
-// raiseLimit lets this program and its servers open enough descriptors, as far
-// as that is allowed: the product leaves a quarter of them to its scripts.
+// raiseLimit raises the limit of descriptors for this program and its servers,
+// as far as that is allowed. The product reserves a quarter of them for its
+// scripts.
 func raiseLimit(connections int) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -106,13 +126,12 @@ func raiseLimit(connections int) {
 	higher := syscall.Rlimit{Cur: max(want, limit.Max), Max: max(want, limit.Max)}
 	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &higher) != nil {
 		limit.Cur = limit.Max
-		// whoever runs out of descriptors says so
+		// too few descriptors show as errors later
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 	}
 }
 
-// all runs the parts and writes the summary, also of what came before a
-// failure.
+// all runs the parts and writes the summary, even after a failure.
 func (b *bench) all(ctx context.Context) (err error) {
 	if b.scratch, err = os.MkdirTemp("", "stap-exporter-bench-"); err != nil {
 		return err
@@ -123,112 +142,14 @@ func (b *bench) all(ctx context.Context) (err error) {
 	}
 	began := time.Now()
 	var failures []error
-	for _, name := range b.parts {
-		if err := b.partFunc(name)(ctx); err != nil {
-			failures = append(failures, fmt.Errorf("%s: %w", name, err))
+	for _, p := range parts {
+		if !slices.Contains(b.parts, p.name) || ctx.Err() != nil {
+			continue
 		}
-		if ctx.Err() != nil {
-			break
+		if err := p.run(b, ctx); err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", p.name, err))
 		}
 	}
 	b.note("the whole run", "%.0f s", time.Since(began).Seconds())
-	return errors.Join(append(failures, b.summary())...)
-}
-
-// goal adds a line with a goal to the summary.
-func (b *bench) goal(what, goal string, met bool, format string, args ...any) {
-	b.rows = append(b.rows, row{
-		What:     what,
-		Goal:     goal,
-		Measured: fmt.Sprintf(format, args...),
-		Met:      map[bool]string{true: "yes", false: "NO"}[met],
-	})
-	b.printRow()
-}
-
-// note adds a line without one.
-func (b *bench) note(what, format string, args ...any) {
-	b.rows = append(b.rows, row{What: what, Measured: fmt.Sprintf(format, args...)})
-	b.printRow()
-}
-
-func (b *bench) printRow() {
-	r := b.rows[len(b.rows)-1]
-	fmt.Fprintln(b.stdout, strings.TrimSpace(fmt.Sprintf("%s: %s  %s", r.What, r.Measured, r.Met)))
-}
-
-// checked adds what a run with checks found.
-func (b *bench) checked(what string, r scrape.Result) {
-	var detail strings.Builder
-	for _, kind := range slices.Sorted(maps.Keys(r.Kinds)) {
-		fmt.Fprintf(&detail, "; %s: %d, for example %s", kind, r.Kinds[kind], r.Examples[kind])
-	}
-	b.goal("wrong bodies, "+what, "0", r.Wrong == 0, "%d of %d%s", r.Wrong, r.Replies, &detail)
-}
-
-// write writes a part's results.
-func (b *bench) write(name string, results any) error {
-	return report.Write(b.out, name, struct {
-		About   report.About
-		Results any
-	}{b.about, results})
-}
-
-// summary writes the table.
-func (b *bench) summary() error {
-	var s strings.Builder
-	a := b.about
-	fmt.Fprintf(
-		&s,
-		"# Results\n\nWritten by `%s` at %s, of commit %s.\n%d cores of %s, %d MB, Linux %s, %s. Load average before: %s.\n\n",
-		a.Command,
-		a.Time,
-		a.Commit,
-		a.Cores,
-		a.CPU,
-		a.Memory>>20,
-		a.Kernel,
-		a.Go,
-		a.Load,
-	)
-	s.WriteString("| what | goal | measured | met |\n|---|---|---|---|\n")
-	for _, r := range b.rows {
-		fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", r.What, r.Goal, r.Measured, r.Met)
-	}
-	return os.WriteFile(filepath.Join(b.out, "summary.md"), []byte(s.String()), 0o644)
-}
-
-// waitFor waits until the server answers with a 200 that has a body.
-func (c *child) waitFor(ctx context.Context, path string, atMost time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, atMost)
-	defer cancel()
-	for {
-		last, err := get(ctx, "http://"+c.address+path)
-		if err == nil && len(last) > 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer: %w", c.name, err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// get returns the body of a 200.
-func get(ctx context.Context, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %.200q", resp.Status, text)
-	}
-	return text, err
+	return errors.Join(append(failures, b.writeSummary())...)
 }

@@ -6,37 +6,40 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
+
+// stopTimeout is how long a server may take to end.
+const stopTimeout = 30 * time.Second
 
 // child is a server under test, with the processes that it started.
 type child struct {
 	name    string
 	address string
-	// to listening: a server of bench/serve as it says itself, another from its
-	// start to its first reply
-	startTime      time.Duration
-	cmd            *exec.Cmd
-	leavesChildren bool // it leaves processes behind when it is told to end
+	// startTime is the time until it listened, as a server of bench/serve
+	// reports it; of another server, the time until its first reply.
+	startTime time.Duration
+	cmd       *exec.Cmd
+	// program, when not empty, is the executable whose processes usage counts;
+	// else it counts the whole process tree.
+	program string
+	// leavesChildren: it does not end its children when it ends.
+	leavesChildren bool
 }
 
-// stopTimeout is how long a server may take to end.
-const stopTimeout = 30 * time.Second
-
-// start starts a server in the folder dir; empty: this program's. stop has to
-// be called. out and errs may be nil.
+// start starts a server in the directory dir; empty: this program's. The caller
+// must call stop. out and errs may be nil.
 func start(ctx context.Context, name, dir string, out, errs io.Writer, args ...string) (*child, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, errs
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
-	// Should this program be killed, its servers are to end, too.
+	// The servers end when this program is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -70,93 +73,68 @@ func (b *bench) startServe(ctx context.Context, name string, args ...string) (*c
 	}
 	if err != nil {
 		c.stop()
-		return nil, fmt.Errorf("start %s: no address on its stdout: %w", name, err)
+		return nil, fmt.Errorf("start %s: read its address: %w", name, err)
 	}
 	c.address, c.startTime = ready.Address, ready.Took
 	return c, nil
 }
 
-// stop ends the server and waits until it is gone.
+// stop ends the server and waits for its end.
 func (c *child) stop() {
-	var descendants []int
+	var children []int
 	if c.leavesChildren {
-		descendants = processTree(c.cmd.Process.Pid)[1:]
+		children = processTree(c.cmd.Process.Pid)[1:]
 	}
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(stopTimeout, func() { _ = c.cmd.Process.Kill() })
 	defer kill.Stop()
 	_ = c.cmd.Wait()
-	for _, osPID := range descendants {
+	for _, osPID := range children {
 		_ = syscall.Kill(osPID, syscall.SIGTERM)
 	}
 }
 
-// usage is what a server's processes have used, and hold.
-type usage struct {
-	cpu      time.Duration
-	resident int64 // bytes
-	// the same, but pages that several processes share are counted in parts
-	// (Pss): what all of them together really take
-	shared int64
+// waitFor waits until the server replies with a 200 that has a body.
+func (c *child) waitFor(ctx context.Context, path string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	for {
+		body, err := get(ctx, "http://"+c.address+path)
+		if err == nil && len(body) > 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s of %s: %w", path, c.name, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
-// use reads it from /proc, for the server and its children, as far as they are
-// there now.
-func (c *child) usage() (sum usage, err error) {
-	for _, osPID := range processTree(c.cmd.Process.Pid) {
-		dir := filepath.Join("/proc", strconv.Itoa(osPID))
-		status, err := os.ReadFile(filepath.Join(dir, "status"))
-		if err != nil {
-			continue // it has ended
-		}
-		sum.resident += kilobytesOf(status, "VmRSS")
-		rollup, _ := os.ReadFile(filepath.Join(dir, "smaps_rollup"))
-		sum.shared += kilobytesOf(rollup, "Pss")
-		// schedstat counts nanoseconds where stat counts hundredths of seconds.
-		tasks, _ := filepath.Glob(filepath.Join(dir, "task/*/schedstat"))
-		for _, file := range tasks {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				continue
-			}
-			n, _ := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
-			sum.cpu += time.Duration(n)
-		}
+// get returns the body of a 200.
+func get(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
 	}
-	if sum.resident == 0 {
-		return sum, fmt.Errorf("%s is not running", c.name)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
 	}
-	return sum, nil
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %.200q", resp.Status, text)
+	}
+	return text, err
 }
 
-// kilobytesOf finds a value in a file of /proc and returns it in bytes.
-func kilobytesOf(text []byte, name string) int64 {
-	for line := range strings.Lines(string(text)) {
-		if key, value, _ := strings.Cut(line, ":"); key == name {
-			n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-			return n << 10
-		}
+// freeAddress returns an address on which nothing listens at the moment.
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
 	}
-	return 0
-}
-
-// processTree lists a process and all that descend from it.
-func processTree(root int) []int {
-	parents := map[int][]int{}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, file := range stats {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		osPID, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		parent, _ := strconv.Atoi(fields[1])
-		parents[parent] = append(parents[parent], osPID)
-	}
-	list := []int{root}
-	for i := 0; i < len(list); i++ {
-		list = append(list, parents[list[i]]...)
-	}
-	return list
+	defer ln.Close()
+	return ln.Addr().String(), nil
 }

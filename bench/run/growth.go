@@ -12,14 +12,15 @@ import (
 	"stap-exporter/bench/scrape"
 )
 
-// growthTime is how long each point of a curve takes.
+// growthTime is the time of each point of a curve.
 const growthTime = 3 * time.Second
 
 // point is one measurement of a curve.
 type point struct {
 	Server string
 	X      float64
-	// replies per second, microseconds of the server's CPU time per reply
+	// Rate is replies per second, CPU microseconds of the server's CPU time per
+	// reply.
 	Rate, CPU              float64
 	LatencyP50, LatencyP99 float64 // milliseconds
 	AgeP50, AgeP99         float64 // of the data, milliseconds
@@ -27,7 +28,12 @@ type point struct {
 	Megabytes              float64
 }
 
-// growth measures cost against each thing that can grow.
+func rate(p point) float64 { return p.Rate }
+
+// loop is scrape.Open or scrape.Closed.
+type loop func(context.Context, scrape.Config) (scrape.Result, error)
+
+// growth measures throughput, latency and cost over each size that can grow.
 func (b *bench) growth(ctx context.Context) error {
 	for _, f := range []func(context.Context) error{b.byConnections, b.byScripts, b.byBody, b.byReplicas, b.byCost} {
 		if err := f(ctx); err != nil {
@@ -37,12 +43,12 @@ func (b *bench) growth(ctx context.Context) error {
 	return nil
 }
 
-// measured lets clients loose on a server of bench/serve and looks at what it
-// costs.
+// measurePoint loads a server of bench/serve, whose kind is the first of args,
+// and returns the point at x.
 func (b *bench) measurePoint(
 	ctx context.Context,
 	x float64,
-	loop func(context.Context, scrape.Config) (scrape.Result, error),
+	load loop,
 	c scrape.Config,
 	args ...string,
 ) (p point, err error) {
@@ -53,14 +59,12 @@ func (b *bench) measurePoint(
 	defer server.stop()
 	c.Address = server.address
 	c.Checks = scrape.Checks{Stamped: true, Fresh: args[0] == "product"}
-	if c.Duration == 0 {
-		c.Duration = growthTime
-	}
+	c.Duration = growthTime
 	before, err := server.usage()
 	if err != nil {
 		return p, err
 	}
-	r, err := loop(ctx, c)
+	r, err := load(ctx, c)
 	if err != nil {
 		return p, err
 	}
@@ -75,7 +79,7 @@ func (b *bench) measurePoint(
 		Server:     args[0],
 		X:          x,
 		Rate:       r.Rate,
-		CPU:        float64((after.cpu - before.cpu).Nanoseconds()) / 1000 / float64(max(1, r.Replies)),
+		CPU:        cpuPerReply(before, after, r.Replies),
 		Wrong:      r.Wrong,
 		LatencyP50: r.Latency.P50,
 		LatencyP99: r.Latency.P99,
@@ -83,35 +87,25 @@ func (b *bench) measurePoint(
 		AgeP99:     r.Age.P99,
 		Megabytes:  float64(after.resident) / (1 << 20),
 	}
-	fmt.Fprintf(
-		b.stdout,
-		"  %-8s %8g: %8.0f replies/s, CPU %7.1f µs each, latency p50 %.2f p99 %.2f ms, age p50 %.2f ms, %.0f MB, %d wrong\n",
-		p.Server,
-		x,
-		p.Rate,
-		p.CPU,
-		p.LatencyP50,
-		p.LatencyP99,
-		p.AgeP50,
-		p.Megabytes,
-		p.Wrong,
-	)
+	fmt.Fprintf(b.stdout, "  %-8s %8g: %8.0f replies/s, CPU %7.1f µs each, latency p50 %.2f p99 %.2f ms, ",
+		p.Server, x, p.Rate, p.CPU, p.LatencyP50, p.LatencyP99)
+	fmt.Fprintf(b.stdout, "age p50 %.2f ms, %.0f MB, %d wrong\n", p.AgeP50, p.Megabytes, p.Wrong)
 	return p, nil
 }
 
-// curve writes points and draws what is asked of them, a line for each server
-// and value.
+// curve writes the points and draws them, with a line for each server and
+// value.
 func (b *bench) curve(name string, plot report.Plot, points []point, values map[string]func(point) float64) error {
 	lines := map[string]*report.Line{}
 	var order []string
 	for _, p := range points {
-		for _, what := range slices.Sorted(maps.Keys(values)) {
-			key := p.Server + what
+		for _, value := range slices.Sorted(maps.Keys(values)) {
+			key := p.Server + value
 			if lines[key] == nil {
 				lines[key] = &report.Line{Name: key}
 				order = append(order, key)
 			}
-			lines[key].X, lines[key].Y = append(lines[key].X, p.X), append(lines[key].Y, values[what](p))
+			lines[key].X, lines[key].Y = append(lines[key].X, p.X), append(lines[key].Y, values[value](p))
 		}
 	}
 	for _, key := range order {
@@ -130,14 +124,13 @@ func (b *bench) curve(name string, plot report.Plot, points []point, values map[
 	return b.write(name, points)
 }
 
-func rate(p point) float64 { return p.Rate }
-
 func (b *bench) byConnections(ctx context.Context) error {
 	fmt.Fprintln(b.stdout, "growth over connections, 3 KB, closed loop")
 	var points []point
 	for n := 1; n <= b.maxConnections; n *= 10 {
 		for _, kind := range []string{"bare", "product"} {
-			p, err := b.measurePoint(ctx, float64(n), scrape.Closed, scrape.Config{Paths: paths(1), Replicas: n}, kind)
+			c := scrape.Config{Paths: paths(1), Replicas: n}
+			p, err := b.measurePoint(ctx, float64(n), scrape.Closed, c, kind)
 			if err != nil {
 				return err
 			}
@@ -147,12 +140,9 @@ func (b *bench) byConnections(ctx context.Context) error {
 	last := points[len(points)-2:]
 	b.note(
 		"growth over connections",
-		"from 1 to %.0f connections the product's CPU per reply goes from %.0f to %.0f µs, the bare handler's from %.0f to %.0f",
-		last[1].X,
-		points[1].CPU,
-		last[1].CPU,
-		points[0].CPU,
-		last[0].CPU,
+		"from 1 to %.0f connections the product's CPU per reply changes from %.0f to %.0f µs, "+
+			"the bare handler's from %.0f to %.0f",
+		last[1].X, points[1].CPU, last[1].CPU, points[0].CPU, last[0].CPU,
 	)
 	return b.curve("growth-connections", report.Plot{
 		Title: "Throughput over connections, 3 KB, every body checked",
@@ -165,27 +155,20 @@ func (b *bench) byConnections(ctx context.Context) error {
 func (b *bench) byScripts(ctx context.Context) error {
 	fmt.Fprintln(b.stdout, "growth over scripts, 3 KB, 64 connections, closed loop")
 	var points []point
-	for n := 1; n <= manyScripts; n *= 10 {
-		p, err := b.measurePoint(
-			ctx,
-			float64(n),
-			scrape.Closed,
-			scrape.Config{Paths: paths(n), Replicas: connections},
-			"product",
-			"-scripts",
-			strconv.Itoa(n),
-		)
+	for n := 1; n <= b.manyScripts; n *= 10 {
+		c := scrape.Config{Paths: paths(n), Replicas: connections}
+		p, err := b.measurePoint(ctx, float64(n), scrape.Closed, c, "product", "-scripts", strconv.Itoa(n))
 		if err != nil {
 			return err
 		}
 		points = append(points, p)
 	}
+	last := points[len(points)-1]
 	b.note(
 		"growth over scripts",
-		"64 connections that go round: with 1 script a reply costs %.0f µs of CPU, with %.0f scripts, where hardly any read is shared, %.0f µs",
-		points[0].CPU,
-		points[len(points)-1].X,
-		points[len(points)-1].CPU,
+		"64 connections, each to all scripts in order: a reply costs %.0f µs of CPU with 1 script, "+
+			"and %.0f µs with %.0f scripts, where hardly any read is shared",
+		points[0].CPU, last.CPU, last.X,
 	)
 	return b.curve("growth-scripts", report.Plot{
 		Title: "Throughput over scripts, 64 connections, 3 KB",
@@ -200,15 +183,8 @@ func (b *bench) byBody(ctx context.Context) error {
 	var points []point
 	for _, size := range []int{0, 1 << 10, 3 << 10, 8 << 10, 16 << 10, 32 << 10, 64_000} {
 		for _, kind := range []string{"bare", "product"} {
-			p, err := b.measurePoint(
-				ctx,
-				float64(size)/1024,
-				scrape.Closed,
-				scrape.Config{Paths: paths(1), Replicas: connections},
-				kind,
-				"-size",
-				strconv.Itoa(size),
-			)
+			c := scrape.Config{Paths: paths(1), Replicas: connections}
+			p, err := b.measurePoint(ctx, float64(size)/1024, scrape.Closed, c, kind, "-size", strconv.Itoa(size))
 			if err != nil {
 				return err
 			}
@@ -218,11 +194,9 @@ func (b *bench) byBody(ctx context.Context) error {
 	n := len(points)
 	b.note(
 		"growth over the body",
-		"from an almost empty body to 64 KB the product's CPU per reply goes from %.0f to %.0f µs, the bare handler's from %.0f to %.0f",
-		points[1].CPU,
-		points[n-1].CPU,
-		points[0].CPU,
-		points[n-2].CPU,
+		"from an almost empty body to 64 KB the product's CPU per reply changes from %.0f to %.0f µs, "+
+			"the bare handler's from %.0f to %.0f",
+		points[1].CPU, points[n-1].CPU, points[0].CPU, points[n-2].CPU,
 	)
 	return b.curve(
 		"growth-body",
@@ -255,14 +229,9 @@ func (b *bench) byReplicas(ctx context.Context) error {
 	first, last := points[0], points[len(points)-1]
 	b.note(
 		"growth over replicas",
-		"from 1 to %.0f replicas (%.0f to %.0f scrapes/s) p50 goes from %.2f to %.2f ms and p99 from %.2f to %.2f ms",
-		last.X,
-		first.Rate,
-		last.Rate,
-		first.LatencyP50,
-		last.LatencyP50,
-		first.LatencyP99,
-		last.LatencyP99,
+		"from 1 to %.0f replicas (%.0f to %.0f scrapes/s) p50 changes from %.2f to %.2f ms "+
+			"and p99 from %.2f to %.2f ms",
+		last.X, first.Rate, last.Rate, first.LatencyP50, last.LatencyP50, first.LatencyP99, last.LatencyP99,
 	)
 	return b.curve("growth-replicas", report.Plot{
 		Title: "Latency over replicas, each scraping 4 scripts twice a second",
@@ -271,39 +240,41 @@ func (b *bench) byReplicas(ctx context.Context) error {
 		LogX:  true,
 		LogY:  true,
 	}, points, map[string]func(point) float64{
-		" p50": func(p point) float64 { return p.LatencyP50 }, " p99": func(p point) float64 { return p.LatencyP99 },
+		" p50": func(p point) float64 { return p.LatencyP50 },
+		" p99": func(p point) float64 { return p.LatencyP99 },
 	})
 }
 
 func (b *bench) byCost(ctx context.Context) error {
 	fmt.Fprintln(b.stdout, "growth over the cost of a read, 3 KB, 64 connections, closed loop")
-	var points []point
-	for _, cost := range []time.Duration{0, 100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond} {
+	var points, products []point
+	for _, cost := range []time.Duration{
+		0,
+		100 * time.Microsecond,
+		time.Millisecond,
+		5 * time.Millisecond,
+		10 * time.Millisecond,
+		20 * time.Millisecond,
+		50 * time.Millisecond,
+	} {
 		for _, kind := range []string{"product", "mutex"} {
-			p, err := b.measurePoint(
-				ctx,
-				cost.Seconds()*1000,
-				scrape.Closed,
-				scrape.Config{Paths: paths(1), Replicas: connections},
-				kind,
-				"-cost",
-				cost.String(),
-			)
+			c := scrape.Config{Paths: paths(1), Replicas: connections}
+			p, err := b.measurePoint(ctx, cost.Seconds()*1000, scrape.Closed, c, kind, "-cost", cost.String())
 			if err != nil {
 				return err
 			}
 			points = append(points, p)
+			if kind == "product" {
+				products = append(products, p)
+			}
 		}
 	}
-	n := len(points)
+	product, mutex := points[len(points)-2], points[len(points)-1]
 	b.note(
 		"growth over the cost of a read",
-		"at 50 ms a read the product gives %.0f replies/s, p50 %.0f ms, data %.0f ms old; reading for each request behind a mutex gives %.0f replies/s, p50 %.0f ms",
-		points[n-2].Rate,
-		points[n-2].LatencyP50,
-		points[n-2].AgeP50,
-		points[n-1].Rate,
-		points[n-1].LatencyP50,
+		"with reads of 50 ms the product sends %.0f replies/s, p50 %.0f ms, of data %.0f ms old; "+
+			"a read for each request, behind a mutex, %.0f replies/s, p50 %.0f ms",
+		product.Rate, product.LatencyP50, product.AgeP50, mutex.Rate, mutex.LatencyP50,
 	)
 	if err := b.curve("growth-cost", report.Plot{
 		Title: "Throughput over the cost of a read, 64 connections",
@@ -313,16 +284,10 @@ func (b *bench) byCost(ctx context.Context) error {
 	}, points, map[string]func(point) float64{"": rate}); err != nil {
 		return err
 	}
-	var product []point
-	for _, p := range points {
-		if p.Server == "product" {
-			product = append(product, p)
-		}
-	}
 	return b.curve(
 		"growth-cost-freshness",
 		report.Plot{Title: "Latency and age of the data over the cost of a read, 64 connections", X: "ms", Y: "ms"},
-		product,
+		products,
 		map[string]func(point) float64{
 			" latency p50": func(p point) float64 { return p.LatencyP50 },
 			" age p50":     func(p point) float64 { return p.AgeP50 },

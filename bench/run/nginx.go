@@ -4,7 +4,6 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,13 +27,13 @@ http {
 	tcp_nopush on;
 	keepalive_requests 1000000000;
 	open_file_cache max=100;
-	client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s; uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
+	client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s;
+	uwsgi_temp_path %[1]s; scgi_temp_path %[1]s;
 	server { listen %[2]s; root %[1]s; gzip_static on; }
 }
 `
 
-// startNginx lets nginx serve the text from a file; its gzip form is made
-// beforehand, too.
+// startNginx starts nginx with the text in a file and its gzip form in another.
 func (b *bench) startNginx(ctx context.Context, size int) (*child, error) {
 	dir, err := os.MkdirTemp(b.scratch, "nginx")
 	if err != nil {
@@ -53,7 +52,7 @@ func (b *bench) startNginx(ctx context.Context, size int) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, _ := gzip.NewWriterLevel(zipped, gzip.BestSpeed) // the level is a valid one
+	w, _ := gzip.NewWriterLevel(zipped, gzip.BestSpeed) // the level is valid
 	if _, err := w.Write(text); err != nil {
 		return nil, err
 	}
@@ -81,14 +80,4 @@ func (b *bench) startNginx(ctx context.Context, size int) (*child, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// freeAddress is one that nobody listens on at the moment.
-func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }

@@ -11,16 +11,23 @@ import (
 	"stap-exporter/bench/scrape"
 )
 
-// quietly is how many requests are timed, and quietPause what lies before each.
 const (
-	quietRequests = 2000
+	quietRequests = 2000 // timed of each kind
+	quietWarmUp   = 100  // before these
 	quietPause    = 2 * time.Millisecond
 )
 
-// quiet measures what a request takes when nobody else asks, beside a bare read
-// of the script's file and a request to the bare handler, in turns.
+// quietLatency is a line of the results, in microseconds.
+type quietLatency struct {
+	Name                string
+	P50, P90, P99, P999 float64
+}
+
+// quiet measures the time of a request without other load. It alternates a
+// direct read of the script's file, a request to the product and one to the bare
+// handler.
 func (b *bench) quiet(ctx context.Context) error {
-	product, err := b.startReal(ctx)
+	product, err := b.startReal(ctx, b.exporter)
 	if err != nil {
 		return err
 	}
@@ -34,86 +41,89 @@ func (b *bench) quiet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ask, err := scrape.NewProber(ctx, product.address, realPath)
+	prober, err := scrape.NewProber(ctx, product.address, realPath)
 	if err != nil {
 		return err
 	}
-	defer ask.Close()
-	askBare, err := scrape.NewProber(ctx, bare.address, path)
+	defer prober.Close()
+	bareProber, err := scrape.NewProber(ctx, bare.address, path)
 	if err != nil {
 		return err
 	}
-	defer askBare.Close()
-	ways := []struct {
-		name string
-		do   func() error
-	}{
+	defer bareProber.Close()
+	kinds := []quietKind{
 		{"the file, read directly", func() error { _, err := file.Read(ctx, nil); return err }},
-		{"the product", ask.Probe},
-		{"the bare handler", askBare.Probe},
+		{"the product", prober.Probe},
+		{"the bare handler", bareProber.Probe},
 	}
-	times := make([]*hdrhistogram.Histogram, len(ways))
+	times, err := timeQuietly(kinds)
+	if err != nil {
+		return err
+	}
+	return b.reportQuiet(kinds, times)
+}
+
+// quietKind is something whose time is measured.
+type quietKind struct {
+	name string
+	do   func() error
+}
+
+// timeQuietly alternates the kinds, with a pause before each, and returns their
+// times.
+func timeQuietly(kinds []quietKind) ([]*hdrhistogram.Histogram, error) {
+	times := make([]*hdrhistogram.Histogram, len(kinds))
 	for i := range times {
 		times[i] = hdrhistogram.New(100, int64(time.Minute), 4)
 	}
-	for n := range quietRequests + 100 {
-		for i, way := range ways {
+	for n := range quietWarmUp + quietRequests {
+		for i, kind := range kinds {
 			time.Sleep(quietPause)
 			began := time.Now()
-			if err := way.do(); err != nil {
-				return fmt.Errorf("%s: %w", way.name, err)
+			if err := kind.do(); err != nil {
+				return nil, fmt.Errorf("%s: %w", kind.name, err)
 			}
-			if n >= 100 { // the first are to warm up
-				_ = times[i].RecordValue(int64(time.Since(began))) // cannot be out of range
+			if n >= quietWarmUp {
+				_ = times[i].RecordValue(int64(time.Since(began))) // never out of range
 			}
 		}
 	}
+	return times, nil
+}
+
+func (b *bench) reportQuiet(kinds []quietKind, times []*hdrhistogram.Histogram) error {
 	plot := report.Plot{
-		Title: fmt.Sprintf("One quiet request for a bpf script, %d of each in turns", quietRequests),
+		Title: fmt.Sprintf("One quiet request for a bpf script, %d of each, alternating", quietRequests),
 		X:     "microseconds",
-		Y:     "part that was there in time",
+		Y:     "part of all within this time",
 		LogX:  true,
 	}
 	micros := func(i int, q float64) float64 { return float64(times[i].ValueAtQuantile(q)) / 1000 }
-	type latency struct {
-		Name                string
-		P50, P90, P99, P999 float64 // microseconds
-	}
-	var results []latency
-	for i, way := range ways {
-		results = append(results, latency{
-			Name: way.name,
+	var results []quietLatency
+	for i, kind := range kinds {
+		results = append(results, quietLatency{
+			Name: kind.name,
 			P50:  micros(i, 50),
 			P90:  micros(i, 90),
 			P99:  micros(i, 99),
 			P999: micros(i, 99.9),
 		})
-		line := report.Line{Name: way.name}
+		line := report.Line{Name: kind.name}
 		for q := 0.0; q < 100; q += 0.5 {
 			line.X, line.Y = append(line.X, micros(i, q)), append(line.Y, q/100)
 		}
 		plot.Lines = append(plot.Lines, line)
 	}
-	read, product1, bare1 := results[0], results[1], results[2]
+	read, product, bare := results[0], results[1], results[2]
 	b.goal(
-		"one quiet request on bpf beside a bare read, p50",
-		"less than 100 µs more",
-		product1.P50-read.P50 < 100,
+		"one quiet request on bpf relative to a bare read, p50", "less than 100 µs more", product.P50-read.P50 < 100,
 		"%.0f µs more: %.0f against %.0f; a request to the bare handler takes %.0f",
-		product1.P50-read.P50,
-		product1.P50,
-		read.P50,
-		bare1.P50,
+		product.P50-read.P50, product.P50, read.P50, bare.P50,
 	)
 	b.goal(
-		"the same, p99",
-		"less than 1,000 µs more",
-		product1.P99-read.P99 < 1000,
+		"the same, p99", "less than 1,000 µs more", product.P99-read.P99 < 1000,
 		"%.0f µs more: %.0f against %.0f; bare handler %.0f",
-		product1.P99-read.P99,
-		product1.P99,
-		read.P99,
-		bare1.P99,
+		product.P99-read.P99, product.P99, read.P99, bare.P99,
 	)
 	if err := plot.Draw(b.out, "quiet"); err != nil {
 		return err

@@ -28,21 +28,24 @@ func TestWrongBodies(t *testing.T) {
 		return b
 	}
 	whole := good(8, 150)
+	zipped := page.Render(exposition.Form{Gzip: true})
+	openMetrics := exposition.FormatOpenMetrics.ContentType()
+	lastLine := bytes.LastIndexByte(whole[:len(whole)-1], '\n') + 1
 	for name, c := range map[string]struct {
 		want string
 		r    reply
 	}{
 		"good":                  {"", reply{body: whole}},
-		"good gzip":             {"", reply{encoding: "gzip", body: page.Render(exposition.Form{Gzip: true})}},
-		"good OpenMetrics":      {"", reply{contentType: exposition.FormatOpenMetrics.ContentType(), body: page.OpenMetrics()}},
+		"good gzip":             {"", reply{encoding: "gzip", body: zipped}},
+		"good OpenMetrics":      {"", reply{contentType: openMetrics, body: page.OpenMetrics()}},
 		"no 200":                {wrongStatus, reply{status: 503, body: []byte("Refresh page")}},
 		"empty":                 {wrongEmpty, reply{}},
 		"no gzip":               {wrongEncoding, reply{encoding: "gzip", body: whole}},
-		"gzip cut":              {wrongEncoding, reply{encoding: "gzip", body: page.Render(exposition.Form{Gzip: true})[:100]}},
+		"gzip cut":              {wrongEncoding, reply{encoding: "gzip", body: zipped[:100]}},
 		"unknown encoding":      {wrongEncoding, reply{encoding: "br", body: whole}},
 		"bad line":              {wrongParse, reply{body: swap("count{tid", "count{=tid")}},
-		"OpenMetrics without #": {wrongParse, reply{contentType: exposition.FormatOpenMetrics.ContentType(), body: whole}},
-		"cut at a line":         {wrongTruncated, reply{body: whole[:bytes.LastIndexByte(whole[:len(whole)-1], '\n')+1]}},
+		"OpenMetrics without #": {wrongParse, reply{contentType: openMetrics, body: whole}},
+		"cut at a line":         {wrongTruncated, reply{body: whole[:lastLine]}},
 		"cut in a number":       {wrongTruncated, reply{body: append(bytes.Clone(whole[:len(whole)-4]), '\n')}},
 		"of two reads":          {wrongTruncated, reply{body: append(bytes.Clone(whole[:500]), good(9, 160)[500:]...)}},
 		"old":                   {wrongOld, reply{body: good(8, 99)}},

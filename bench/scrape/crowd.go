@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// crowdWorkers is how many connections of a crowd send requests at a time.
-const crowdWorkers = 64
+// CrowdWorkers is how many connections of a crowd send requests at a time.
+const CrowdWorkers = 64
 
 // Crowd is many open connections, most of them idle at any time.
 type Crowd struct {
@@ -47,7 +47,7 @@ func (c *Crowd) ScrapeAll(ctx context.Context) Result {
 	next := make(chan int)
 	began := time.Now()
 	var all sync.WaitGroup
-	for range crowdWorkers {
+	for range CrowdWorkers {
 		all.Go(func() {
 			for i := range next {
 				c.loop.once(ctx, c.clients[i], i%len(c.loop.c.Paths))
