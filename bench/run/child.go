@@ -25,6 +25,7 @@ type child struct {
 	// reports it; of another server, the time until its first reply.
 	startTime time.Duration
 	cmd       *exec.Cmd
+	ended     chan struct{} // closed when the process has ended
 	// program, when not empty, is the executable whose processes usage counts;
 	// else it counts the whole process tree.
 	program string
@@ -44,7 +45,12 @@ func start(ctx context.Context, name, dir string, out, errs io.Writer, args ...s
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	return &child{name: name, cmd: cmd}, nil
+	c := &child{name: name, cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended)
+		_ = cmd.Wait()
+	}()
+	return c, nil
 }
 
 // startServe starts bench/serve and waits until it listens.
@@ -88,7 +94,7 @@ func (c *child) stop() {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(stopTimeout, func() { _ = c.cmd.Process.Kill() })
 	defer kill.Stop()
-	_ = c.cmd.Wait()
+	<-c.ended
 	for _, osPID := range children {
 		_ = syscall.Kill(osPID, syscall.SIGTERM)
 	}
@@ -106,6 +112,8 @@ func (c *child) waitFor(ctx context.Context, path string, timeout time.Duration)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s of %s: %w", path, c.name, err)
+		case <-c.ended:
+			return fmt.Errorf("wait for %s: %s ended: %v", path, c.name, c.cmd.ProcessState)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -24,7 +24,6 @@ const startTimeout = 2 * time.Minute
 // renamed are the old spellings of flags. An older exporter, which the part
 // compare runs, has these.
 var renamed = map[string]string{
-	"--script.allow-insecure":      "--scripts.allow-insecure",
 	"--script.max-parallel-starts": "--start.max-parallel",
 	"--script.runtime":             "--runtime",
 }
@@ -44,7 +43,7 @@ func spelling(ctx context.Context, program string) (func(name string) string, er
 }
 
 // startExporter starts an exporter with the scripts in dir. ready returns when
-// it is ready to be measured.
+// it can be measured.
 func (b *bench) startExporter(
 	ctx context.Context,
 	program, dir string,
@@ -67,7 +66,7 @@ func (b *bench) startExporter(
 	c, err := start(
 		ctx, filepath.Base(program), "", nil, &log, program,
 		"-s", dir,
-		flag("--script.allow-insecure"),
+		"--scripts.allow-insecure",
 		flag("--script.runtime")+"=bpf",
 		flag("--script.max-parallel-starts")+"=8",
 		"--web.listen-address="+address,
