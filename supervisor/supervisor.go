@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 
 	"stap-exporter/actors"
+	"stap-exporter/internal/proc"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
@@ -135,7 +136,7 @@ func newSystem(log *zap.Logger) *actor.ActorSystem {
 // usage adds up what the processes of each child use. A child leads its process
 // group.
 func usage() func(osPID int) (telemetry.Usage, bool) {
-	groups := stap.GroupUsage()
+	groups := proc.GroupUsage()
 	return func(osPID int) (telemetry.Usage, bool) {
 		u, ok := groups[osPID]
 		return telemetry.Usage{CPU: u.CPU, Resident: u.Resident}, ok

@@ -18,6 +18,7 @@ import (
 	"stap-exporter/httpfront"
 	"stap-exporter/httpfront/webconfig"
 	"stap-exporter/internal/instance"
+	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
@@ -230,7 +231,7 @@ func (a *App) newServer(maxConnections int) *httpfront.Server {
 		),
 		TelemetryPath: a.opts.telemetryPath,
 		OSPIDs: func() func(int) []int {
-			usage := stap.GroupUsage()
+			usage := proc.GroupUsage()
 			return func(leader int) []int { return usage[leader].OSPIDs }
 		},
 		Events:          func() any { return a.supervisor.Events() },

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"stap-exporter/internal/proc"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -171,7 +173,7 @@ func (c *moduleCache) lock(wait time.Duration) (unlock func(), err error) {
 		return nil, err
 	}
 	limit := time.Now().Add(wait)
-	for p := newPauses(time.Millisecond, 50*time.Millisecond); ; time.Sleep(p.next()) {
+	for p := proc.NewPauses(time.Millisecond, 50*time.Millisecond); ; time.Sleep(p.Next()) {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EWOULDBLOCK) {
 			break

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"stap-exporter/internal/staptest"
 )
 
 // TestCacheNeverGivesAMixture has two exporters write different modules under
@@ -104,7 +106,7 @@ func TestTrimRemovesWhatAKilledExporterLeft(t *testing.T) {
 	old := time.Now().Add(-2 * abandoned)
 	for _, name := range []string{temporary + "1", "half.ko", "other.json", temporary + "2", "young.ko"} {
 		path := filepath.Join(dir, name)
-		writeFile(t, path, "x")
+		staptest.WriteFile(t, path, "x")
 		if !strings.Contains(name, "2") && !strings.Contains(name, "young") {
 			if err := os.Chtimes(path, old, old); err != nil {
 				t.Fatal(err)
@@ -127,14 +129,14 @@ func TestTrimRemovesWhatAKilledExporterLeft(t *testing.T) {
 func TestContentsAreRememberedOnlyWhenTheyStay(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.stp")
-	writeFile(t, path, "one")
+	staptest.WriteFile(t, path, "one")
 	var c contents
 	first, err := c.file(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	info, _ := os.Stat(path)
-	writeFile(t, path, "two") // same size, and perhaps within the same tick
+	staptest.WriteFile(t, path, "two") // same size, and perhaps within the same tick
 	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +275,7 @@ func TestProgramChanged(t *testing.T) {
 		"replaced":             func() { putProgram(t, prog, "/bin/false") },
 		"replaced by its like": func() { putProgram(t, prog, "/bin/true") },
 		"removed":              func() { _ = os.Remove(prog) },
-		"no program":           func() { writeFile(t, prog, "x") },
+		"no program":           func() { staptest.WriteFile(t, prog, "x") },
 		"link to another":      func() { _ = os.Remove(prog); _ = os.Symlink("/bin/true", prog) },
 	} {
 		_ = os.Remove(prog)

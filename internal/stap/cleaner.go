@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"stap-exporter/internal/proc"
 )
 
 // Cleaner removes what runs leave behind: processes, the loaded module, the
@@ -45,8 +46,8 @@ const toolWait = 10 * time.Second
 // once when kill is closed. It must be called only when the run's own child has
 // ended. It returns what it could not remove, by name.
 func (c *Cleaner) Run(kill <-chan struct{}, module, work string) (residue []string) {
-	seen, remaining := markedWith(work).end(c.TermGrace, c.KillGrace, kill)
-	residue = names(remaining)
+	seen, remaining := proc.Tagged(work).End(kill, c.TermGrace, c.KillGrace)
+	residue = proc.Names(remaining)
 	if len(seen) > 0 {
 		residue = append(residue, c.RemoveProbes(ids(seen), c.Wait)...)
 	}
@@ -73,7 +74,7 @@ func (c *Cleaner) remove(module, work string) (residue []string) {
 // use, so it is tried again for at most Wait.
 func (c *Cleaner) Unload(module string) error {
 	limit := time.Now().Add(c.Wait)
-	for p := newPauses(50*time.Millisecond, 500*time.Millisecond); ; time.Sleep(p.next()) {
+	for p := proc.NewPauses(50*time.Millisecond, 500*time.Millisecond); ; time.Sleep(p.Next()) {
 		loaded, err := isLoaded(c.Modules, module)
 		if err != nil || !loaded {
 			return err
@@ -141,41 +142,7 @@ func ownDirectory(path string) bool {
 	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR && int(st.Uid) == os.Geteuid()
 }
 
-// toolEnd is how long after its KILL a command counts as one that hangs in the
-// kernel.
-const toolEnd = 2 * time.Second
-
-// tool runs a short command to its end, or until ctx ends, and returns what it
-// wrote. One that even KILL does not end is left to be reaped whenever that is.
+// tool runs a short command of SystemTap's, see proc.Output.
 func tool(ctx context.Context, argv ...string) (string, error) {
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = environment(os.Environ(), os.TempDir(), "")
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	if err := own.start(cmd); err != nil {
-		return "", err
-	}
-	ended, await := make(chan error, 1), awaitEnd
-	go func() {
-		await(cmd.Process.Pid)
-		ended <- own.wait(cmd)
-	}()
-	select {
-	case err := <-ended:
-		return out.String(), err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-ended:
-		return out.String(), err
-	case <-time.After(toolEnd + cmd.WaitDelay):
-		return "", fmt.Errorf(
-			"run %s: %s does not end",
-			filepath.Base(argv[0]),
-			member{cmd.Process.Pid, filepath.Base(argv[0])},
-		)
-	}
+	return proc.Output(ctx, environment(os.Environ(), os.TempDir(), ""), argv...)
 }

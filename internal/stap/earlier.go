@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"stap-exporter/internal/proc"
 )
 
 // Found is what All found and removed.
@@ -38,19 +40,19 @@ func (c *Cleaner) All() (found Found) {
 			groups[id] = true
 		}
 	}
-	w := wanted{
-		mark:  func(work string) bool { return filepath.Dir(work) == runs },
-		group: func(id int) bool { return groups[id] },
+	w := proc.Selector{
+		Tag:   func(work string) bool { return filepath.Dir(work) == runs },
+		Group: func(id int) bool { return groups[id] },
 	}
-	ended, remaining := w.end(c.TermGrace, c.KillGrace, nil)
+	ended, remaining := w.End(nil, c.TermGrace, c.KillGrace)
 	pids := ids(ended)
 	for _, work := range works {
 		_, gone := recorded(work)
 		pids = append(pids, gone...)
 	}
 	for _, p := range ended {
-		if filepath.Dir(p.mark) == runs { // the work directory may be gone
-			works[filepath.Base(p.mark)] = p.mark
+		if filepath.Dir(p.Tag) == runs { // the work directory may be gone
+			works[filepath.Base(p.Tag)] = p.Tag
 		}
 	}
 	for _, name := range c.prefixed() {
@@ -58,8 +60,8 @@ func (c *Cleaner) All() (found Found) {
 	}
 	c.removeTemporary()
 	found.Modules = slices.Sorted(maps.Keys(works))
-	found.Processes = names(ended)
-	found.Residue = append(names(remaining), c.removeAll(works, pids)...)
+	found.Processes = proc.Names(ended)
+	found.Residue = append(proc.Names(remaining), c.removeAll(works, pids)...)
 	return found
 }
 
@@ -123,9 +125,9 @@ func (c *Cleaner) removeTemporary() {
 	}
 }
 
-func ids(list []process) (pids []int) {
+func ids(list []proc.Process) (pids []int) {
 	for _, p := range list {
-		pids = append(pids, p.pid)
+		pids = append(pids, p.PID)
 	}
 	return pids
 }

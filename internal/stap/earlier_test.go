@@ -8,7 +8,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"stap-exporter/internal/proc"
+	"stap-exporter/internal/staptest"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -27,8 +29,8 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs := filepath.Join(cfg.Dir, "run")
-	mine := l.marked(filepath.Join(runs, "stap_exporter_01_a"))
-	foreign := l.marked("/elsewhere/run/stap_exporter_02_a")
+	mine := l.tagged(filepath.Join(runs, "stap_exporter_01_a"))
+	foreign := l.tagged("/elsewhere/run/stap_exporter_02_a")
 	for _, dir := range []string{
 		filepath.Join(runs, "stap_exporter_01_a", "tmp"), filepath.Join(runs, "trial"),
 		filepath.Join(l.dir, "fifo", "stap_exporter_01_b"), filepath.Join(l.dir, "fifo", "trial"), filepath.Join(l.dir, "fifo", "stap_exporter_02_b"),
@@ -37,24 +39,24 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	writeFile(t, cfg.Modules, "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\n")
+	staptest.WriteFile(t, cfg.Modules, "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\n")
 	group := exec.Command("/bin/sleep", "1000") // in a group of the run, without a tag
 	group.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := group.Start(); err != nil {
 		t.Fatal(err)
 	}
-	leader, _ := lookAt(group.Process.Pid)
+	leader, _ := proc.Read(group.Process.Pid)
 	again := leader // its id belonged to another process
-	again.pid, again.started = foreign.Process.Pid, "1"
+	again.PID, again.Started = foreign.Process.Pid, "1"
 	self := again
-	self.pid = os.Getpid()
-	Record(filepath.Join(runs, "trial"), process{member: member{pid: dead.Process.Pid}}, leader, again, self)
+	self.PID = os.Getpid()
+	Record(filepath.Join(runs, "trial"), proc.Process{PID: dead.Process.Pid}, leader, again, self)
 	probes := fmt.Sprintf(
 		"p:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_%d_0 /x:0x1\np:uprobes/stapprobe_99_0 /x:0x1\n",
 		dead.Process.Pid,
 		os.Getpid(),
 	)
-	writeFile(t, filepath.Join(sys.tracing, "uprobe_events"), probes)
+	staptest.WriteFile(t, filepath.Join(sys.tracing, "uprobe_events"), probes)
 
 	h, err := newHost(cfg, sys)
 	if err != nil {
@@ -111,87 +113,16 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 	_ = foreign.Wait()
 }
 
-// marked starts a process with a mark.
-func (l *lab) marked(work string) *exec.Cmd {
+// tagged starts a process with a run tag.
+func (l *lab) tagged(work string) *exec.Cmd {
 	l.t.Helper()
 	cmd := exec.Command("/bin/sleep", "1000")
-	cmd.Env = marked(os.Environ(), work)
+	cmd.Env = proc.WithTag(os.Environ(), work)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { _ = cmd.Process.Kill() })
-	waitFor(l.t, "it is marked", func() bool { return len(markedWith(work).find()) == 1 })
+	staptest.WaitFor(l.t, "it is marked", func() bool { return len(proc.Tagged(work).Find()) == 1 })
 	return cmd
-}
-
-func TestWantedDoesNotTakeSimilarMarks(t *testing.T) {
-	l := newLab(t, "", nil)
-	cmd := l.marked("/w/m1")
-	for _, work := range []string{"/w/m", "/w/m11", "w/m1", ""} {
-		if found := markedWith(work).find(); len(found) > 0 {
-			t.Errorf("%q finds %v", work, found)
-		}
-	}
-	seen, left := markedWith("/w/m1").end(0, patience, nil)
-	if len(seen) != 1 || len(left) != 0 {
-		t.Errorf("seen %v, left %v", seen, left)
-	}
-	_ = cmd.Wait()
-	if s := cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); s != syscall.SIGKILL {
-		t.Errorf("ended by %v", s)
-	}
-}
-
-func TestMarks(t *testing.T) {
-	if got := marked(
-		[]string{"A=1", markName + "=old", "B=2"},
-		"/new",
-	); strings.Join(
-		got,
-		" ",
-	) != "A=1 B=2 "+markName+"=/new" {
-		t.Errorf("environment is %q", got)
-	}
-	for environ, want := range map[string]string{
-		"": "", "A=1\x00": "", "A=1\x00" + markName + "=/w\x00B=2\x00": "/w", markName + "=/w": "/w", "X" + markName + "=/w\x00": "",
-	} {
-		if got := markOf([]byte(environ)); got != want {
-			t.Errorf("%q: %q, want %q", environ, got, want)
-		}
-	}
-}
-
-// On a busy machine one look at all processes can take longer than the time
-// between TERM and KILL, and longer than the time after it.
-func TestWantedIsKilledHoweverLateItIs(t *testing.T) {
-	l := newLab(t, "", nil)
-	cmd := exec.Command("/bin/sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
-	cmd.Env = marked(os.Environ(), "/w/late")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	l.t.Cleanup(func() { _ = cmd.Process.Kill() })
-	waitFor(t, "it is marked", func() bool { return len(markedWith("/w/late").find()) >= 1 })
-	looks := 0
-	w := markedWith("/w/late")
-	slow := wanted{mark: func(work string) bool {
-		if looks++; looks == 1 {
-			time.Sleep(20 * time.Millisecond) // both times are over after the first look
-		}
-		return w.mark(work)
-	}}
-	_, _ = slow.end(time.Millisecond, 10*time.Millisecond, nil)
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // that it ends is what counts
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		t.Error("it lives on")
-		_ = cmd.Process.Kill()
-		<-ended
-	}
 }

@@ -27,10 +27,10 @@ func FuzzOutput(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, size int) {
 		size = min(max(size, 1), 64<<10)
-		whole, pieces := newOutput(), newOutput()
+		whole := newOutput(nil)
 		now := time.Unix(1000, 0)
 		said := 0
-		pieces.log = newLineLog(
+		log := newLineLog(
 			zap.New(
 				zapcore.NewCore(
 					zapcore.NewJSONEncoder(zapcore.EncoderConfig{}),
@@ -39,12 +39,13 @@ func FuzzOutput(f *testing.F) {
 				),
 			),
 		)
-		pieces.log.now = func() time.Time { return now }
-		whole.write(raw)
+		log.now = func() time.Time { return now }
+		pieces := newOutput(log)
+		_, _ = whole.Write(raw)
 		pass := 0
 		for rest := raw; len(rest) > 0; {
 			n := min(size, len(rest))
-			pieces.write(rest[:n])
+			_, _ = pieces.Write(rest[:n])
 			rest = rest[n:]
 			if p := pieces.progress(); p < pass || p > passLoad {
 				t.Fatalf("pass %d after %d", p, pass)

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
+
+	"stap-exporter/internal/proc"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -45,8 +46,8 @@ type guard struct {
 	done    chan struct{}
 
 	mu   sync.Mutex
-	cmd  *exec.Cmd // the living guardian, nil while there is none
-	pipe *os.File  // to it
+	cmd  *proc.Session // the living guardian, nil while there is none
+	pipe *os.File      // to it
 }
 
 // startGuard starts the guardian and the goroutine that keeps one alive. That
@@ -67,14 +68,14 @@ func startGuard(argv []string, cleaner Cleaner, lock *os.File, log *zap.Logger) 
 
 // keep is the goroutine that owns the guardian: it waits for its end and starts
 // the next.
-func (g *guard) keep(cmd *exec.Cmd, err error) {
+func (g *guard) keep(cmd *proc.Session, err error) {
 	defer close(g.done)
 	hold := time.Duration(0)
 	for {
 		begun := time.Now()
 		if err == nil {
-			g.log.Debug("guardian started", zap.Int("os_pid", cmd.Process.Pid))
-			err = own.wait(cmd)
+			g.log.Debug("guardian started", zap.Int("os_pid", cmd.PID()))
+			err = cmd.Wait()
 			g.lost(cmd)
 			if err == nil {
 				err = errors.New("exit code 0")
@@ -106,7 +107,7 @@ func (g *guard) keep(cmd *exec.Cmd, err error) {
 
 // spawn starts a guardian. What it needs is in the pipe before it starts, so
 // that it knows it however soon this process dies.
-func (g *guard) spawn() (*exec.Cmd, error) {
+func (g *guard) spawn() (*proc.Session, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
@@ -116,22 +117,14 @@ func (g *guard) spawn() (*exec.Cmd, error) {
 		_ = w.Close()
 		return nil, fmt.Errorf("write to pipe: %w", err)
 	}
-	cmd := exec.Command(g.argv[0], g.argv[1:]...)
-	// this very program, also after an upgrade has put another in its place
-	cmd.Path = "/proc/self/exe"
-	cmd.Err = nil
-	cmd.Dir, cmd.Env = "/", unmarked(os.Environ())
-	cmd.Stdin, cmd.Stderr = r, os.Stderr
-	cmd.ExtraFiles = []*os.File{g.lock} // guardLockFD there
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if isClosed(g.closing) {
 		_ = w.Close()
 		return nil, errors.New("closing")
 	}
-	if err := own.start(cmd); err != nil {
+	cmd, err := proc.StartSession(g.argv, r, g.lock) // the lock is guardLockFD there
+	if err != nil {
 		_ = w.Close()
 		return nil, fmt.Errorf("start guardian: %w", err)
 	}
@@ -140,7 +133,7 @@ func (g *guard) spawn() (*exec.Cmd, error) {
 }
 
 // lost closes the pipe to a guardian that has ended.
-func (g *guard) lost(cmd *exec.Cmd) {
+func (g *guard) lost(cmd *proc.Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.cmd == cmd && g.pipe != nil {
@@ -165,7 +158,7 @@ func (g *guard) close() {
 	close(g.closing)
 	cmd := g.cmd
 	if g.pipe != nil {
-		_ = cmd.Process.Signal(syscall.SIGCONT) // somebody may have stopped it
+		cmd.Signal(syscall.SIGCONT) // somebody may have stopped it
 		_ = g.pipe.Close()
 		g.pipe = nil
 	}
@@ -174,8 +167,8 @@ func (g *guard) close() {
 	case <-g.done:
 	case <-time.After(wait):
 		if wait == guardIdleWait && cmd != nil {
-			g.log.Warn("guardian does not end, killing it", zap.Int("os_pid", cmd.Process.Pid))
-			_ = cmd.Process.Kill()
+			g.log.Warn("guardian does not end, killing it", zap.Int("os_pid", cmd.PID()))
+			cmd.Signal(syscall.SIGKILL)
 			select {
 			case <-g.done:
 			case <-time.After(time.Second):

@@ -17,8 +17,10 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/staptest"
 )
 
 // exporterMain is an exporter that a test can kill: a Host in STANDIN_DIR with
@@ -33,8 +35,8 @@ func exporterMain(modules []string) {
 		Runtime:     BPF,
 		Dir:         filepath.Join(dir, "private"),
 		Roots:       procfile.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
-		Launcher:    []string{mustExecutable(), "as-launcher"},
-		Guardian:    []string{mustExecutable(), "as-guardian"},
+		Launcher:    []string{staptest.Executable(), "as-launcher"},
+		Guardian:    []string{staptest.Executable(), "as-guardian"},
 		Modules:     filepath.Join(dir, "modules"),
 		Subreaper:   true,
 		MaxParallel: 100,
@@ -84,7 +86,7 @@ type exporting struct {
 func startExporting(l *lab, up, others []string) *exporting {
 	l.t.Helper()
 	e := &exporting{lab: l, ready: map[string]int{}, sys: labSystem(l.t).libModules}
-	e.cmd = exec.Command(mustExecutable(), append([]string{"as-exporter"}, append(others, up...)...)...)
+	e.cmd = exec.Command(staptest.Executable(), append([]string{"as-exporter"}, append(others, up...)...)...)
 	e.cmd.Env = append(os.Environ(), "LAB_SYSTEM="+e.sys)
 	e.cmd.Stderr = os.Stderr
 	stdout, err := e.cmd.StdoutPipe()
@@ -122,10 +124,10 @@ func startExporting(l *lab, up, others []string) *exporting {
 
 // guardian returns the process id of this exporter's guardian.
 func (e *exporting) guardian() int {
-	for _, p := range processesWith("environ", "LAB_SYSTEM="+e.sys) {
+	for _, p := range staptest.ProcessesWith("environ", "LAB_SYSTEM="+e.sys) {
 		pid, cmdline, _ := strings.Cut(p, " ")
 		if strings.Contains(cmdline, "as-guardian") {
-			return atoi(pid)
+			return staptest.Atoi(pid)
 		}
 	}
 	return 0
@@ -133,7 +135,7 @@ func (e *exporting) guardian() int {
 
 // remains lists what is left of all modules.
 func (e *exporting) remains() []string {
-	left := e.processes()
+	left := e.Processes()
 	for _, dir := range []string{filepath.Join(e.dir, "fifo"), filepath.Join(e.dir, "private", "run")} {
 		entries, _ := os.ReadDir(dir)
 		for _, entry := range entries {
@@ -155,16 +157,16 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 			l := newLab(t, "m1:stapbpf-ignores-term m2:compile-hangs m2:stap-leaves-grandchild "+
 				"x3:script.stp-leaves-grandchild x3:script.stp-leaves-escapee escapee-ignores-term x5:script.stp-ignores-term", nil)
 			e := startExporting(l, []string{"m1", "x3", "m4", "x5"}, []string{"m2"})
-			l.waitForLog("compiling")
+			l.WaitForLog("compiling")
 			if replaced {
 				first := e.guardian()
 				if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
-				waitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
+				staptest.WaitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
 			}
 			for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE} {
-				waitFor(t, "the guardian ignores signals", func() bool { return ignores(t, e.guardian(), s) })
+				staptest.WaitFor(t, "the guardian ignores signals", func() bool { return ignores(t, e.guardian(), s) })
 				if err := syscall.Kill(e.guardian(), s); err != nil {
 					t.Fatal(err)
 				}
@@ -173,16 +175,16 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 				"p:uprobes/stapprobe_%d_0 /x:0x1\n",
 				e.ready["m4"],
 			)
-			writeFile(t, filepath.Join(e.sys, "uprobe_events"), before)
-			if n := len(e.processes()); n < 9 {
-				t.Errorf("%d processes: %q", n, e.processes())
+			staptest.WriteFile(t, filepath.Join(e.sys, "uprobe_events"), before)
+			if n := len(e.Processes()); n < 9 {
+				t.Errorf("%d processes: %q", n, e.Processes())
 			}
 			begun := time.Now()
 			if err := e.cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
 			_ = e.cmd.Wait()
-			waitFor(t, "nothing is left", func() bool { return len(e.remains()) == 0 })
+			staptest.WaitFor(t, "nothing is left", func() bool { return len(e.remains()) == 0 })
 			t.Logf("nothing is left after %v", time.Since(begun).Round(time.Millisecond))
 			want := before + fmt.Sprintf("-:uprobes/stapprobe_%d_0\n", e.ready["m4"])
 			if got, _ := os.ReadFile(filepath.Join(e.sys, "uprobe_events")); string(got) != want {
@@ -217,14 +219,14 @@ func TestNewGuardianCleansUpAll(t *testing.T) {
 				if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
-				waitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
+				staptest.WaitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
 			}
 			begun := time.Now()
 			if err := e.cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
 			_ = e.cmd.Wait()
-			waitFor(t, "nothing is left", func() bool { return len(e.remains()) == 0 })
+			staptest.WaitFor(t, "nothing is left", func() bool { return len(e.remains()) == 0 })
 			t.Logf("nothing is left after %v", time.Since(begun).Round(time.Millisecond))
 		})
 	}
@@ -254,18 +256,17 @@ func TestNextStartWaitsForTheGuardian(t *testing.T) {
 	_ = e.cmd.Wait()
 	// the guardian still waits for the TERM to do something
 	again := startExporting(l, []string{"m1"}, nil)
-	if st, err := readStat(old, make([]byte, statBuffer)); err == nil && !st.dead() {
-		// a zombie is process 1's now
+	if _, ok := proc.Read(old); ok {
 		t.Error("it did not wait")
 	}
 	if err := again.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = again.cmd.Wait()
-	waitFor(t, "nothing is left", func() bool { return len(again.remains()) == 0 })
+	staptest.WaitFor(t, "nothing is left", func() bool { return len(again.remains()) == 0 })
 }
 
-func withGuardian(c *Config) { c.Guardian = []string{mustExecutable(), "as-guardian"} }
+func withGuardian(c *Config) { c.Guardian = []string{staptest.Executable(), "as-guardian"} }
 
 func (g *guard) pid() int {
 	g.mu.Lock()
@@ -273,7 +274,7 @@ func (g *guard) pid() int {
 	if g.cmd == nil {
 		return 0
 	}
-	return g.cmd.Process.Pid
+	return g.cmd.PID()
 }
 
 func TestGuardianEndsWithItsHost(t *testing.T) {
@@ -291,7 +292,7 @@ func TestGuardianEndsWithItsHost(t *testing.T) {
 	pid := l.host.guard.pid()
 	r := l.start(l.script("m1"))
 	r.ready()
-	waitFor(t, "it is another program", func() bool {
+	staptest.WaitFor(t, "it is another program", func() bool {
 		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		return string(name) == "guardian\n"
 	})
@@ -324,7 +325,7 @@ func TestGuardianEndsWithItsHost(t *testing.T) {
 func (l *lab) clean2(module string, guardian int) {
 	l.t.Helper()
 	left := slices.DeleteFunc(
-		l.processes(),
+		l.Processes(),
 		func(p string) bool { return strings.HasPrefix(p, fmt.Sprint(guardian, " ")) },
 	)
 	if len(left) > 0 {
@@ -343,7 +344,7 @@ func TestGuardianLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(dir, "guardian.lock"), "77\n")
+	staptest.WriteFile(t, filepath.Join(dir, "guardian.lock"), "77\n")
 	_, err = lockGuardian(dir, 0, zap.NewNop())
 	if err == nil || !strings.Contains(err.Error(), "process 77") {
 		t.Errorf("error is %v", err)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"stap-exporter/internal/proc"
+
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +30,7 @@ func lockGuardian(dir string, wait time.Duration, log *zap.Logger) (*os.File, er
 		return nil, fmt.Errorf("open guardian's lock: %w", err)
 	}
 	limit := time.Now().Add(wait)
-	for p, said := newPauses(20*time.Millisecond, 200*time.Millisecond), false; ; time.Sleep(p.next()) {
+	for p, said := proc.NewPauses(20*time.Millisecond, 200*time.Millisecond), false; ; time.Sleep(p.Next()) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return f, nil

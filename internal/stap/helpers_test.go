@@ -1,63 +1,43 @@
 package stap
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/staptest"
 )
-
-// patience bounds every wait of the tests: reached only when something is
-// broken.
-const patience = 30 * time.Second
 
 // lab is a Host whose SystemTap is the stand-in.
 type lab struct {
+	staptest.Dir
 	t    *testing.T
-	dir  string // STANDIN_DIR
+	dir  string
 	host *Host
 }
 
 func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	t.Helper()
-	dir := t.TempDir()
-	t.Setenv("STANDIN_DIR", dir)
-	t.Setenv("STANDIN_MODE", mode)
-	// the race detector's processes end a second late otherwise
-	t.Setenv("GORACE", "atexit_sleep_ms=0")
-	bin := filepath.Join(dir, "bin")
-	for _, d := range []string{bin, filepath.Join(dir, "fifo"), filepath.Join(dir, "kernel"), filepath.Join(dir, "tapset"), filepath.Join(dir, "runtime")} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"stap", "stapbpf", "staprun", "script.stp"} {
-		if err := os.Symlink(mustExecutable(), filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	writeFile(t, filepath.Join(dir, "modules"), "other 16384 0 - Live 0x0\n")
+	d := staptest.NewDir(t, mode)
+	dir := d.String()
 	cfg := Config{
-		Stap:     filepath.Join(bin, "stap"),
+		Stap:     d.Path("bin", "stap"),
 		Runtime:  BPF,
 		Dir:      filepath.Join(dir, "private"),
 		Roots:    procfile.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
-		Launcher: []string{mustExecutable(), "as-launcher"},
+		Launcher: []string{staptest.Executable(), "as-launcher"},
 		Modules:  filepath.Join(dir, "modules"),
 		// Long, so that only tests that are about a bound reach it.
 		MaxParallel:  100,
-		StartTimeout: patience,
-		AfterWait:    patience,
-		LoadWait:     patience,
-		TermGrace:    patience,
-		KillGrace:    patience,
-		SweepWait:    patience,
+		StartTimeout: staptest.Patience,
+		AfterWait:    staptest.Patience,
+		LoadWait:     staptest.Patience,
+		TermGrace:    staptest.Patience,
+		KillGrace:    staptest.Patience,
+		SweepWait:    staptest.Patience,
 	}
 	if change != nil {
 		change(&cfg)
@@ -66,11 +46,11 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, dir: dir, host: host}
+	l := &lab{Dir: d, t: t, dir: dir, host: host}
 	t.Cleanup(func() {
 		host.Close()
 		l.free()
-		if left := l.processes(); len(left) > 0 {
+		if left := l.Processes(); len(left) > 0 {
 			t.Errorf("processes are left: %q", left)
 		}
 	})
@@ -95,17 +75,10 @@ func labSystem(t *testing.T) system {
 	if err := os.MkdirAll(build, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(build, ".config"), "")
-	writeFile(t, sys.status, "Name:\tx\nCapEff:\t0000000000010000\n")
-	writeFile(t, sys.modulesDisabled, "0\n")
+	staptest.WriteFile(t, filepath.Join(build, ".config"), "")
+	staptest.WriteFile(t, sys.status, "Name:\tx\nCapEff:\t0000000000010000\n")
+	staptest.WriteFile(t, sys.modulesDisabled, "0\n")
 	return sys
-}
-
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (l *lab) script(module string) script.Script {
@@ -115,39 +88,11 @@ func (l *lab) script(module string) script.Script {
 // text is a script of that text, which the stand-in's module holds.
 func (l *lab) text(module, text string) script.Script {
 	path := filepath.Join(l.dir, module+".stp")
-	writeFile(l.t, path, text)
+	staptest.WriteFile(l.t, path, text)
 	return script.Script{Name: module + ".stp", Path: path, Module: module}
 }
 
 func (l *lab) start(s script.Script) *started { return start(l.t, l.host, s) }
-
-// processes are the command lines of all processes that this lab has brought to
-// life.
-func (l *lab) processes() []string {
-	return processesWith("environ", "STANDIN_DIR="+l.dir)
-}
-
-// processesWith lists processes, other than this one, whose file in /proc
-// contains text; zombies have none.
-func processesWith(file, text string) (found []string) {
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, dir := range dirs {
-		if filepath.Base(dir) == strconv.Itoa(os.Getpid()) {
-			continue
-		}
-		if content, err := os.ReadFile(filepath.Join(dir, file)); err == nil && bytes.Contains(content, []byte(text)) {
-			cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-			found = append(found, filepath.Base(dir)+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
-		}
-	}
-	return found
-}
-
-// waitForLog waits until a stand-in has logged line.
-func (l *lab) waitForLog(line string) {
-	l.t.Helper()
-	waitFor(l.t, "log line "+line, func() bool { return logHas(l.dir, line) })
-}
 
 // clean fails the test when something of module is left.
 func (l *lab) clean(module string) {
@@ -160,21 +105,8 @@ func (l *lab) clean(module string) {
 			l.t.Errorf("%s is left", path)
 		}
 	}
-	if left := l.processes(); len(left) > 0 {
+	if left := l.Processes(); len(left) > 0 {
 		l.t.Errorf("processes are left: %q", left)
-	}
-}
-
-// pause is the time between two looks at a condition.
-func pause() { time.Sleep(2 * time.Millisecond) }
-
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !condition(); {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
-		pause()
 	}
 }
 
@@ -219,7 +151,7 @@ func (r *started) next() Event {
 				continue
 			}
 			return e
-		case <-time.After(patience):
+		case <-time.After(staptest.Patience):
 			r.t.Fatal("no event")
 		}
 	}
@@ -245,12 +177,4 @@ func (r *started) exited() Exit {
 			return e.Exit
 		}
 	}
-}
-
-func atoi(s string) int {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		panic(err)
-	}
-	return n
 }

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/proc"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/trust"
 )
@@ -26,8 +27,8 @@ type Host struct {
 	runtime atomic.Uint32 // a Runtime, never Auto
 	trial   *Run          // the trial of kernel modules, nil when there was none
 	cleaner Cleaner
-	guard   *guard  // nil without Config.Guardian
-	reaper  *reaper // nil without Config.Subreaper
+	guard   *guard       // nil without Config.Guardian
+	reaper  *proc.Reaper // nil without Config.Subreaper
 
 	queue     *startQueue
 	idleStart time.Duration // idleStart, shorter in a test
@@ -115,14 +116,14 @@ func (h *Host) Close() {
 		<-h.trial.done
 	}
 	h.guard.close()
-	h.reaper.close()
+	h.reaper.Close()
 }
 
 // protect makes sure that nothing is left behind: by an earlier exporter of
 // this Dir, by this one, by its children.
 func (h *Host) protect() error {
 	if h.cfg.Subreaper {
-		r, err := startReaper()
+		r, err := proc.StartReaper()
 		if err != nil {
 			return fmt.Errorf("adopt orphans: %w", err)
 		}
@@ -138,7 +139,7 @@ func (h *Host) protect() error {
 		err = closeOnExec()
 	}
 	if err != nil {
-		h.reaper.close()
+		h.reaper.Close()
 		return err
 	}
 	h.guard = startGuard(h.cfg.Guardian, h.cleaner, lock, h.cfg.Logger)
@@ -276,12 +277,4 @@ func makePrivate(dir string) error {
 		return fmt.Errorf("%s is not a folder of this user", dir)
 	}
 	return os.Chmod(dir, 0o700)
-}
-
-// endOf says how a reaped child ended: its exit code, or -1 and the signal.
-func endOf(c *child) (code int, signal syscall.Signal) {
-	if status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return -1, status.Signal()
-	}
-	return c.cmd.ProcessState.ExitCode(), 0
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"stap-exporter/internal/staptest"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -130,7 +132,7 @@ func TestCloseEndsATrialWithoutVerdict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.waitForLog("compiling")
+	l.WaitForLog("compiling")
 	if h.Runtime() != BPF {
 		t.Errorf("runtime is %s during the trial", h.Runtime())
 	}
@@ -158,8 +160,8 @@ func TestBPFTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, put := range map[string]func(){
-		"CONFIG_FROM_BOOT=y\n": func() { writeFile(t, filepath.Join(sys.boot, "config-"+sys.release), "CONFIG_FROM_BOOT=y\n") },
-		"CONFIG_FROM_GZ=y\n":   func() { writeFile(t, sys.configGz, gz.String()) },
+		"CONFIG_FROM_BOOT=y\n": func() { staptest.WriteFile(t, filepath.Join(sys.boot, "config-"+sys.release), "CONFIG_FROM_BOOT=y\n") },
+		"CONFIG_FROM_GZ=y\n":   func() { staptest.WriteFile(t, sys.configGz, gz.String()) },
 	} {
 		dir := t.TempDir()
 		put()

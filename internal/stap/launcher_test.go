@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"stap-exporter/internal/staptest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -16,7 +18,7 @@ import (
 // small memory-lock limit where that can be arranged.
 func launch(t *testing.T, mode string, argv ...string) (string, error) {
 	t.Helper()
-	cmd := exec.Command(mustExecutable(), append([]string{"as-launcher", mode}, argv...)...)
+	cmd := exec.Command(staptest.Executable(), append([]string{"as-launcher", mode}, argv...)...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

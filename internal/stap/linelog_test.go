@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"stap-exporter/internal/staptest"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -20,16 +22,15 @@ func newObserved(level zapcore.Level) (*lineLog, *observer.ObservedLogs, *time.T
 
 func TestOutputIsLoggedAtARate(t *testing.T) {
 	l, logs, now := newObserved(zapcore.InfoLevel)
-	o := newOutput()
-	o.log = l
+	o := newOutput(l)
 	for range 100 {
-		o.write([]byte("Pass 1: parsed user script\nchatter\n\n"))
+		_, _ = o.Write([]byte("Pass 1: parsed user script\nchatter\n\n"))
 	}
 	if n := logs.Len(); n != logBurst {
 		t.Errorf("%d lines logged of a burst", n)
 	}
 	*now = now.Add(2 * logPeriod)
-	o.write([]byte("a\nb\nc\n"))
+	_, _ = o.Write([]byte("a\nb\nc\n"))
 	last := logs.All()[logBurst:]
 	if len(last) != 2 || last[0].ContextMap()["line"] != "a" ||
 		last[0].ContextMap()["left_out"] != int64(100-logBurst) ||
@@ -44,9 +45,9 @@ func TestOutputIsLoggedAtARate(t *testing.T) {
 
 func TestOutputIsLoggedToItsEnd(t *testing.T) {
 	l, logs, _ := newObserved(zapcore.DebugLevel)
-	o := newOutput()
-	o.log = l
-	o.drain(strings.NewReader("Pass 1: parsed user script\nWARNING: x\nno end"))
+	o := newOutput(l)
+	_, _ = o.Write([]byte("Pass 1: parsed user script\nWARNING: x\nno end"))
+	o.flush()
 	var got []string
 	for _, e := range logs.All() {
 		got = append(got, e.Level.String()+" "+e.ContextMap()["line"].(string))
@@ -78,7 +79,7 @@ func TestFloodIsNotLogged(t *testing.T) {
 	begun := time.Now()
 	r := l.start(l.script("m1"))
 	r.ready()
-	waitFor(t, "the burst is logged", func() bool { return logs.FilterMessage("script output").Len() >= logBurst })
+	staptest.WaitFor(t, "the burst is logged", func() bool { return logs.FilterMessage("script output").Len() >= logBurst })
 	r.Stop(nil)
 	r.exited()
 	lines := logs.FilterMessage("script output")

@@ -3,8 +3,9 @@ package stap
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
+
+	"stap-exporter/internal/staptest"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -29,17 +30,6 @@ func TestMain(m *testing.M) {
 		exporterMain(os.Args[2:])
 		return
 	}
-	if os.Getenv("STANDIN_DIR") != "" && len(os.Args) > 0 &&
-		filepath.Base(os.Args[0]) != filepath.Base(mustExecutable()) {
-		os.Exit(standIn(filepath.Base(os.Args[0]), os.Args[1:]))
-	}
+	staptest.Main()
 	goleak.VerifyTestMain(m)
-}
-
-func mustExecutable() string {
-	path, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	return path
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/staptest"
 )
 
 func kernelLab(t *testing.T, mode string, change func(*Config)) *lab {
@@ -36,13 +37,7 @@ func (l *lab) again(change func(*Config)) *lab {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(host.Close)
-	return &lab{t: l.t, dir: l.dir, host: host}
-}
-
-// compiles counts the modules that the stand-in was asked to compile.
-func (l *lab) compiles() int {
-	log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
-	return strings.Count(string(log), " -p4 ")
+	return &lab{Dir: l.Dir, t: l.t, dir: l.dir, host: host}
 }
 
 // serve starts s, stops it, and tells whether it had to be compiled.
@@ -61,9 +56,9 @@ func (l *lab) serve(s script.Script) (compiled bool) {
 // want serves s and fails the test when that took another number of compiles.
 func (l *lab) want(compiles int, what string, s script.Script) {
 	l.t.Helper()
-	before := l.compiles()
+	before := l.Compiles()
 	compiled := l.serve(s)
-	if got := l.compiles() - before; got != compiles || compiled != (compiles > 0) {
+	if got := l.Compiles() - before; got != compiles || compiled != (compiles > 0) {
 		l.t.Errorf("%s: %d compiles, want %d; Ready.Compiled is %v", what, got, compiles, compiled)
 	}
 }
@@ -88,7 +83,7 @@ func putProgram(t *testing.T, path, from string) string {
 	}
 	// A module is not kept when a program has changed during the compile, and
 	// the clock of files is behind.
-	waitFor(
+	staptest.WaitFor(
 		t,
 		"the program is older than the compile",
 		func() bool { return time.Since(time.Unix(0, stampOf(info).CTime)) > 2*tick },
@@ -100,7 +95,7 @@ func TestModuleIsCompiledOnce(t *testing.T) {
 	l := kernelLab(t, "", nil)
 	in := func(name string) string { return filepath.Join(l.dir, name) }
 	prog := putProgram(t, in("prog"), "/bin/true")
-	writeFile(t, in("tapset/a.stp"), "# one\n")
+	staptest.WriteFile(t, in("tapset/a.stp"), "# one\n")
 	text := "probe process(\"" + prog + "\").begin { }\n"
 	s := l.text("m1", text)
 
@@ -112,26 +107,26 @@ func TestModuleIsCompiledOnce(t *testing.T) {
 	l = l.again(nil)
 	l.want(0, "restart of the exporter", s)
 
-	writeFile(t, in("unrelated"), "x")
-	writeFile(t, in("tapset/README"), "x")
-	writeFile(t, in("other.stp"), "probe end { }\n")
+	staptest.WriteFile(t, in("unrelated"), "x")
+	staptest.WriteFile(t, in("tapset/README"), "x")
+	staptest.WriteFile(t, in("other.stp"), "probe end { }\n")
 	l.want(0, "unrelated files", s)
 
 	s = l.text("m1", text+"probe end { }\n")
 	l.want(1, "another text", s)
 	l.want(0, "after another text", s)
-	writeFile(t, in("tapset/a.stp"), "# two\n")
+	staptest.WriteFile(t, in("tapset/a.stp"), "# two\n")
 	l.want(1, "another tapset", s)
 	l.want(0, "after another tapset", s)
 	putProgram(t, prog, "/bin/false")
 	l.want(1, "another program", s)
 	l.want(0, "after another program", s)
-	writeFile(t, in("runtime/x.c"), "int x;\n")
+	staptest.WriteFile(t, in("runtime/x.c"), "int x;\n")
 	l.want(1, "another runtime", s)
 	s.Options.Stap = []string{"-g"}
 	l.want(1, "another option", s)
 	s = l.text("m1", text)
-	writeFile(t, in("tapset/a.stp"), "# one\n")
+	staptest.WriteFile(t, in("tapset/a.stp"), "# one\n")
 	if err := os.Remove(in("runtime/x.c")); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +141,7 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	src := source{path: in("s.stp"), module: "m1", args: []string{"-v", "-I", more}}
-	writeFile(t, src.path, "probe begin { }\n")
+	staptest.WriteFile(t, src.path, "probe begin { }\n")
 	key := func() string {
 		t.Helper()
 		k, err := l.host.moduleKey(src)
@@ -162,20 +157,20 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		same   bool
 	}{
 		{"nothing", func() {}, true},
-		{"script", func() { writeFile(t, src.path, "probe end { }\n") }, false},
+		{"script", func() { staptest.WriteFile(t, src.path, "probe end { }\n") }, false},
 		{"module", func() { src.module = "m2" }, false},
 		{"option", func() { src.args = append(src.args, "-g") }, false},
-		{"tapset", func() { writeFile(t, in("tapset/new.stpm"), "") }, false},
-		{"no tapset", func() { writeFile(t, in("tapset/new.txt"), "") }, true},
-		{"more tapsets", func() { writeFile(t, filepath.Join(more, "sub", "x.stp"), "") }, false},
-		{"runtime", func() { writeFile(t, in("runtime/any"), "") }, false},
-		{"default options", func() { writeFile(t, in("rc"), "-g\n") }, false},
+		{"tapset", func() { staptest.WriteFile(t, in("tapset/new.stpm"), "") }, false},
+		{"no tapset", func() { staptest.WriteFile(t, in("tapset/new.txt"), "") }, true},
+		{"more tapsets", func() { staptest.WriteFile(t, filepath.Join(more, "sub", "x.stp"), "") }, false},
+		{"runtime", func() { staptest.WriteFile(t, in("runtime/any"), "") }, false},
+		{"default options", func() { staptest.WriteFile(t, in("rc"), "-g\n") }, false},
 		{"variable", func() { t.Setenv("SYSTEMTAP_DEBUGINFO_PATH", "/x") }, false},
 		{"another variable", func() { t.Setenv("EDITOR", "x") }, true},
 		{"kernel release", func() { l.host.system.release += "x" }, false},
 		{"kernel version", func() { l.host.system.version += "x" }, false},
 		{"other runtime", func() { src.args = append(src.args, "-R", more) }, false},
-		{"stap's own runtime meanwhile", func() { writeFile(t, in("runtime/other"), "") }, true},
+		{"stap's own runtime meanwhile", func() { staptest.WriteFile(t, in("runtime/other"), "") }, true},
 		{"compiler", func() {
 			bin := t.TempDir()
 			putProgram(t, filepath.Join(bin, "gcc"), "/bin/true")
@@ -275,7 +270,7 @@ func TestBadEntriesAreCompiledAgainAndNeverLoaded(t *testing.T) {
 		_ = os.Remove(filepath.Join(l.dir, "elsewhere"))
 		l.want(0, "after "+name, s)
 	}
-	if logHas(l.dir, "misfit") {
+	if l.LogHas("misfit") {
 		t.Error("a bad module was loaded")
 	}
 }
@@ -284,7 +279,7 @@ func TestModuleThatTheKernelRefusesIsCompiledOnceMore(t *testing.T) {
 	l := kernelLab(t, "", nil)
 	s := l.text("m1", "probe begin { }")
 	l.want(1, "first start", s)
-	writeFile(t, filepath.Join(l.dir, "running"), "another build of the same kernel")
+	staptest.WriteFile(t, filepath.Join(l.dir, "running"), "another build of the same kernel")
 	l.want(1, "refused from the cache", s)
 	l.want(0, "after that", s)
 }
@@ -299,7 +294,7 @@ func TestModuleThatFailsForAnotherReasonIsKept(t *testing.T) {
 			t.Errorf("exit is %s", e.Reason())
 		}
 	}
-	if n := l.compiles(); n != 1 {
+	if n := l.Compiles(); n != 1 {
 		t.Errorf("%d compiles", n)
 	}
 	l.clean("m1")
@@ -388,7 +383,7 @@ func TestDirectivesOfAScript(t *testing.T) {
 	s.Runtime = "kernel"
 	s.Options = script.Options{Stap: []string{"-g"}, Staprun: []string{"-b", "4"}, ModuleArgs: []string{"a=b"}}
 	l.want(1, "kernel", s)
-	l.waitForLog("staprun -b 4 m1.ko a=b")
+	l.WaitForLog("staprun -b 4 m1.ko a=b")
 
 	slow := newLab(t, "compile-hangs", nil)
 	s = slow.text("m1", "probe begin { }")
@@ -401,7 +396,7 @@ func TestDirectivesOfAScript(t *testing.T) {
 func TestRuntimeFolderReachesStap(t *testing.T) {
 	l := kernelLab(t, "", func(c *Config) { c.StapRuntime = "/r t" })
 	l.serve(l.text("m1", "probe begin { }"))
-	l.waitForLog("stap -v -p4 -m m1 -R /r t " + filepath.Join(l.dir, "m1.stp"))
+	l.WaitForLog("stap -v -p4 -m m1 -R /r t " + filepath.Join(l.dir, "m1.stp"))
 	if env := l.host.environment("/tmp", ""); !slices.Contains(env, "SYSTEMTAP_RUNTIME=/r t") {
 		t.Error("wrappers do not get it")
 	}

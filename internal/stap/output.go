@@ -2,7 +2,6 @@ package stap
 
 import (
 	"bytes"
-	"io"
 	"strings"
 	"sync"
 )
@@ -27,7 +26,7 @@ type output struct {
 	errors []errorLineAt // the last keepErrors: a chatty script's own output would push them out
 
 	news chan struct{} // has one element when pass changed
-	log  *lineLog      // set before anything is written
+	log  *lineLog      // may be nil
 }
 
 // errorLineAt is a line that says what is wrong, and how many line ends came
@@ -37,25 +36,14 @@ type errorLineAt struct {
 	before int
 }
 
-func newOutput() *output {
-	return &output{news: make(chan struct{}, 1)}
+func newOutput(log *lineLog) *output {
+	return &output{news: make(chan struct{}, 1), log: log}
 }
 
-// drain reads r to its end, or until it is closed.
-func (o *output) drain(r io.Reader) {
-	buf := make([]byte, 16<<10)
-	for {
-		n, err := r.Read(buf)
-		o.write(buf[:n])
-		if err != nil {
-			o.flush()
-			return
-		}
-	}
-}
-
-func (o *output) write(p []byte) {
+// Write keeps what a child wrote, and logs its lines.
+func (o *output) Write(p []byte) (int, error) {
 	o.log.write(o.keep(p)) // outside the lock, as it may block
+	return len(p), nil
 }
 
 // flush logs the line that has no end, and what was left out.

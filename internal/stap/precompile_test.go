@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/staptest"
 )
 
 func TestPrecompile(t *testing.T) {
@@ -26,7 +27,7 @@ func TestPrecompile(t *testing.T) {
 	l.host.cfg.Precompile = true
 	l.host.Precompile([]script.Script{a, b, bpf, wrapper, bad})
 	<-l.host.ahead.done
-	if n := l.compiles(); n != 2 {
+	if n := l.Compiles(); n != 2 {
 		t.Errorf("%d compiles", n)
 	}
 	l.want(0, "compiled ahead", a)
@@ -41,7 +42,7 @@ func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
 	l.serve(a)
 	holder := l.host.queue.join(asked)
 	l.host.Precompile([]script.Script{a, b})
-	waitFor(t, "it waits for its turn", l.host.queue.crowded)
+	staptest.WaitFor(t, "it waits for its turn", l.host.queue.crowded)
 	holder.leave()
 	<-l.host.ahead.done
 	said := logs.FilterMessage("module compiled ahead").All()
@@ -53,10 +54,10 @@ func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
 // compiling waits until the stand-in compiles module.
 func (l *lab) compiling(module string) {
 	l.t.Helper()
-	waitFor(l.t, "compile of "+module, func() bool { return logBegins(l.dir, "compiling "+module+" ") })
+	staptest.WaitFor(l.t, "compile of "+module, func() bool { return l.LogBegins("compiling " + module + " ") })
 }
 
-func (l *lab) goOn(module string) { writeFile(l.t, filepath.Join(l.dir, "go-"+module), "") }
+func (l *lab) goOn(module string) { staptest.WriteFile(l.t, filepath.Join(l.dir, "go-"+module), "") }
 
 // joins waits until the run waits for another run's compile.
 func (r *started) joins() {
@@ -69,7 +70,7 @@ func (r *started) joins() {
 			} else if p.Compiling && p.OSPID == 0 {
 				return
 			}
-		case <-time.After(patience):
+		case <-time.After(staptest.Patience):
 			r.t.Fatal("it does not wait for a compile")
 		}
 	}
@@ -94,7 +95,7 @@ func TestCompileAheadDelaysNobody(t *testing.T) {
 		t.Error("a was compiled again")
 	}
 	<-l.host.ahead.done
-	if n := l.compiles(); n != 2 {
+	if n := l.Compiles(); n != 2 {
 		t.Errorf("%d compiles", n)
 	}
 	for _, r := range []*started{same, other} {
@@ -144,7 +145,7 @@ func TestStartWaitsForACompileAheadOnlyAsLongAsItMay(t *testing.T) {
 	}
 	l.goOn("a")
 	<-l.host.ahead.done
-	if n := l.compiles(); n != 1 {
+	if n := l.Compiles(); n != 1 {
 		t.Errorf("%d compiles", n)
 	}
 }
@@ -176,7 +177,7 @@ func TestCompileAheadThatFailsTellsWhoWaits(t *testing.T) {
 	if e := r.exited(); e.Code != 1 || e.Stage != StageCompile || !strings.Contains(e.Reason(), "does not compile") {
 		t.Errorf("exit is %s", e.Reason())
 	}
-	if n := l.compiles(); n != 1 {
+	if n := l.Compiles(); n != 1 {
 		t.Errorf("%d compiles", n)
 	}
 }

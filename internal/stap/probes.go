@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"stap-exporter/internal/proc"
 )
 
 // RemoveProbes removes the probe definitions that stapbpf, killed, left in
@@ -35,8 +37,8 @@ func (c *Cleaner) RemoveProbes(pids []int, wait time.Duration) (residue []string
 				continue
 			}
 			err := removeProbe(path, name)
-			for p := newPauses(10*time.Millisecond, 100*time.Millisecond); errors.Is(err, syscall.EBUSY) && time.Now().Before(limit); {
-				time.Sleep(p.next())
+			for p := proc.NewPauses(10*time.Millisecond, 100*time.Millisecond); errors.Is(err, syscall.EBUSY) && time.Now().Before(limit); {
+				time.Sleep(p.Next())
 				err = removeProbe(path, name)
 			}
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {

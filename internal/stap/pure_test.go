@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/staptest"
 )
 
 func TestCommands(t *testing.T) {
@@ -111,15 +112,15 @@ func TestParsePass(t *testing.T) {
 }
 
 func TestOutputKeepsTheEndAndFollowsPasses(t *testing.T) {
-	o := newOutput()
+	o := newOutput(nil)
 	for i := range 20000 {
-		o.write(fmt.Appendf(nil, "line %d\n", i))
+		_, _ = o.Write(fmt.Appendf(nil, "line %d\n", i))
 	}
-	o.write([]byte("Pass 1: par"))
+	_, _ = o.Write([]byte("Pass 1: par"))
 	if o.progress() != 0 {
 		t.Error("half a line was read")
 	}
-	o.write([]byte("sed\nrest"))
+	_, _ = o.Write([]byte("sed\nrest"))
 	if o.progress() != 2 {
 		t.Error("a line in two parts was not read")
 	}
@@ -133,7 +134,7 @@ func TestOutputKeepsTheEndAndFollowsPasses(t *testing.T) {
 	if !strings.HasSuffix(text, "line 19999\nPass 1: parsed\nrest") {
 		t.Errorf("it ends %q", text[len(text)-40:])
 	}
-	o.write([]byte(strings.Repeat("y", 5*keepOutput)))
+	_, _ = o.Write([]byte(strings.Repeat("y", 5*keepOutput)))
 	if text, _ := o.text(); len(text) > keepOutput || cap(o.kept) > 8*keepOutput {
 		t.Errorf("%d bytes are kept in %d", len(text), cap(o.kept))
 	}
@@ -219,8 +220,8 @@ func TestRemoveProbes(t *testing.T) {
 		},
 	} {
 		path := filepath.Join(dir, list)
-		writeFile(t, path, c.before)
-		if left := (&Cleaner{Tracing: dir}).RemoveProbes([]int{7, 8}, patience); len(left) > 0 {
+		staptest.WriteFile(t, path, c.before)
+		if left := (&Cleaner{Tracing: dir}).RemoveProbes([]int{7, 8}, staptest.Patience); len(left) > 0 {
 			t.Errorf("%s: left: %q", list, left)
 		}
 		if got, _ := os.ReadFile(path); string(got) != c.before+c.removed {
@@ -232,10 +233,10 @@ func TestRemoveProbes(t *testing.T) {
 // A script that prints without end and then dies: what killed it is not pushed
 // out by what it printed.
 func TestOutputKeepsTheReason(t *testing.T) {
-	o := newOutput()
-	o.write([]byte("one\nERROR: probe overhead exceeded threshold\n"))
+	o := newOutput(nil)
+	_, _ = o.Write([]byte("one\nERROR: probe overhead exceeded threshold\n"))
 	for range 2000 {
-		o.write([]byte(strings.Repeat("flood ", 20) + "\n"))
+		_, _ = o.Write([]byte(strings.Repeat("flood ", 20) + "\n"))
 	}
 	text, before := o.text()
 	if !strings.HasPrefix(text, "ERROR: probe overhead exceeded threshold\nflood ") {

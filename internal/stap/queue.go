@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"stap-exporter/internal/proc"
 )
 
 // idleStart is how long a starting run may use no processor time before it
@@ -186,7 +188,7 @@ type idleWatch struct {
 
 // idle looks once, and tells whether nothing was used since the look before.
 func (w *idleWatch) idle() bool {
-	used := GroupUsage()[w.group].CPU
+	used := proc.GroupUsage()[w.group].CPU
 	same := w.seen && used == w.used
 	w.used, w.seen = used, true
 	return same

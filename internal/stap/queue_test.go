@@ -2,13 +2,13 @@ package stap
 
 import (
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"stap-exporter/internal/staptest"
 )
 
 // order lists the names of the turns as they are served, each leaving before
@@ -144,7 +144,7 @@ func (r *started) atPlace(place, of int) {
 			default:
 				r.t.Fatalf("%T while it waits for place %d", e, place)
 			}
-		case <-time.After(patience):
+		case <-time.After(staptest.Patience):
 			r.t.Fatalf("never at place %d of %d", place, of)
 		}
 	}
@@ -155,7 +155,7 @@ func (r *started) atPlace(place, of int) {
 func TestStartsWaitForTheirTurn(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
 	one := l.start(l.script("m1"))
-	waitFor(t, "m1 compiles", func() bool { return logBegins(l.dir, "compiling m1 ") })
+	staptest.WaitFor(t, "m1 compiles", func() bool { return l.LogBegins("compiling m1 ") })
 	hasty := l.script("m2")
 	hasty.Directives.StartTimeout = time.Millisecond
 	two := l.start(hasty)
@@ -165,13 +165,13 @@ func TestStartsWaitForTheirTurn(t *testing.T) {
 	three.Prioritize()
 	three.atPlace(1, 2)
 	two.atPlace(2, 2)
-	if logBegins(l.dir, "compiling m2 ") || logBegins(l.dir, "compiling m3 ") {
+	if l.LogBegins("compiling m2 ") || l.LogBegins("compiling m3 ") {
 		t.Error("two compile at a time")
 	}
-	writeFile(t, l.dir+"/go-m1", "")
+	staptest.WriteFile(t, l.dir+"/go-m1", "")
 	one.ready()
 	two.atPlace(1, 1)
-	writeFile(t, l.dir+"/go-m3", "")
+	staptest.WriteFile(t, l.dir+"/go-m3", "")
 	if ready := three.ready(); ready.Queued <= 0 {
 		t.Error("m3 did not wait")
 	}
@@ -196,7 +196,7 @@ func TestTurnEndsThePlace(t *testing.T) {
 	s := l.script("x1")
 	s.Executable = true
 	r := l.start(s)
-	l.waitForLog("inserted")
+	l.WaitForLog("inserted")
 	r.Stop(nil)
 	r.exited()
 	holder := l.host.queue.join(asked)
@@ -214,7 +214,7 @@ func TestTurnEndsThePlace(t *testing.T) {
 func TestQueuedStartsAreStopped(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
 	holder := l.start(l.script("m1"))
-	waitFor(t, "m1 compiles", func() bool { return logBegins(l.dir, "compiling m1 ") })
+	staptest.WaitFor(t, "m1 compiles", func() bool { return l.LogBegins("compiling m1 ") })
 	var queued []*started
 	for i, module := range []string{"m2", "m3", "m4", "m5"} {
 		r := l.start(l.script(module))
@@ -239,7 +239,7 @@ func TestQueuedStartsAreStopped(t *testing.T) {
 	}
 	l.free()
 	for _, module := range []string{"m2", "m3", "m4", "m5"} {
-		if logBegins(l.dir, "compiling "+module+" ") {
+		if l.LogBegins("compiling " + module + " ") {
 			t.Errorf("%s was started", module)
 		}
 	}
@@ -267,7 +267,7 @@ func TestHangingStartLosesItsTurn(t *testing.T) {
 	l := newLab(t, "m1:compile-hangs", func(c *Config) { c.MaxParallel = 1 })
 	l.host.idleStart = 50 * time.Millisecond
 	one := l.start(l.script("m1"))
-	l.waitForLog("compiling")
+	l.WaitForLog("compiling")
 	two := l.start(l.script("m2"))
 	two.ready()
 	two.Stop(nil)
@@ -277,9 +277,4 @@ func TestHangingStartLosesItsTurn(t *testing.T) {
 		t.Errorf("%s", e)
 	}
 	l.free()
-}
-
-func logBegins(dir, prefix string) bool {
-	text, _ := os.ReadFile(filepath.Join(dir, "log"))
-	return strings.Contains("\n"+string(text), "\n"+prefix)
 }

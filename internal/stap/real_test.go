@@ -12,8 +12,10 @@ import (
 	"syscall"
 	"testing"
 
+	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/staptest"
 )
 
 const tiny = `global n
@@ -31,7 +33,7 @@ func realHost(t *testing.T) *Host {
 	h, err := NewHost(Config{
 		Runtime:  BPF,
 		Dir:      filepath.Join(t.TempDir(), "private"),
-		Launcher: []string{mustExecutable(), "as-launcher"},
+		Launcher: []string{staptest.Executable(), "as-launcher"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +45,7 @@ func realHost(t *testing.T) *Host {
 func realScript(t *testing.T, module, text string) script.Script {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "test script.stp")
-	writeFile(t, path, text)
+	staptest.WriteFile(t, path, text)
 	return script.Script{Name: "test script.stp", Path: path, Module: fmt.Sprintf("t%d_%s", os.Getpid(), module)}
 }
 
@@ -54,14 +56,14 @@ func realClean(t *testing.T, h *Host, module string) {
 			t.Errorf("%s is left", path)
 		}
 	}
-	if left := processesWith("cmdline", module); len(left) > 0 {
+	if left := staptest.ProcessesWith("cmdline", module); len(left) > 0 {
 		t.Errorf("processes are left: %q", left)
 	}
 }
 
 func mustRead(t *testing.T, file procfile.File) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), staptest.Patience)
 	defer cancel()
 	body, err := file.Read(ctx, nil)
 	if err != nil || !bytes.HasPrefix(body, []byte(`count{x="a"} `)) {
@@ -74,9 +76,9 @@ func TestRealScript(t *testing.T) {
 	s := realScript(t, "tiny", tiny)
 	r := start(t, h, s)
 	ready := r.ready()
-	waitFor(t, "a count", func() bool {
+	staptest.WaitFor(t, "a count", func() bool {
 		// the first timer may not have fired yet: no keys, an empty body
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		ctx, cancel := context.WithTimeout(t.Context(), staptest.Patience)
 		defer cancel()
 		body, err := ready.File.Read(ctx, nil)
 		return err == nil && bytes.HasPrefix(body, []byte(`count{x="a"} `))
@@ -209,8 +211,10 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 		}
 		mustRead(t, ready.File)
 		var probes []string // of this run: those of processes in its group
-		for _, m := range append((&child{pid: ready.OSPID}).members(), process{member: member{pid: ready.OSPID}}) {
-			probes = append(probes, fmt.Sprintf("stapprobe_%d_", m.pid))
+		for _, p := range proc.All() {
+			if p.Group == ready.OSPID {
+				probes = append(probes, fmt.Sprintf("stapprobe_%d_", p.PID))
+			}
 		}
 		if n := countAny(t, events, probes); n != 1 {
 			t.Errorf("%d probes while it runs", n)
@@ -235,7 +239,7 @@ func TestRealLauncherRemovesProbesOfItsNumber(t *testing.T) {
 		t.Skipf("tracefs is not mounted, so stapbpf has no uprobes: %v", err)
 	}
 	script := `echo "p:uprobes/stapprobe_$$_0 /bin/cat:0x1000" >>` + events + ` && grep -c "stapprobe_$$_0 " ` + events + ` && exec "$0" as-launcher ` + launchIgnoreSIGPIPE + ` /bin/sh -c 'grep -c "stapprobe_$$_0 " ` + events + `'`
-	out, _ := exec.Command("/bin/sh", "-c", script, mustExecutable()).CombinedOutput()
+	out, _ := exec.Command("/bin/sh", "-c", script, staptest.Executable()).CombinedOutput()
 	if got := strings.Fields(string(out)); !slices.Equal(got, []string{"1", "0"}) {
 		t.Errorf("probes before and after: %s", out)
 	}

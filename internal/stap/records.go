@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"stap-exporter/internal/proc"
 )
 
 // recordFile is a file in each work directory: the processes of the run that
@@ -16,13 +18,13 @@ const recordFile = ".processes"
 
 // Record adds processes to a work directory's record. Errors are ignored: only
 // the cleanup after a crash depends on it.
-func Record(work string, list ...process) {
+func Record(work string, list ...proc.Process) {
 	f, err := os.OpenFile(filepath.Join(work, recordFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return
 	}
 	for _, p := range list {
-		_, _ = fmt.Fprintln(f, p.pid, p.started, bootID())
+		_, _ = fmt.Fprintln(f, p.PID, p.Started, proc.BootID())
 	}
 	_ = f.Close()
 }
@@ -36,14 +38,14 @@ func recorded(work string) (groups, ended []int) {
 		id, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		started, boot, _ := strings.Cut(rest, " ")
 		pid, err := strconv.Atoi(id)
-		if err != nil || boot != bootID() {
+		if err != nil || boot != proc.BootID() {
 			continue // cut short by a crash, or from before a reboot
 		}
-		p, lives := lookAt(pid)
+		p, lives := proc.Read(pid)
 		switch {
 		case !lives:
 			ended = append(ended, pid)
-		case p.started == started && p.group == pid:
+		case p.Started == started && p.Group == pid:
 			groups = append(groups, pid)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
 )
 
@@ -139,14 +140,14 @@ func (r *Run) stages() (exit Exit) {
 	timeout := time.NewTimer(r.job.timeout)
 	defer timeout.Stop()
 	if p.build != nil {
-		return r.kernelModule(p, marked(r.job.env(tmp), r.dir), timeout.C)
+		return r.kernelModule(p, proc.WithTag(r.job.env(tmp), r.dir), timeout.C)
 	}
 	r.compiled = true
 	for i, st := range p.stages {
 		if r.asked() {
 			return exit
 		}
-		exit = r.stage(st, p.direct, marked(r.job.env(tmp), r.dir), timeout.C)
+		exit = r.stage(st, p.direct, proc.WithTag(r.job.env(tmp), r.dir), timeout.C)
 		failed := exit.Err != nil || exit.Code != 0 || len(exit.Residue) > 0
 		if failed || i == len(p.stages)-1 {
 			return exit
@@ -157,19 +158,21 @@ func (r *Run) stages() (exit Exit) {
 
 // stage runs one process from its start until it is reaped and its group gone.
 func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Time) Exit {
-	c, err := startChild(st.argv, env, r.dir, r.log)
+	out := newOutput(r.log)
+	c, err := proc.Start(st.argv, env, r.dir, out)
 	if err != nil {
 		return Exit{Code: -1, Stage: st.name, Err: err}
 	}
-	if p, ok := lookAt(c.pid); ok {
+	if p, ok := proc.Read(c.PID); ok {
 		Record(r.dir, p)
 	} else {
-		Record(r.dir, process{member: member{pid: c.pid}}) // it has ended already
+		Record(r.dir, proc.Process{PID: c.PID}) // it has ended already
 	}
 	w := &watch{
 		run:    r,
 		stage:  st,
 		child:  c,
+		out:    out,
 		direct: direct,
 	}
 	w.progress()
@@ -180,13 +183,12 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 		Ready: w.ready,
 		Err:   err,
 	}
-	exit.Residue = c.end(r.host.cfg.TermGrace, r.host.cfg.KillGrace, r.kill)
-	if isClosed(c.ended) {
-		exit.Code, exit.Signal = endOf(c)
-	}
-	text, before := c.out.text()
+	exit.Residue = c.End(r.kill, r.host.cfg.TermGrace, r.host.cfg.KillGrace)
+	exit.Code, exit.Signal = c.Status()
+	out.flush()
+	text, before := out.text()
 	exit.Tail = usefulTail(text, before)
-	if pids := append(w.pids, c.pid); probeTaken(exit) {
+	if pids := append(w.pids, c.PID); probeTaken(exit) {
 		_ = r.host.cleaner.RemoveProbes(pids, 0) // its own; what is busy is somebody else's
 	} else {
 		exit.Residue = append(exit.Residue, r.host.cleaner.RemoveProbes(pids, r.host.cfg.SweepWait)...)
@@ -204,7 +206,8 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 type watch struct {
 	run    *Run
 	stage  stage
-	child  *child
+	child  *proc.Child
+	out    *output
 	direct bool
 	ready  bool
 	seen   error // why the procfs file is not there, when it is not just missing
@@ -214,24 +217,24 @@ type watch struct {
 // follow returns when the process has ended, or when it must end now: it is
 // stopped, killed, or late (then with an error).
 func (w *watch) follow(timeout <-chan time.Time) error {
-	pause := newPauses(2*time.Millisecond, 50*time.Millisecond)
+	pause := proc.NewPauses(2*time.Millisecond, 50*time.Millisecond)
 	var look <-chan time.Time
 	if w.stage.offers {
-		look = time.After(pause.next())
+		look = time.After(pause.Next())
 	}
 	hangs := time.NewTicker(w.run.host.idleStart)
 	defer hangs.Stop()
-	idle := idleWatch{group: w.child.pid}
+	idle := idleWatch{group: w.child.PID}
 	for {
 		select {
-		case <-w.child.ended:
+		case <-w.child.Ended():
 			return nil
 		case <-w.run.kill:
 			return nil
 		case <-w.run.stop:
 			w.beforeTERM()
 			return nil
-		case <-w.child.out.news:
+		case <-w.out.news:
 			if !w.ready {
 				w.progress()
 			}
@@ -243,7 +246,7 @@ func (w *watch) follow(timeout <-chan time.Time) error {
 			if w.direct && w.seen != nil {
 				return w.seen // somebody else sits where our stapbpf writes
 			}
-			look = time.After(pause.next())
+			look = time.After(pause.Next())
 		case <-hangs.C:
 			if w.ready {
 				hangs.Stop()
@@ -263,22 +266,22 @@ func (w *watch) look() bool {
 	if ok {
 		w.ready = true
 		w.run.turn.leave()
-		writer := w.child.pid
+		writer := w.child.PID
 		if !w.direct {
-			members := w.child.members()
+			members := w.child.Members()
 			for _, m := range members {
-				w.pids = append(w.pids, m.pid)
+				w.pids = append(w.pids, m.PID)
 			}
 			Record(w.run.dir, members...)
 			writer = writerOf(members, writer)
 		}
 		w.run.report(Ready{
 			Run:      w.run.number,
-			OSPID:    w.child.pid,
+			OSPID:    w.child.PID,
 			File:     file,
-			Alive:    func() bool { return alive(writer) },
+			Alive:    func() bool { return proc.Alive(writer) },
 			Compiled: w.run.compiled,
-			Output:   w.child.out.tail,
+			Output:   w.out.tail,
 			Queued:   w.run.queued,
 		})
 	}
@@ -316,8 +319,8 @@ func (w *watch) beforeTERM() {
 		return
 	}
 	limit := time.Now().Add(cfg.LoadWait)
-	for p := newPauses(2*time.Millisecond, 50*time.Millisecond); time.Now().Before(limit); {
-		if _, ok := w.find(); ok || !w.wait(p.next(), nil) {
+	for p := proc.NewPauses(2*time.Millisecond, 50*time.Millisecond); time.Now().Before(limit); {
+		if _, ok := w.find(); ok || !w.wait(p.Next(), nil) {
 			return
 		}
 	}
@@ -332,7 +335,7 @@ func (w *watch) wait(d time.Duration, done <-chan struct{}) bool {
 	case <-t.C:
 		return true
 	case <-done:
-	case <-w.child.ended:
+	case <-w.child.Ended():
 	case <-w.run.kill:
 	}
 	return false
@@ -343,7 +346,7 @@ func (w *watch) at() Stage {
 	switch {
 	case w.ready:
 		return StageRun
-	case w.stage.offers && w.child.out.progress() == passLoad:
+	case w.stage.offers && w.out.progress() == passLoad:
 		return StageLoad
 	default:
 		return w.stage.name
@@ -354,20 +357,40 @@ func (w *watch) progress() {
 	activity := w.activity()
 	w.run.report(Progress{
 		Run:       w.run.number,
-		OSPID:     w.child.pid,
+		OSPID:     w.child.PID,
 		Activity:  activity,
 		Compiling: w.stage.name == StageCompile,
-		Output:    w.child.out.tail,
+		Output:    w.out.tail,
 	})
 	w.run.flight.say(activity)
 }
 
 func (w *watch) activity() string {
-	if pass := w.child.out.progress(); pass > 0 {
+	if pass := w.out.progress(); pass > 0 {
 		return activities[pass]
 	}
 	if w.stage.name == StageCompile {
 		return activities[1]
 	}
 	return string(w.stage.name)
+}
+
+// writerOf is the process that writes the procfs file, as well as can be known:
+// the stapbpf among the members of a child's group, or the child itself.
+func writerOf(members []proc.Process, child int) int {
+	for _, m := range members {
+		if m.Name == "stapbpf" {
+			return m.PID
+		}
+	}
+	return child
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

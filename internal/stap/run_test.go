@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"stap-exporter/internal/staptest"
 )
 
 func TestBPFScriptStartsAndStops(t *testing.T) {
@@ -56,7 +58,7 @@ func TestExecutableScriptGetsTheModuleNameOnly(t *testing.T) {
 	if !slices.Equal(r.seen, []string{"start"}) {
 		t.Errorf("activities are %q", r.seen)
 	}
-	l.waitForLog("script.stp -m m1")
+	l.WaitForLog("script.stp -m m1")
 	r.Stop(nil)
 	r.exited()
 	l.clean("m1")
@@ -81,7 +83,7 @@ func TestProbeOfTheSameNumber(t *testing.T) {
 	l := newLab(t, "m1:probe-taken-once m2:probe-taken", nil)
 	r := l.start(l.script("m1"))
 	r.ready()
-	l.waitForLog("probe taken")
+	l.WaitForLog("probe taken")
 	r.Stop(nil)
 	r.exited()
 	l.clean("m1")
@@ -138,7 +140,7 @@ func TestStopBeforeAnything(t *testing.T) {
 func TestStopWhileCompilingEndsTheWholeGroup(t *testing.T) {
 	l := newLab(t, "compile-hangs stap-leaves-grandchild", nil)
 	r := l.start(l.script("m1"))
-	l.waitForLog("compiling")
+	l.WaitForLog("compiling")
 	r.Stop(nil)
 	if e := r.exited(); !e.Stopped || e.Stage != StageCompile || e.Code != 1 || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
@@ -149,9 +151,9 @@ func TestStopWhileCompilingEndsTheWholeGroup(t *testing.T) {
 func TestStopWhileLoadingWaitsUntilItIsUp(t *testing.T) {
 	l := newLab(t, "load-waits", func(c *Config) { c.Runtime = Kernel })
 	r := l.start(l.text("m1", "probe begin { }"))
-	l.waitForLog("inserted")
+	l.WaitForLog("inserted")
 	r.Stop(nil)
-	writeFile(t, filepath.Join(l.dir, "go"), "")
+	staptest.WriteFile(t, filepath.Join(l.dir, "go"), "")
 	if e := r.exited(); e.Code != 0 || e.Stage != StageLoad || !e.Stopped {
 		t.Errorf("it was interrupted while loading: %+v", e)
 	}
@@ -161,12 +163,12 @@ func TestStopWhileLoadingWaitsUntilItIsUp(t *testing.T) {
 func TestStopOfAHangingLoadIsBoundedAndSwept(t *testing.T) {
 	l := newLab(t, "load-hangs", func(c *Config) { c.Runtime, c.LoadWait = Kernel, 10*time.Millisecond })
 	r := l.start(l.text("m1", "probe begin { }"))
-	l.waitForLog("inserted")
+	l.WaitForLog("inserted")
 	r.Stop(nil)
 	if e := r.exited(); e.Code != 1 || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
-	l.waitForLog("staprun -d m1")
+	l.WaitForLog("staprun -d m1")
 	l.clean("m1")
 }
 
@@ -214,7 +216,7 @@ func TestWhoIgnoresTERMIsKilled(t *testing.T) {
 func TestKillDoesNotWait(t *testing.T) {
 	for _, during := range []string{"run", "stop"} {
 		t.Run(during, func(t *testing.T) {
-			// every bound is longer than the test's patience
+			// every bound is longer than the test's staptest.Patience
 			l := newLab(t, "stapbpf-ignores-term", nil)
 			r := l.start(l.script("m1"))
 			r.ready()
@@ -266,11 +268,11 @@ func TestProcessOutsideTheGroupDoesNotHoldUpTheEnd(t *testing.T) {
 	if e.Code != 1 || !strings.Contains(e.Reason(), "the stand-in fails") {
 		t.Errorf("exit is %s", e.Reason())
 	}
-	for _, p := range l.processes() {
+	for _, p := range l.Processes() {
 		pid, _, _ := strings.Cut(p, " ")
-		_ = syscall.Kill(atoi(pid), syscall.SIGKILL)
+		_ = syscall.Kill(staptest.Atoi(pid), syscall.SIGKILL)
 	}
-	waitFor(t, "escapee gone", func() bool { return len(l.processes()) == 0 })
+	staptest.WaitFor(t, "escapee gone", func() bool { return len(l.Processes()) == 0 })
 }
 
 func TestKilledChildIsSweptAndStartsAgain(t *testing.T) {
@@ -300,15 +302,15 @@ func TestWhatAnEarlierExporterLeftIsSweptBeforeTheStart(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(folder, "__prometheus"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, l.host.cfg.Modules, "m1x 1\nm1 16384 0 - Live 0x0\n")
+	staptest.WriteFile(t, l.host.cfg.Modules, "m1x 1\nm1 16384 0 - Live 0x0\n")
 	work := filepath.Join(l.host.cfg.Dir, "run", "m1")
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(work, "old"), "")
+	staptest.WriteFile(t, filepath.Join(work, "old"), "")
 	r := l.start(l.script("m1"))
 	r.ready()
-	l.waitForLog("staprun -d m1")
+	l.WaitForLog("staprun -d m1")
 	if _, err := os.Stat(filepath.Join(work, "old")); err == nil {
 		t.Error("the work folder is the old one")
 	}
@@ -322,7 +324,7 @@ func TestWhatAnEarlierExporterLeftIsSweptBeforeTheStart(t *testing.T) {
 
 func TestModuleThatStaysIsNamed(t *testing.T) {
 	l := newLab(t, "module-stuck", func(c *Config) { c.SweepWait = 50 * time.Millisecond })
-	writeFile(t, l.host.cfg.Modules, "m1 16384 1 - Live 0x0\n")
+	staptest.WriteFile(t, l.host.cfg.Modules, "m1 16384 1 - Live 0x0\n")
 	e := l.start(l.script("m1")).exited()
 	if e.Err == nil || len(e.Residue) != 1 || !strings.HasPrefix(e.Residue[0], "module m1 ") {
 		t.Errorf("exit is %s", e.Reason())
@@ -330,7 +332,7 @@ func TestModuleThatStaysIsNamed(t *testing.T) {
 	if !strings.Contains(e.Reason(), "Module is in use") {
 		t.Errorf("reason is %q", e.Reason())
 	}
-	if logHas(l.dir, "stap") {
+	if l.LogHas("stap") {
 		t.Error("it was started")
 	}
 }
@@ -338,7 +340,7 @@ func TestModuleThatStaysIsNamed(t *testing.T) {
 func TestForeignFIFOFolderIsNotTouched(t *testing.T) {
 	l := newLab(t, "", nil)
 	elsewhere := t.TempDir()
-	writeFile(t, filepath.Join(elsewhere, "precious"), "")
+	staptest.WriteFile(t, filepath.Join(elsewhere, "precious"), "")
 	if err := os.Symlink(elsewhere, filepath.Join(l.dir, "fifo", "m1")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,61 +1,17 @@
 package stap
 
 import (
-	"context"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"stap-exporter/internal/staptest"
+
 	"golang.org/x/sys/unix"
 )
-
-// hangInKernel lets no process seem to end until the test does: a process in
-// state D, which not even KILL ends, cannot be had here.
-func hangInKernel(t *testing.T) (release func()) {
-	t.Helper()
-	truly, released := awaitEnd, make(chan struct{})
-	awaitEnd = func(pid int) {
-		<-released
-		truly(pid)
-	}
-	release = sync.OnceFunc(func() { close(released) })
-	t.Cleanup(func() {
-		release()
-		awaitEnd = truly
-	})
-	return release
-}
-
-// A process that even KILL does not end is given up after the bounds, and
-// named. It is reaped when it ends at last.
-func TestWhoDoesNotEndIsNamed(t *testing.T) {
-	l := newLab(t, "", func(c *Config) { c.TermGrace, c.KillGrace = 50*time.Millisecond, 50*time.Millisecond })
-	release := hangInKernel(t)
-	r := l.start(l.script("x1"))
-	pid := 0
-	for pid == 0 {
-		if p, ok := (<-r.events).(Progress); ok {
-			pid = p.OSPID
-		}
-	}
-	r.Stop(nil)
-	e := r.exited()
-	if len(e.Residue) == 0 || !strings.HasPrefix(e.Residue[0], "process ") || e.Code != -1 ||
-		!strings.Contains(e.Reason(), "left behind: process ") {
-		t.Errorf("exit is %s", e.Reason())
-	}
-	if own.has(pid) != true {
-		t.Error("nobody waits for it")
-	}
-	release()
-	waitFor(t, "it is reaped", func() bool { return !own.has(pid) })
-}
 
 // A stopped process (SIGSTOP) takes no TERM: KILL ends it.
 func TestStoppedChildIsKilled(t *testing.T) {
@@ -79,10 +35,10 @@ func TestStoppedCompileTimesOut(t *testing.T) {
 		func(c *Config) { c.TermGrace, c.StartTimeout = 50*time.Millisecond, 2*time.Second },
 	)
 	r := l.start(l.script("m1"))
-	l.waitForLog("compiling")
-	for _, p := range l.processes() {
+	l.WaitForLog("compiling")
+	for _, p := range l.Processes() {
 		pid, _, _ := strings.Cut(p, " ")
-		_ = syscall.Kill(atoi(pid), syscall.SIGSTOP)
+		_ = syscall.Kill(staptest.Atoi(pid), syscall.SIGSTOP)
 	}
 	if e := r.exited(); e.Err == nil || !strings.HasPrefix(e.String(), "start timeout") ||
 		e.Signal != syscall.SIGKILL ||
@@ -101,7 +57,7 @@ func TestModuleThatDoesNotUnload(t *testing.T) {
 	s := l.script("x1")
 	s.Executable = true
 	r := l.start(s)
-	l.waitForLog("inserted")
+	l.WaitForLog("inserted")
 	r.Stop(nil)
 	if e := r.exited(); len(e.Residue) != 1 ||
 		!strings.HasPrefix(e.Residue[0], "module x1 (still loaded after staprun -d") {
@@ -114,32 +70,6 @@ func TestModuleThatDoesNotUnload(t *testing.T) {
 	}
 }
 
-// A command that hangs is killed; one that hangs in the kernel is not waited
-// for.
-func TestToolThatHangs(t *testing.T) {
-	l := newLab(t, "unload-hangs", nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := tool(ctx, l.host.tools.staprun, "-d", "m1")
-	if err == nil {
-		t.Error("no error")
-	}
-	release := hangInKernel(t)
-	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := tool(
-		ctx,
-		l.host.tools.staprun,
-		"-d",
-		"m1",
-	); err == nil ||
-		!strings.Contains(err.Error(), "does not end") {
-		t.Errorf("error is %v", err)
-	}
-	release()
-	waitFor(t, "it is reaped", func() bool { return len(l.processes()) == 0 })
-}
-
 // A guardian that was stopped does not hold up an end in which it has nothing
 // to do.
 func TestStoppedGuardianDoesNotHoldUpTheEnd(t *testing.T) {
@@ -149,12 +79,12 @@ func TestStoppedGuardianDoesNotHoldUpTheEnd(t *testing.T) {
 	r.Stop(nil)
 	r.exited()
 	pid := l.host.guard.pid()
-	waitFor(t, "it listens", func() bool { return ignores(t, pid, syscall.SIGTERM) })
+	staptest.WaitFor(t, "it listens", func() bool { return ignores(t, pid, syscall.SIGTERM) })
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	l.host.guard.close()
-	waitFor(t, "it has ended", func() bool { return !own.has(pid) })
+	staptest.WaitFor(t, "it has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 	l.host.guard = nil
 }
 
@@ -176,7 +106,7 @@ func TestCacheLockIsBounded(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 	lost := filepath.Join(l.host.cache.dir, temporary+"1")
-	writeFile(t, lost, "")
+	staptest.WriteFile(t, lost, "")
 	l.host.cleaner.removeTemporary()
 	if _, err := os.Stat(lost); err != nil {
 		t.Error("a file was removed that its writer may still hold")
@@ -197,27 +127,6 @@ func TestClockWasSet(t *testing.T) {
 			t.Errorf("%v passed, the clock shows %v: %v", c.passed, c.shown, !c.set)
 		}
 	}
-}
-
-// A machine that has no memory for another process is named, and the next start
-// works.
-func TestNoMemoryForAProcess(t *testing.T) {
-	l := newLab(t, "", nil)
-	startCommand = func(*exec.Cmd) error {
-		return &os.PathError{Op: "fork/exec", Path: "/usr/bin/stap", Err: syscall.EAGAIN}
-	}
-	defer func() { startCommand = (*exec.Cmd).Start }()
-	e := l.start(l.script("m1")).exited()
-	if e.Err == nil || !errors.Is(e.Err, syscall.EAGAIN) || !strings.Contains(e.Remedy, "TasksMax") ||
-		len(e.Residue) > 0 {
-		t.Errorf("exit is %s", e.Reason())
-	}
-	startCommand = (*exec.Cmd).Start
-	r := l.start(l.script("m1"))
-	r.ready()
-	r.Stop(nil)
-	r.exited()
-	l.clean("m1")
 }
 
 // A module cache whose files are of tomorrow, or of the beginning of time,

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/staptest"
 )
 
 // try tries s and returns how that ended. Then nothing of it may be left.
@@ -39,7 +40,7 @@ func TestTry(t *testing.T) {
 			s := l.text("good", "one\n")
 			r := l.start(s)
 			r.ready()
-			writeFile(t, s.Path, "two\n")
+			staptest.WriteFile(t, s.Path, "two\n")
 			if e := l.try(s); e.Code != 0 || e.Err != nil || e.Ready || e.Stopped {
 				t.Errorf("a good version: %+v", e)
 			}
@@ -61,7 +62,7 @@ func TestTry(t *testing.T) {
 				t.Errorf("a bad version: %+v", e)
 			}
 			e := l.tryUntil(l.text("hung", "y\n"), func(r *Run) {
-				l.waitForLog("compiling")
+				l.WaitForLog("compiling")
 				r.Kill()
 			})
 			if !e.Stopped {

@@ -1,4 +1,4 @@
-package stap
+package staptest
 
 import (
 	"fmt"
@@ -10,6 +10,15 @@ import (
 	"strings"
 	"syscall"
 )
+
+// Main makes the test binary a stand-in when it was called as one, and does not
+// return then. TestMain calls it first.
+func Main() {
+	if len(os.Args) > 0 && os.Getenv("STANDIN_DIR") != "" &&
+		filepath.Base(os.Args[0]) != filepath.Base(Executable()) {
+		os.Exit(standIn(filepath.Base(os.Args[0]), os.Args[1:]))
+	}
+}
 
 // standIn is SystemTap for tests: stap, stapbpf, staprun, an executable script,
 // and their grandchildren. It works inside STANDIN_DIR (kernel/, fifo/,
@@ -92,19 +101,20 @@ func (s *standin) log(line string) {
 // grandchild starts a process that stays until TERM, or KILL, in the group or
 // in a session of its own.
 func (s *standin) grandchild(name string, escape bool) {
-	cmd := exec.Command(mustExecutable())
+	cmd := exec.Command(Executable())
 	cmd.Args = []string{name}
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: escape}
 	if err := cmd.Start(); err != nil {
 		panic(err)
 	}
-	for !logHas(s.dir, name+" up") { // so that it is there when this process ends
-		pause()
+	for !LogHas(s.dir, name+" up") { // so that it is there when this process ends
+		Pause()
 	}
 }
 
-func logHas(dir, line string) bool {
+// LogHas reports whether a stand-in that works in dir has logged line.
+func LogHas(dir, line string) bool {
 	text, _ := os.ReadFile(filepath.Join(dir, "log"))
 	return slices.Contains(strings.Split(string(text), "\n"), line)
 }
@@ -206,7 +216,7 @@ func (s *standin) waitFor(name string) bool {
 		if _, err := os.Stat(filepath.Join(s.dir, name)); err == nil {
 			return true
 		}
-		pause()
+		Pause()
 	}
 }
 
@@ -219,7 +229,7 @@ func (s *standin) stapbpf(module string) int {
 		<-s.term
 		return 0
 	}
-	if taken := "probe taken"; s.is("probe-taken") || s.is("probe-taken-once") && !logHas(s.dir, taken) {
+	if taken := "probe taken"; s.is("probe-taken") || s.is("probe-taken-once") && !LogHas(s.dir, taken) {
 		s.log(taken)
 		fmt.Fprintln(os.Stderr, "Error creating probe 0: File exists")
 		return 1

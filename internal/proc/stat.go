@@ -1,4 +1,4 @@
-package stap
+package proc
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ const (
 	kernelThread = 0x00200000 // PF_KTHREAD
 )
 
-// statText is the text of a /proc/PID/stat, see proc(5).
-type statText struct {
+// stat is the text of a /proc/PID/stat, see proc(5).
+type stat struct {
 	name   []byte
 	fields [lastStatField - 2][]byte // from the third
 	memory []byte                    // see splitStat
@@ -23,17 +23,16 @@ type statText struct {
 
 const (
 	lastStatField = 51
-	statBuffer    = 4096 // what a text surely fits in
+	statBuffer    = 4096 // bytes; every text fits
 )
 
 // splitStat allocates nothing. The name may hold blanks and parentheses.
 //
 // memory is where the process has its data, heap, arguments and environment
-// (fields 45 to 51). After an exec these are elsewhere: places are random, and
-// where they are not they have to do with how long the environment is. It is
-// empty where they cannot be seen, or are not all there yet because an exec is
-// under way.
-func splitStat(text []byte) (st statText) {
+// (fields 45 to 51). After an exec these addresses are different: they are
+// random, and where they are not they depend on the length of the environment.
+// It is empty where they cannot be read, or while an exec is under way.
+func splitStat(text []byte) (st stat) {
 	open, end := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if open < 0 || end < open || end+2 > len(text) {
 		return st
@@ -58,34 +57,32 @@ func splitStat(text []byte) (st statText) {
 	return st
 }
 
-// field returns the field with that number in proc(5), from 3; empty: it is not
-// there.
-func (st *statText) field(number int) []byte { return st.fields[number-3] }
+// field returns the field with that number in proc(5), from 3; empty when it is
+// missing.
+func (st *stat) field(number int) []byte { return st.fields[number-3] }
 
-// number is a field that is one; 0: it is not there.
-func (st *statText) number(field int) uint64 {
+// number returns a numeric field; 0 when it is missing.
+func (st *stat) number(field int) uint64 {
 	n, _ := strconv.ParseUint(string(st.field(field)), 10, 64)
 	return n
 }
 
-// dead tells of a zombie, whose parent will look or not, and of what is not
-// there.
-func (st *statText) dead() bool {
+// dead reports a zombie, or a process that does not exist.
+func (st *stat) dead() bool {
 	state := st.field(3)
 	return len(state) != 1 || state[0] == 'Z' || state[0] == 'X'
 }
 
 // readStat reads a process's /proc/PID/stat into buf, of statBuffer bytes.
-func readStat(pid int, buf []byte) (statText, error) {
+func readStat(pid int, buf []byte) (stat, error) {
 	text, err := readShort("/proc/"+strconv.Itoa(pid)+"/stat", buf)
 	if err != nil {
-		return statText{}, err
+		return stat{}, err
 	}
 	return splitStat(text), nil
 }
 
-// readShort reads a file that is shorter than buf, in as few system calls as
-// can be.
+// readShort reads a file that is shorter than buf with three system calls.
 func readShort(path string, buf []byte) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	for errors.Is(err, unix.EINTR) {

@@ -1,0 +1,76 @@
+// Package staptest supports tests: a stand-in for SystemTap's executables, the
+// directory that it works in, and waiting for conditions. Only tests import it,
+// and it imports no other package of this module, so that the tests of every
+// package can.
+package staptest
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Patience bounds every wait of the tests: reached only when something is
+// broken.
+const Patience = 30 * time.Second
+
+// Pause is the time between two checks of a condition.
+func Pause() { time.Sleep(2 * time.Millisecond) }
+
+// WaitFor fails the test when the condition does not become true.
+func WaitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(Patience); !condition(); {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v", what, Patience)
+		}
+		Pause()
+	}
+}
+
+// WriteFile writes a file that only this user can read.
+func WriteFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Executable returns the path of the test binary.
+func Executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+// Atoi converts a number that the caller knows to be one.
+func Atoi(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// ProcessesWith lists processes, other than this one, whose file in /proc
+// contains text, each as its process id and its command line. Zombies have no
+// such files.
+func ProcessesWith(file, text string) (found []string) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if filepath.Base(dir) == strconv.Itoa(os.Getpid()) {
+			continue
+		}
+		if content, err := os.ReadFile(filepath.Join(dir, file)); err == nil && bytes.Contains(content, []byte(text)) {
+			cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+			found = append(found, filepath.Base(dir)+" "+strings.ReplaceAll(string(cmdline), "\x00", " "))
+		}
+	}
+	return found
+}
