@@ -1,17 +1,25 @@
 package stap
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"stap-exporter/internal/script"
 )
 
+// ErrExecutable tells that an executable script cannot be checked.
+var ErrExecutable = errors.New("an executable script cannot be checked without running it")
+
 // Check lets stap judge a script without running it: its analysis (pass 2), or
 // with compile all up to the module (pass 4). It returns when stap is done, at
-// the latest after the start timeout; nothing is kept. An executable that is
-// not stap's cannot be judged: it would run.
+// the latest after the start timeout; nothing is kept. An executable script
+// would run, so its Exit has an error that is ErrExecutable.
 func (h *Host) Check(s script.Script, compile bool) Exit {
+	if s.Executable {
+		return Exit{Code: -1, Stage: StageStart, Err: fmt.Errorf("check %s: %w", s.Name, ErrExecutable)}
+	}
 	pass := "-p2"
 	if compile {
 		pass = "-p4"
