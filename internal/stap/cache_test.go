@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 func TestCacheNeverGivesAMixture(t *testing.T) {
 	dir := t.TempDir()
 	var writers, readers sync.WaitGroup
-	done := make(chan struct{})
+	var done atomic.Bool
 	texts := [][]byte{bytes.Repeat([]byte("a"), 100_000), bytes.Repeat([]byte("b"), 120_000)}
 	for _, text := range texts {
 		writers.Go(func() {
@@ -43,7 +44,7 @@ func TestCacheNeverGivesAMixture(t *testing.T) {
 		readers.Go(func() {
 			c := &moduleCache{dir: dir, limit: 1 << 20}
 			to := filepath.Join(t.TempDir(), fmt.Sprint(i))
-			for !isClosed(done) {
+			for !done.Load() {
 				if c.get("k", "m", to) != nil {
 					if _, err := os.Stat(to); err == nil {
 						t.Error("what is not given is there all the same")
@@ -59,7 +60,7 @@ func TestCacheNeverGivesAMixture(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	close(done)
+	done.Store(true)
 	readers.Wait()
 	c := &moduleCache{dir: dir, limit: 1 << 20}
 	if err := c.get("k", "m", filepath.Join(t.TempDir(), "ko")); err != nil {

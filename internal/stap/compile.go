@@ -234,9 +234,9 @@ func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) 
 			e := f.exit
 			return e, e.Code > 0 && e.Err == nil && !e.Stopped
 		case <-f.news:
-		case <-r.stop:
+		case <-r.stop.Done():
 			return exit, true
-		case <-r.kill:
+		case <-r.kill.Done():
 			return exit, true
 		case <-timeout:
 			exit.Err = fmt.Errorf("start timeout: not done after %v (%s)", r.job.timeout, StageCompile)

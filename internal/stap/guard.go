@@ -1,6 +1,7 @@
 package stap
 
 import (
+	"context"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -42,7 +43,8 @@ type guard struct {
 	lock    *os.File // held by this process and by each guardian, see lockGuardian
 	log     *zap.Logger
 
-	closing chan struct{}
+	closing context.Context // done when close was called
+	cancel  context.CancelFunc
 	done    chan struct{}
 
 	mu   sync.Mutex
@@ -58,9 +60,9 @@ func startGuard(argv []string, cleaner Cleaner, lock *os.File, log *zap.Logger) 
 		cleaner: cleaner,
 		lock:    lock,
 		log:     log,
-		closing: make(chan struct{}),
 		done:    make(chan struct{}),
 	}
+	g.closing, g.cancel = context.WithCancel(context.Background())
 	cmd, err := g.spawn()
 	go g.keep(cmd, err)
 	return g
@@ -81,7 +83,7 @@ func (g *guard) keep(cmd *proc.Session, err error) {
 				err = errors.New("exit code 0")
 			}
 		}
-		if isClosed(g.closing) {
+		if g.closing.Err() != nil {
 			return
 		}
 		young := time.Since(begun) < guardHealthy
@@ -97,7 +99,7 @@ func (g *guard) keep(cmd *proc.Session, err error) {
 			hold = min(max(2*hold, guardFirstHold), guardLastHold)
 		}
 		select {
-		case <-g.closing:
+		case <-g.closing.Done():
 			return
 		case <-time.After(hold):
 		}
@@ -119,7 +121,7 @@ func (g *guard) spawn() (*proc.Session, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if isClosed(g.closing) {
+	if g.closing.Err() != nil {
 		_ = w.Close()
 		return nil, errors.New("closing")
 	}
@@ -155,7 +157,7 @@ func (g *guard) close() {
 		wait = guardEndWait
 	}
 	g.mu.Lock()
-	close(g.closing)
+	g.cancel()
 	cmd := g.cmd
 	if g.pipe != nil {
 		cmd.Signal(syscall.SIGCONT) // somebody may have stopped it

@@ -1,8 +1,8 @@
 package stap
 
 import (
+	"context"
 	"os"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,8 +16,8 @@ const precompileTimeout = 30 * time.Minute
 
 // precompiler compiles modules ahead, in one goroutine.
 type precompiler struct {
-	stopOnce   sync.Once
-	stop, done chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{}
 }
 
 // Precompile compiles the kernel modules of those scripts into the cache that
@@ -31,22 +31,23 @@ func (h *Host) Precompile(scripts []script.Script) {
 	if !h.cfg.Precompile {
 		return
 	}
-	p := &precompiler{stop: make(chan struct{}), done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &precompiler{cancel: cancel, done: make(chan struct{})}
 	h.ahead = p
 	go func() {
 		defer close(p.done)
 		if h.trial != nil {
 			select {
 			case <-h.trial.done: // only now the runtime is known
-			case <-p.stop:
+			case <-ctx.Done():
 			}
 		}
 		for _, s := range scripts {
-			if isClosed(p.stop) {
+			if ctx.Err() != nil {
 				return
 			}
 			if !s.Executable && s.Refused == nil && h.runtimeOf(s) == Kernel && s.Options.NoReuse == "" {
-				h.precompile(s, p.stop)
+				h.precompile(ctx, s)
 			}
 		}
 	}()
@@ -55,7 +56,7 @@ func (h *Host) Precompile(scripts []script.Script) {
 // precompile is a run that ends after its first stage. Its name is not the
 // module's: that may be running meanwhile, and must not be taken for what this
 // run leaves.
-func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
+func (h *Host) precompile(ctx context.Context, s script.Script) {
 	log := h.cfg.Logger.With(zap.String("script", s.Name))
 	var exit Exit
 	compiled, begun := false, time.Now()
@@ -82,7 +83,7 @@ func (h *Host) precompile(s script.Script, stop <-chan struct{}) {
 	})
 	select {
 	case <-r.done:
-	case <-stop:
+	case <-ctx.Done():
 		r.Kill()
 		<-r.done
 		return
@@ -99,7 +100,7 @@ func (p *precompiler) close() {
 	if p == nil {
 		return
 	}
-	p.stopOnce.Do(func() { close(p.stop) })
+	p.cancel()
 	<-p.done
 }
 

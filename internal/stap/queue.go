@@ -165,9 +165,9 @@ func (r *Run) takeTurn() bool {
 			r.report(Progress{Run: r.number})
 			return true
 		case <-r.turn.moved:
-		case <-r.stop:
+		case <-r.stop.Done():
 			return false
-		case <-r.kill:
+		case <-r.kill.Done():
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package stap
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,10 +40,12 @@ type Run struct {
 	turn   *turn         // its place among the starts
 	queued time.Duration // how long it waited for that; for the run's goroutine only
 
-	stopOnce, killOnce sync.Once
-	after              <-chan struct{} // set before stop is closed
-	stop, kill         chan struct{}
-	done               chan struct{} // closed after Exited was reported
+	stopOnce   sync.Once
+	after      <-chan struct{}    // set before stop is done
+	stop, kill context.Context    // done when Stop or Kill was called
+	stopped    context.CancelFunc // of stop
+	killed     context.CancelFunc // of kill
+	done       chan struct{}      // closed after Exited was reported
 
 	// Of a kernel module, for the run's goroutine only.
 	key      string  // its key in the cache, empty when it is not to be cached
@@ -58,11 +61,11 @@ func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 		report: report,
 		dir:    filepath.Join(h.cfg.Dir, "run", j.module),
 		log:    newLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
-		stop:   make(chan struct{}),
-		kill:   make(chan struct{}),
 		done:   make(chan struct{}),
 		turn:   h.queue.join(j.class),
 	}
+	r.stop, r.stopped = context.WithCancel(context.Background())
+	r.kill, r.killed = context.WithCancel(context.Background())
 	go func() {
 		defer close(r.done)
 		r.report(Exited{Run: number, Exit: r.life()})
@@ -77,17 +80,17 @@ func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 func (r *Run) Stop(after <-chan struct{}) {
 	r.stopOnce.Do(func() {
 		r.after = after
-		close(r.stop)
+		r.stopped()
 	})
 }
 
 // Kill asks the run to end with KILL at once, then reap and sweep. It may be
 // called during a Stop. Calls after the first change nothing.
 func (r *Run) Kill() {
-	r.killOnce.Do(func() { close(r.kill) })
+	r.killed()
 }
 
-func (r *Run) asked() bool { return isClosed(r.stop) || isClosed(r.kill) }
+func (r *Run) asked() bool { return r.stop.Err() != nil || r.kill.Err() != nil }
 
 // life is the run from before its first process to after its last.
 func (r *Run) life() Exit {
@@ -123,7 +126,9 @@ func (r *Run) life() Exit {
 }
 
 // clean removes what the run left. No child of it may live.
-func (r *Run) clean() (residue []string) { return r.host.cleaner.Run(r.kill, r.job.module, r.dir) }
+func (r *Run) clean() (residue []string) {
+	return r.host.cleaner.Run(r.kill.Done(), r.job.module, r.dir)
+}
 
 func (r *Run) stages() (exit Exit) {
 	exit = Exit{Code: -1, Stage: StageStart}
@@ -183,7 +188,7 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 		Ready: w.ready,
 		Err:   err,
 	}
-	exit.Residue = c.End(r.kill, r.host.cfg.TermGrace, r.host.cfg.KillGrace)
+	exit.Residue = c.End(r.kill.Done(), r.host.cfg.TermGrace, r.host.cfg.KillGrace)
 	exit.Code, exit.Signal = c.Status()
 	out.flush()
 	text, before := out.text()
@@ -229,9 +234,9 @@ func (w *watch) follow(timeout <-chan time.Time) error {
 		select {
 		case <-w.child.Ended():
 			return nil
-		case <-w.run.kill:
+		case <-w.run.kill.Done():
 			return nil
-		case <-w.run.stop:
+		case <-w.run.stop.Done():
 			w.beforeTERM()
 			return nil
 		case <-w.out.news:
@@ -336,7 +341,7 @@ func (w *watch) wait(d time.Duration, done <-chan struct{}) bool {
 		return true
 	case <-done:
 	case <-w.child.Ended():
-	case <-w.run.kill:
+	case <-w.run.kill.Done():
 	}
 	return false
 }
@@ -384,13 +389,4 @@ func writerOf(members []proc.Process, child int) int {
 		}
 	}
 	return child
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }

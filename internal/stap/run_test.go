@@ -1,6 +1,7 @@
 package stap
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,12 +125,12 @@ func TestMissingProgramIsAnError(t *testing.T) {
 
 func TestStopBeforeAnything(t *testing.T) {
 	l := newLab(t, "", nil)
-	stopped := make(chan struct{})
-	close(stopped)
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
 	r := &Run{
 		host: l.host,
 		stop: stopped,
-		kill: make(chan struct{}),
+		kill: t.Context(),
 		turn: l.host.queue.join(asked),
 	}
 	if e := r.life(); !e.Stopped || e.String() != "stopped before it started" {
