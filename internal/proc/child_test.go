@@ -85,7 +85,8 @@ func TestChildThatDoesNotEndIsNamed(t *testing.T) {
 	release := hangInKernel(t)
 	c := startShell(t, "exec sleep 1000", io.Discard)
 	residue := c.End(nil, 50*time.Millisecond, 50*time.Millisecond)
-	if code, signal := c.Status(); len(residue) == 0 || !strings.HasPrefix(residue[0], "process ") || code != -1 || signal != 0 {
+	if code, signal := c.Status(); len(residue) == 0 || !strings.HasPrefix(residue[0], "process ") || code != -1 ||
+		signal != 0 {
 		t.Errorf("residue %q, exit code %d, signal %v", residue, code, signal)
 	}
 	if !children.has(c.PID) {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"stap-exporter/internal/fileid"
 	"stap-exporter/internal/staptest"
 )
 
@@ -127,49 +128,6 @@ func TestTrimRemovesWhatAKilledExporterLeft(t *testing.T) {
 	}
 }
 
-func TestContentsAreRememberedOnlyWhenTheyStay(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "x.stp")
-	staptest.WriteFile(t, path, "one")
-	var c contents
-	first, err := c.file(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, _ := os.Stat(path)
-	staptest.WriteFile(t, path, "two") // same size, and perhaps within the same tick
-	if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
-		t.Fatal(err)
-	}
-	if second, err := c.file(path); err != nil || second == first {
-		t.Errorf("an old sum (%v)", err)
-	}
-	if _, err := c.file(dir); err == nil {
-		t.Error("a folder is hashed")
-	}
-	system := "/usr/bin/env" // has been there for long
-	if _, err := c.file(system); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := c.known[system]; !ok || len(c.known) != 1 {
-		t.Errorf("remembered are %v", c.known)
-	}
-	if err := os.Symlink(dir, filepath.Join(dir, "loop")); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.folder(&digest{Hash: discard{}}, dir); err == nil {
-		t.Error("a folder without end is hashed")
-	}
-}
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
-func (discard) Sum([]byte) []byte           { return nil }
-func (discard) Reset()                      {}
-func (discard) Size() int                   { return 0 }
-func (discard) BlockSize() int              { return 1 }
-
 func TestParseHelp(t *testing.T) {
 	const text = `Options (in /root/.systemtap/rc and on command line):
    --         end of translator options, script options follow
@@ -264,7 +222,7 @@ func TestProgramsOf(t *testing.T) {
 		}
 	}
 	info, _ := os.Stat(prog)
-	if _, err := programsOf([]byte("\x00"+prog+"\x00"), nil, time.Unix(0, stampOf(info).CTime)); err == nil {
+	if _, err := programsOf([]byte("\x00"+prog+"\x00"), nil, time.Unix(0, fileid.StampOf(info).CTime)); err == nil {
 		t.Error("a program that changed during the compile is taken")
 	}
 }

@@ -163,7 +163,11 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 				if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
-				staptest.WaitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
+				staptest.WaitFor(
+					t,
+					"another guardian",
+					func() bool { now := e.guardian(); return now != 0 && now != first },
+				)
 			}
 			for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE} {
 				staptest.WaitFor(t, "the guardian ignores signals", func() bool { return ignores(t, e.guardian(), s) })
@@ -219,7 +223,11 @@ func TestNewGuardianCleansUpAll(t *testing.T) {
 				if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
-				staptest.WaitFor(t, "another guardian", func() bool { now := e.guardian(); return now != 0 && now != first })
+				staptest.WaitFor(
+					t,
+					"another guardian",
+					func() bool { now := e.guardian(); return now != 0 && now != first },
+				)
 			}
 			begun := time.Now()
 			if err := e.cmd.Process.Signal(sig); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/fileid"
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/trust"
@@ -34,7 +35,7 @@ type Host struct {
 	idleStart time.Duration // idleStart, shorter in a test
 
 	cache    *moduleCache
-	contents contents
+	contents fileid.Hasher
 	about    teller
 	compiles compiles
 	ahead    *precompiler // nil before Precompile

@@ -2,17 +2,16 @@ package stap
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+
+	"stap-exporter/internal/fileid"
 )
 
 // keyFormat is part of every key: entries of another format are found by
@@ -25,16 +24,6 @@ type source struct {
 	path   string   // the script
 	module string   // the module's name
 	args   []string // stap's arguments, but for the script
-}
-
-// digest hashes a list of texts, each with its length, so that no two lists
-// read the same.
-type digest struct{ hash.Hash }
-
-func (d *digest) add(texts ...string) {
-	for _, t := range texts {
-		_, _ = fmt.Fprintf(d, "%d:%s,", len(t), t)
-	}
 }
 
 // moduleKey names the module that src would be compiled to now: same key, same
@@ -60,18 +49,18 @@ func (h *Host) moduleKey(src source) (string, error) {
 	if o := uncacheable(src.args); o != "" {
 		return "", fmt.Errorf("option %s takes in what no key holds", o)
 	}
-	d := &digest{sha256.New()}
-	d.add(keyFormat, h.system.release, h.system.version, about.version, src.module)
-	d.add(src.args...)
-	text, err := h.contents.file(src.path)
+	d := fileid.NewDigest()
+	d.Add(keyFormat, h.system.release, h.system.version, about.version, src.module)
+	d.Add(src.args...)
+	text, err := h.contents.File(src.path)
 	if err != nil {
 		return "", fmt.Errorf("hash script: %w", err)
 	}
-	d.add(src.path, text) // the path is in the module's messages
+	d.Add(src.path, text) // the path is in the module's messages
 	tapsets := slices.Concat(about.tapsets, optionValues(src.args, "-I"))
 	for _, dir := range tapsets {
-		d.add("tapset", dir)
-		if err := h.contents.folder(d, dir, ".stp", ".stpm"); err != nil {
+		d.Add("tapset", dir)
+		if err := h.contents.Dir(d, dir, ".stp", ".stpm"); err != nil {
 			return "", err
 		}
 	}
@@ -79,17 +68,17 @@ func (h *Host) moduleKey(src source) (string, error) {
 	if given := optionValues(src.args, "-R"); len(given) > 0 {
 		runtime = given[len(given)-1]
 	}
-	d.add("runtime", runtime)
-	if err := h.contents.folder(d, runtime); err != nil {
+	d.Add("runtime", runtime)
+	if err := h.contents.Dir(d, runtime); err != nil {
 		return "", err
 	}
-	rc, _ := h.contents.file(about.rc) // mostly there is none
-	d.add("rc", rc)
-	d.add(keyVariables()...)
+	rc, _ := h.contents.File(about.rc) // mostly there is none
+	d.Add("rc", rc)
+	d.Add(keyVariables()...)
 	for _, path := range slices.Concat(compilers(), h.system.kernelFiles()) {
-		d.add(path, stampText(path))
+		d.Add(path, fileid.SizeAndTime(path))
 	}
-	return hex.EncodeToString(d.Sum(nil)), nil
+	return d.Sum(), nil
 }
 
 // uncacheable names an option that brings in files from places that moduleKey
@@ -156,16 +145,6 @@ func (s system) kernelFiles() []string {
 	}
 }
 
-// stampText is size and modification time, which a package gives a file
-// wherever it is unpacked; "" for a file that is not there.
-func stampText(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return ""
-	}
-	return fmt.Sprintf("%d %d", info.Size(), info.ModTime().UnixNano())
-}
-
 // about is what stap says of itself.
 type about struct {
 	version string
@@ -186,7 +165,7 @@ type teller struct {
 func (t *teller) ask(stap string) (about, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := strings.Join(append(keyVariables(), stampText(stap), os.Getenv("HOME")), "\x00")
+	now := strings.Join(append(keyVariables(), fileid.SizeAndTime(stap), os.Getenv("HOME")), "\x00")
 	if t.asked == now {
 		return t.about, nil
 	}

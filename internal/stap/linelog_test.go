@@ -79,7 +79,11 @@ func TestFloodIsNotLogged(t *testing.T) {
 	begun := time.Now()
 	r := l.start(l.script("m1"))
 	r.ready()
-	staptest.WaitFor(t, "the burst is logged", func() bool { return logs.FilterMessage("script output").Len() >= logBurst })
+	staptest.WaitFor(
+		t,
+		"the burst is logged",
+		func() bool { return logs.FilterMessage("script output").Len() >= logBurst },
+	)
 	r.Stop(nil)
 	r.exited()
 	lines := logs.FilterMessage("script output")

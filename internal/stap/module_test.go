@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"stap-exporter/internal/fileid"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
 )
@@ -86,7 +87,7 @@ func putProgram(t *testing.T, path, from string) string {
 	staptest.WaitFor(
 		t,
 		"the program is older than the compile",
-		func() bool { return time.Since(time.Unix(0, stampOf(info).CTime)) > 2*tick },
+		func() bool { return time.Since(time.Unix(0, fileid.StampOf(info).CTime)) > 2*tick },
 	)
 	return path
 }

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"stap-exporter/internal/fileid"
 )
 
 // program is a user program or library that a module has addresses of, as it
@@ -24,9 +26,9 @@ type program struct {
 	Name string `json:"name"`
 	// what that led to, without symlinks; empty: to nothing, and an optional
 	// probe was left out for that
-	Path    string `json:"path"`
-	BuildID string `json:"build_id"`       // hex; empty when it has none
-	Stamp   stamp  `json:"stamp,omitzero"` // inode, size, times
+	Path    string       `json:"path"`
+	BuildID string       `json:"build_id"`       // hex; empty when it has none
+	Stamp   fileid.Stamp `json:"stamp,omitzero"` // inode, size, times
 }
 
 // identify looks at what name leads to now.
@@ -57,7 +59,7 @@ func identify(name string) (program, error) {
 		Name:    name,
 		Path:    path,
 		BuildID: id,
-		Stamp:   stampOf(info),
+		Stamp:   fileid.StampOf(info),
 	}, nil
 }
 
