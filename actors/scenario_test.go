@@ -15,6 +15,7 @@ import (
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/toolchain"
 )
 
 // TestScenarios runs the files in testdata. Each is the life of one script:
@@ -101,7 +102,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 			},
 		)
 	case "exit":
-		exit := stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageRun, Stopped: d.HasArg("stopped")}
+		exit := stap.Exit{Code: int(number(t, d, "code", 0)), Stage: toolchain.StageRun, Stopped: d.HasArg("stopped")}
 		if d.HasArg("residue") {
 			exit.Residue = []string{arg(t, d, "residue", "")}
 		}
@@ -136,7 +137,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.deliver(
 			ValidationEnded{
 				Run:  number(t, d, "number", w.durable.update.number),
-				Exit: stap.Exit{Code: int(number(t, d, "code", 0)), Stage: stap.StageCompile},
+				Exit: stap.Exit{Code: int(number(t, d, "code", 0)), Stage: toolchain.StageCompile},
 			},
 		)
 	case "status":

@@ -17,6 +17,7 @@ import (
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/stap"
 	"stap-exporter/internal/telemetry"
+	"stap-exporter/internal/toolchain"
 )
 
 // gather returns the exporter's own metrics, each series with its labels,
@@ -54,7 +55,7 @@ func TestMetricsFollowTheScripts(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
 		if p.script.Autostart && p.run == 1 {
-			go p.exit(stap.Exit{Code: 3, Stage: stap.StageRun})
+			go p.exit(stap.Exit{Code: 3, Stage: toolchain.StageRun})
 			return
 		}
 		p.ready()

@@ -16,6 +16,7 @@ import (
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/toolchain"
 )
 
 // panicky is a starter whose processes panic, once each time it is armed, in
@@ -62,7 +63,7 @@ func TestPanicWhileQueued(t *testing.T) {
 	}
 	host, err := stap.NewHost(stap.Config{
 		Stap:          "/bin/true",
-		Runtime:       stap.Kernel,
+		Runtime:       toolchain.Kernel,
 		Dir:           filepath.Join(dir, "private"),
 		MaxParallel:   1,
 		AllowInsecure: true,

@@ -13,6 +13,7 @@ import (
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/stap"
+	"stap-exporter/internal/toolchain"
 )
 
 // A new version that stap refuses leaves the old one running, and status, log
@@ -22,7 +23,7 @@ func TestRefusedVersion(t *testing.T) {
 	var refuse atomic.Bool
 	h.onValidate = func(script.Script) stap.Exit {
 		if refuse.Load() {
-			return stap.Exit{Code: 1, Stage: stap.StageCompile, Tail: []string{"parse error: expected x"}}
+			return stap.Exit{Code: 1, Stage: toolchain.StageCompile, Tail: []string{"parse error: expected x"}}
 		}
 		return stap.Exit{}
 	}
@@ -84,7 +85,7 @@ func TestChangeEndsBackOff(t *testing.T) {
 	f, h := newDirectory(t, "autostart.stp"), newHost()
 	h.onStart = func(p *process) {
 		if p.run <= 3 {
-			go p.exit(stap.Exit{Code: 1, Stage: stap.StageCompile})
+			go p.exit(stap.Exit{Code: 1, Stage: toolchain.StageCompile})
 			return
 		}
 		p.ready()

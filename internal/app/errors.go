@@ -7,7 +7,7 @@ import (
 	"slices"
 	"syscall"
 
-	"stap-exporter/internal/stap"
+	"stap-exporter/internal/toolchain"
 )
 
 // ConfigError is an error of a file, a directory or a setup that a flag names:
@@ -39,7 +39,7 @@ func misconfigured(err error) error {
 // a ConfigError where --stap.path does not name an executable; SystemTap that
 // is not installed, or only in part, is not.
 func explainNoStap(opts Options, err error) error {
-	if errors.Is(err, stap.ErrNoStap) {
+	if errors.Is(err, toolchain.ErrNoStap) {
 		err = fmt.Errorf(
 			"%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), "+
 				"or name it with --stap.path",

@@ -17,7 +17,7 @@ import (
 
 	"stap-exporter/httpfront"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
+	"stap-exporter/internal/toolchain"
 )
 
 // ParseFlags parses the command line. Help and version go to stdout, and the
@@ -225,8 +225,8 @@ func parseSeconds(s string) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
-func parseRuntime(s string) (stap.Runtime, error) {
-	runtime, err := stap.ParseRuntime(s)
+func parseRuntime(s string) (toolchain.Runtime, error) {
+	runtime, err := toolchain.ParseRuntime(s)
 	if err != nil {
 		return runtime, errors.New("must be auto, kernel or bpf")
 	}

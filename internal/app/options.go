@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.uber.org/zap/zapcore"
+	"stap-exporter/internal/toolchain"
 
-	"stap-exporter/internal/stap"
+	"go.uber.org/zap/zapcore"
 )
 
 // defaultStap is looked up in PATH.
@@ -30,7 +30,7 @@ type Options struct {
 	scripts       string // directory
 	keepalive     time.Duration
 	allowInsecure bool
-	runtime       stap.Runtime
+	runtime       toolchain.Runtime
 	precompile    bool
 	maxParallel   int // 0: by the number of CPUs
 	startTimeout  time.Duration

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"stap-exporter/internal/proc"
+	"stap-exporter/internal/toolchain"
+	"stap-exporter/internal/trust"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +43,6 @@ type moduleCache struct {
 }
 
 const (
-	extModule   = ".ko"
 	extManifest = ".json"
 	temporary   = ".new-"
 
@@ -54,7 +55,7 @@ const (
 )
 
 func newModuleCache(dir string, limit int64) (*moduleCache, error) {
-	if err := makePrivate(dir); err != nil {
+	if err := trust.MakePrivate(dir); err != nil {
 		return nil, fmt.Errorf("make module cache: %w", err)
 	}
 	return &moduleCache{dir: dir, limit: limit}, nil
@@ -85,7 +86,7 @@ func (c *moduleCache) get(key, module, to string) error {
 			return err
 		}
 	}
-	ko, err := openOwn(c.path(key, extModule))
+	ko, err := openOwn(c.path(key, toolchain.ModuleSuffix))
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New("the module is gone, its manifest is not")
 	}
@@ -138,7 +139,7 @@ func (c *moduleCache) put(m manifest, module []byte) error {
 		return err
 	}
 	defer unlock()
-	if err := c.write(c.path(m.Key, extModule), module); err != nil {
+	if err := c.write(c.path(m.Key, toolchain.ModuleSuffix), module); err != nil {
 		return err
 	}
 	if err := c.write(c.path(m.Key, extManifest), append(text, '\n')); err != nil {
@@ -193,7 +194,7 @@ func (c *moduleCache) lock(wait time.Duration) (unlock func(), err error) {
 // remove takes an entry out, the manifest first.
 func (c *moduleCache) remove(key string) error {
 	err := os.Remove(c.path(key, extManifest))
-	if err2 := os.Remove(c.path(key, extModule)); err == nil || errors.Is(err, fs.ErrNotExist) {
+	if err2 := os.Remove(c.path(key, toolchain.ModuleSuffix)); err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = err2
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -235,7 +236,7 @@ func (c *moduleCache) trim(keep string) error {
 			byKey[key] = one
 		}
 		one.size += info.Size()
-		one.ko = one.ko || "."+ext == extModule
+		one.ko = one.ko || "."+ext == toolchain.ModuleSuffix
 		one.json = one.json || "."+ext == extManifest
 		if "."+ext == extManifest || one.used.IsZero() {
 			one.used = info.ModTime()

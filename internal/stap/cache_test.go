@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -125,51 +124,6 @@ func TestTrimRemovesWhatAKilledExporterLeft(t *testing.T) {
 	}
 	if want := []string{".lock", temporary + "2", "k.json", "k.ko", "young.ko"}; !slices.Equal(names, want) {
 		t.Errorf("left are %q, want %q", names, want)
-	}
-}
-
-func TestParseHelp(t *testing.T) {
-	const text = `Options (in /root/.systemtap/rc and on command line):
-   --         end of translator options, script options follow
-   -I DIR     look in DIR for additional .stp script files, in addition to
-              /usr/share/systemtap/tapset
-              /opt/data/systemtap/tapset
-   -D NM=VAL  emit macro definition into generated C code
-   -R DIR     look in DIR for runtime, instead of
-              /usr/share/systemtap/runtime
-   -r DIR     cross-compile to kernel with given build tree; or else
-   -r RELEASE cross-compile to kernel /lib/modules/RELEASE/build, instead of
-              /lib/modules/6.1.0/build
-`
-	a := parseHelp(text)
-	if a.rc != "/root/.systemtap/rc" || a.runtime != "/usr/share/systemtap/runtime" ||
-		!slices.Equal(a.tapsets, []string{"/usr/share/systemtap/tapset", "/opt/data/systemtap/tapset"}) {
-		t.Errorf("got %+v", a)
-	}
-}
-
-func TestRealStapTellsItsFolders(t *testing.T) {
-	stap, err := exec.LookPath("stap")
-	if err != nil {
-		t.Skip("SystemTap is not installed")
-	}
-	extra := t.TempDir()
-	t.Setenv("XDG_DATA_DIRS", extra)
-	var teller teller
-	a, err := teller.ask(stap)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(a.tapsets) != 2 || a.tapsets[1] != extra+"/systemtap/tapset" ||
-		!strings.HasPrefix(a.version, "Systemtap translator") ||
-		!strings.HasSuffix(a.rc, "/rc") {
-		t.Errorf("got %+v", a)
-	}
-	if _, err := os.Stat(filepath.Join(a.tapsets[0], "prometheus.stpm")); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(filepath.Join(a.runtime, "sym.c")); err != nil {
-		t.Error(err)
 	}
 }
 

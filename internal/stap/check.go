@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/toolchain"
 )
 
 // ErrExecutable tells that an executable script cannot be checked.
@@ -18,7 +19,7 @@ var ErrExecutable = errors.New("an executable script cannot be checked without r
 // would run, so its Exit has an error that is ErrExecutable.
 func (h *Host) Check(s script.Script, compile bool) Exit {
 	if s.Executable {
-		return Exit{Code: -1, Stage: StageStart, Err: fmt.Errorf("check %s: %w", s.Name, ErrExecutable)}
+		return Exit{Code: -1, Stage: toolchain.StageStart, Err: fmt.Errorf("check %s: %w", s.Name, ErrExecutable)}
 	}
 	pass := "-p2"
 	if compile {
@@ -31,24 +32,24 @@ func (h *Host) Check(s script.Script, compile bool) Exit {
 		name:    s.Name,
 		module:  s.Module,
 		timeout: h.cfg.StartTimeout,
-		plan: func() (plan, error) {
+		plan: func() (toolchain.Plan, error) {
 			runtime := h.runtimeOf(s)
-			if runtime == BPF {
+			if runtime == toolchain.BPF {
 				var err error
-				if tree, err = h.system.bpfTree(h.cfg.Dir); err != nil {
-					return plan{}, err
+				if tree, err = h.system.BPFTree(h.cfg.Dir); err != nil {
+					return toolchain.Plan{}, err
 				}
 			}
-			p, err := commands(h.tools, s, runtime, tree)
+			p, err := h.tools.Plan(s, runtime, tree)
 			if err != nil {
-				return plan{}, err
+				return toolchain.Plan{}, err
 			}
-			judge := p.stages[0]
-			judge.argv = slices.Clone(judge.argv)
-			judge.argv[slices.Index(judge.argv, "-p4")] = pass
-			return plan{stages: []stage{judge}}, nil
+			judge := p.Steps[0]
+			judge.Argv = slices.Clone(judge.Argv)
+			judge.Argv[slices.Index(judge.Argv, "-p4")] = pass
+			return toolchain.Plan{Steps: []toolchain.Step{judge}}, nil
 		},
-		env: func(tmp string) []string { return h.environment(tmp, tree) },
+		env: func(tmp string) []string { return h.tools.Environment(tmp, tree) },
 	}, 0, func(e Event) {
 		if e, ok := e.(Exited); ok {
 			done <- e.Exit
@@ -64,4 +65,4 @@ func (h *Host) checkModule() string {
 
 // RuntimeOf is the runtime that s is started with now: Kernel or BPF. An
 // executable that is not stap's chooses for itself.
-func (h *Host) RuntimeOf(s script.Script) Runtime { return h.runtimeOf(s) }
+func (h *Host) RuntimeOf(s script.Script) toolchain.Runtime { return h.runtimeOf(s) }

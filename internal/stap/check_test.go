@@ -4,10 +4,12 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"stap-exporter/internal/toolchain"
 )
 
 func TestCheck(t *testing.T) {
-	for _, runtime := range []Runtime{BPF, Kernel} {
+	for _, runtime := range []toolchain.Runtime{toolchain.BPF, toolchain.Kernel} {
 		t.Run(runtime.String(), func(t *testing.T) {
 			l := newLab(t, "", func(c *Config) { c.Runtime = runtime })
 			s := l.text("m1", "probe begin { }")

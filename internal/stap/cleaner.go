@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"stap-exporter/internal/proc"
+	"stap-exporter/internal/stapout"
+	"stap-exporter/internal/toolchain"
 )
 
 // Cleaner removes what runs leave behind: processes, the loaded module, the
@@ -36,10 +38,6 @@ type Cleaner struct {
 // maxTermGrace is how long processes outside of a child's group get between
 // TERM and KILL: most have lost their leader already.
 const maxTermGrace = 1500 * time.Millisecond
-
-// toolWait bounds one short command: staprun -d takes half a second, stap
-// --version less.
-const toolWait = 10 * time.Second
 
 // Run ends the processes with the tag of the run that works in work, in
 // whatever group or session, and removes what the run left. It sends KILL at
@@ -80,11 +78,11 @@ func (c *Cleaner) Unload(module string) error {
 			return err
 		}
 		if c.Staprun == "" {
-			return fmt.Errorf("find staprun: %w", ErrNoStap)
+			return fmt.Errorf("find staprun: %w", toolchain.ErrNoStap)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), toolWait)
+		ctx, cancel := context.WithTimeout(context.Background(), toolchain.Timeout)
 		// the list of modules tells whether it worked
-		out, err := tool(ctx, c.Staprun, "-d", module)
+		out, err := toolchain.Output(ctx, c.Staprun, "-d", module)
 		cancel()
 		if err != nil && out == "" {
 			out = err.Error() // not started, or hanging
@@ -93,7 +91,7 @@ func (c *Cleaner) Unload(module string) error {
 			return nil
 		}
 		if time.Now().After(limit) {
-			return fmt.Errorf("still loaded after staprun -d: %s", strings.Join(usefulTail(out, 0), "; "))
+			return fmt.Errorf("still loaded after staprun -d: %s", strings.Join(stapout.UsefulTail(out, 0), "; "))
 		}
 	}
 }
@@ -140,9 +138,4 @@ func ownDirectory(path string) bool {
 	var st syscall.Stat_t
 	err := syscall.Lstat(path, &st)
 	return err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFDIR && int(st.Uid) == os.Geteuid()
-}
-
-// tool runs a short command of SystemTap's, see proc.Output.
-func tool(ctx context.Context, argv ...string) (string, error) {
-	return proc.Output(ctx, environment(os.Environ(), os.TempDir(), ""), argv...)
 }

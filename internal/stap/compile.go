@@ -12,32 +12,26 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-)
 
-// build is the kernel module of a plan whose stages are to compile it and to
-// load it.
-type build struct {
-	source
-	once  string // why the module is good for this start only; empty: it may be cached
-	only  bool   // compile it and end
-	ahead bool   // that, in the background, for later starts
-}
+	"stap-exporter/internal/stapout"
+	"stap-exporter/internal/toolchain"
+)
 
 // kernelModule runs a plan with a build: the module out of the cache, or else
 // compiled into it, then staprun. A cached module that does not fit the kernel
 // is compiled again, once.
-func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit {
-	ko := filepath.Join(r.dir, p.build.module+extModule)
+func (r *Run) kernelModule(p toolchain.Plan, env []string, timeout <-chan time.Time) Exit {
+	ko := filepath.Join(r.dir, p.Build.Module+toolchain.ModuleSuffix)
 	for again := false; ; again = true {
 		exit, ok := r.provide(p, ko, env, timeout)
-		if ok && p.build.only {
+		if ok && r.job.compileOnly {
 			exit.Code = 0 // nothing was run where the cache had it
 			return exit
 		}
 		if !ok || r.asked() {
 			return exit
 		}
-		exit = r.stage(p.stages[1], false, env, timeout)
+		exit = r.stage(p.Steps[1], false, env, timeout)
 		if exit.Ready || r.key == "" || !isStale(exit) {
 			return exit
 		}
@@ -52,9 +46,9 @@ func (r *Run) kernelModule(p plan, env []string, timeout <-chan time.Time) Exit 
 			zap.String("script", r.job.name),
 			zap.Strings("output", exit.Tail),
 		)
-		err := r.host.cleaner.Unload(p.build.module)
+		err := r.host.cleaner.Unload(p.Build.Module)
 		if err = errors.Join(err, os.Remove(ko)); err != nil {
-			exit.Residue = append(exit.Residue, fmt.Sprintf("module %s (%v)", p.build.module, err))
+			exit.Residue = append(exit.Residue, fmt.Sprintf("module %s (%v)", p.Build.Module, err))
 			return exit
 		}
 	}
@@ -73,18 +67,18 @@ func isStale(e Exit) bool {
 
 // provide puts the module at ko, and says so in r.compiled and r.key. Not ok:
 // exit says why not.
-func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time) (exit Exit, ok bool) {
+func (r *Run) provide(p toolchain.Plan, ko string, env []string, timeout <-chan time.Time) (exit Exit, ok bool) {
 	h, log := r.host, r.host.cfg.Logger.With(zap.String("script", r.job.name))
-	exit = Exit{Code: -1, Stage: StageStart}
+	exit = Exit{Code: -1, Stage: toolchain.StageStart}
 	r.key = ""
-	if p.build.once == "" {
+	if p.Build.NoReuse == "" {
 		var err error
-		if r.key, err = h.moduleKey(p.build.source); err != nil {
+		if r.key, err = h.moduleKey(*p.Build); err != nil {
 			log.Info("module is not cached", zap.Error(err))
 		}
 	}
 	for r.key != "" {
-		err := h.cache.get(r.key, p.build.module, ko)
+		err := h.cache.get(r.key, p.Build.Module, ko)
 		if err == nil {
 			r.compiled = false
 			return exit, true
@@ -102,7 +96,7 @@ func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time)
 			}()
 			break
 		}
-		if p.build.ahead {
+		if r.job.yield {
 			return exit, false // a start is at it
 		}
 		if exit, over := r.await(f, timeout); over {
@@ -111,10 +105,10 @@ func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time)
 	}
 	r.compiled = true
 	begun := time.Now()
-	exit = r.stage(p.stages[0], false, env, timeout)
+	exit = r.stage(p.Steps[0], false, env, timeout)
 	ok = exit.Err == nil && exit.Code == 0 && len(exit.Residue) == 0
 	if ok && r.key != "" {
-		if err := h.keep(p.build.source, r.key, ko, begun); err != nil {
+		if err := h.keep(*p.Build, r.key, ko, begun); err != nil {
 			log.Info("module is not cached", zap.Error(err))
 			r.key = ""
 		}
@@ -123,18 +117,18 @@ func (r *Run) provide(p plan, ko string, env []string, timeout <-chan time.Time)
 }
 
 // keep puts a module into the cache that was compiled since begun.
-func (h *Host) keep(src source, key, ko string, begun time.Time) error {
+func (h *Host) keep(b toolchain.Build, key, ko string, begun time.Time) error {
 	if now := time.Now(); clockWasSet(now.Sub(begun), now.Round(0).Sub(begun.Round(0))) {
 		return errors.New("the clock was set while it was compiled, so that nobody can tell what changed meanwhile")
 	}
-	if now, err := h.moduleKey(src); err != nil || now != key {
+	if now, err := h.moduleKey(b); err != nil || now != key {
 		return errors.Join(errors.New("what it is made of changed while it was compiled"), err)
 	}
 	module, err := os.ReadFile(ko)
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(src.path)
+	text, err := os.ReadFile(b.Script)
 	if err != nil {
 		return err
 	}
@@ -144,8 +138,8 @@ func (h *Host) keep(src source, key, ko string, begun time.Time) error {
 	}
 	return h.cache.put(manifest{
 		Key:      key,
-		Module:   src.module,
-		Script:   src.path,
+		Module:   b.Module,
+		Script:   b.Script,
 		Compiled: begun,
 		Programs: programs,
 	}, module)
@@ -184,7 +178,7 @@ func (c *compiles) join(key string, r *Run) (f *flight, mine bool) {
 	}
 	f = &flight{
 		run:      r,
-		activity: activities[1],
+		activity: stapout.Activity(1),
 		done:     make(chan struct{}),
 		news:     make(chan struct{}, 1),
 	}
@@ -221,7 +215,7 @@ func (f *flight) say(activity string) {
 // this run ends, as exit says; otherwise the compile is over and the cache may
 // have the module.
 func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) {
-	exit = Exit{Code: -1, Stage: StageCompile}
+	exit = Exit{Code: -1, Stage: toolchain.StageCompile}
 	for {
 		f.mu.Lock()
 		activity := f.activity
@@ -239,7 +233,7 @@ func (r *Run) await(f *flight, timeout <-chan time.Time) (exit Exit, over bool) 
 		case <-r.kill.Done():
 			return exit, true
 		case <-timeout:
-			exit.Err = fmt.Errorf("start timeout: not done after %v (%s)", r.job.timeout, StageCompile)
+			exit.Err = fmt.Errorf("start timeout: not done after %v (%s)", r.job.timeout, toolchain.StageCompile)
 			return exit, true
 		}
 	}

@@ -1,63 +1,22 @@
 package stap
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
 	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/toolchain"
 )
-
-// ErrNoStap tells that SystemTap, or the part of it that was asked for, is not
-// installed.
-var ErrNoStap = errors.New("systemtap is not installed")
-
-// Runtime is how SystemTap runs a script: as a kernel module or as bpf
-// programs.
-type Runtime uint8
-
-// The runtimes. Auto means kernel modules where a trial has shown that they
-// work, bpf otherwise and until then.
-const (
-	Auto Runtime = iota
-	Kernel
-	BPF
-)
-
-// String returns the name as the --script.runtime flag takes it.
-func (r Runtime) String() string {
-	switch r {
-	case Auto:
-		return "auto"
-	case Kernel:
-		return "kernel"
-	case BPF:
-		return "bpf"
-	default:
-		return "unknown"
-	}
-}
-
-// ParseRuntime reads a --script.runtime flag.
-func ParseRuntime(s string) (Runtime, error) {
-	for _, r := range []Runtime{Auto, Kernel, BPF} {
-		if s == r.String() {
-			return r, nil
-		}
-	}
-	return Auto, fmt.Errorf("parse runtime %q: want auto, kernel or bpf", s)
-}
 
 // Config says how a Host works. Durations and paths left zero get their
 // defaults.
 type Config struct {
-	Stap    string         // name or path of stap; default "stap", looked up in PATH
-	Runtime Runtime        // for scripts that the exporter runs itself
-	Dir     string         // private folder, made 0700 when missing
-	Roots   procfile.Roots // where running scripts offer their files
+	Stap    string            // name or path of stap; default "stap", looked up in PATH
+	Runtime toolchain.Runtime // for scripts that the exporter runs itself
+	Dir     string            // private folder, made 0700 when missing
+	Roots   procfile.Roots    // where running scripts offer their files
 
 	// Launcher is the command line that re-executes this program so that it
 	// calls Launch with the arguments that follow.
@@ -102,8 +61,6 @@ type Config struct {
 	StapRuntime string // stap's runtime folder for kernel modules (-R); default: stap's own
 	Precompile  bool   // let Host.Precompile do its work
 
-	Modules string // the kernel's list of loaded modules; default /proc/modules
-
 	Logger *zap.Logger // default: none
 }
 
@@ -119,7 +76,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SweepWait, 5*time.Second)
 	setDefault(&c.CacheDir, c.Dir)
 	setDefault(&c.CacheSize, 256<<20)
-	setDefault(&c.Modules, "/proc/modules")
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}

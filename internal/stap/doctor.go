@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/toolchain"
 )
 
 // Finding is one line of a diagnosis.
@@ -45,8 +45,8 @@ probe prometheus { @prometheus_dump_array1(a, "works", "x") }
 // runtime for real, in cfg.Dir, which must be nobody else's; that takes as long
 // as compiling a kernel module. cfg.Runtime is ignored.
 func Diagnose(cfg Config) []Finding {
-	cfg.Runtime = BPF // no trial in the background
-	sys, err := thisSystem()
+	cfg.Runtime = toolchain.BPF // no trial in the background
+	sys, err := toolchain.ThisSystem()
 	if err != nil {
 		return []Finding{{Check: "kernel", Detail: err.Error()}}
 	}
@@ -54,7 +54,7 @@ func Diagnose(cfg Config) []Finding {
 	h, err := newHost(cfg, d.system)
 	if err != nil {
 		h = &Host{cfg: cfg.withDefaults(), system: d.system}
-		h.tools, _ = findTools(cfg.Stap)
+		h.tools, _ = toolchain.Find(cfg.Stap)
 	}
 	defer h.Close()
 	d.host = h
@@ -66,14 +66,14 @@ func Diagnose(cfg Config) []Finding {
 	d.tracing()
 	d.memlock()
 	d.groups()
-	d.try(CheckKernel, Kernel)
-	d.try(CheckBPF, BPF)
+	d.try(CheckKernel, toolchain.Kernel)
+	d.try(CheckBPF, toolchain.BPF)
 	return d.findings
 }
 
 type diagnosis struct {
 	host     *Host
-	system   system
+	system   toolchain.System
 	findings []Finding
 }
 
@@ -87,13 +87,13 @@ func (d *diagnosis) add(f Finding) {
 const installStap = "Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap; or name stap with --stap.path"
 
 func (d *diagnosis) stap(err error) {
-	if d.host.tools.stap == "" {
+	if d.host.tools.Stap == "" {
 		d.add(Finding{Check: "systemtap", Detail: err.Error(), Remedy: installStap})
 		return
 	}
-	d.add(Finding{Check: "systemtap", OK: true, Detail: d.host.tools.stap + ", " + d.host.stapVersion()})
+	d.add(Finding{Check: "systemtap", OK: true, Detail: d.host.tools.Stap + ", " + d.host.tools.Version()})
 	t := d.host.tools
-	for _, each := range []struct{ name, path, denied string }{{"staprun", t.staprun, t.staprunDenied}, {"stapbpf", t.stapbpf, t.stapbpfDenied}} {
+	for _, each := range []struct{ name, path, denied string }{{"staprun", t.Staprun, t.StaprunDenied}, {"stapbpf", t.Stapbpf, t.StapbpfDenied}} {
 		switch {
 		case each.denied != "":
 			d.add(
@@ -112,7 +112,7 @@ func (d *diagnosis) stap(err error) {
 func (d *diagnosis) compiler() {
 	var missing []string
 	for _, name := range []string{"gcc", "make"} {
-		if _, err := exec.LookPath(name); err != nil {
+		if _, err := toolchain.LookPath(name); err != nil {
 			missing = append(missing, name)
 		}
 	}
@@ -129,12 +129,12 @@ func (d *diagnosis) compiler() {
 }
 
 func (d *diagnosis) headers() {
-	build := filepath.Join(d.system.libModules, d.system.release, "build")
+	build := filepath.Join(d.system.LibModules, d.system.Release, "build")
 	f := Finding{
 		Check:  "kernel headers",
-		OK:     d.system.hasBuildTree(),
+		OK:     d.system.HasBuildTree(),
 		Detail: build,
-		Remedy: "apt install linux-headers-" + d.system.release + " (needed for kernel modules only)",
+		Remedy: "apt install linux-headers-" + d.system.Release + " (needed for kernel modules only)",
 	}
 	if !f.OK {
 		f.Detail = build + " has no .config: the headers of the running kernel are not installed"
@@ -143,7 +143,7 @@ func (d *diagnosis) headers() {
 }
 
 func (d *diagnosis) debuginfo() {
-	for _, path := range []string{"/usr/lib/debug/boot/vmlinux-" + d.system.release, "/usr/lib/debug/lib/modules/" + d.system.release + "/vmlinux", filepath.Join(d.system.libModules, d.system.release, "vmlinux")} {
+	for _, path := range []string{"/usr/lib/debug/boot/vmlinux-" + d.system.Release, "/usr/lib/debug/lib/modules/" + d.system.Release + "/vmlinux", filepath.Join(d.system.LibModules, d.system.Release, "vmlinux")} {
 		if _, err := os.Stat(path); err == nil {
 			d.add(Finding{Check: "kernel debuginfo", OK: true, Detail: path})
 			return
@@ -153,7 +153,7 @@ func (d *diagnosis) debuginfo() {
 		Finding{
 			Check:  "kernel debuginfo",
 			Detail: "not installed: probes of kernel functions by name do not resolve; timers, tracepoints, system calls and user programs do",
-			Remedy: "stap-prep, or apt install linux-image-" + d.system.release + "-dbg",
+			Remedy: "stap-prep, or apt install linux-image-" + d.system.Release + "-dbg",
 		},
 	)
 }
@@ -161,8 +161,8 @@ func (d *diagnosis) debuginfo() {
 func (d *diagnosis) modules() {
 	f := Finding{Check: "module loading", OK: true, Detail: "allowed"}
 	locked, _ := os.ReadFile("/sys/kernel/security/lockdown")
-	disabled, _ := os.ReadFile(d.system.modulesDisabled)
-	_, noModules := os.Stat(d.host.cfg.Modules)
+	disabled, _ := os.ReadFile(d.system.ModulesDisabled)
+	_, noModules := os.Stat(d.system.Modules)
 	switch {
 	case noModules != nil:
 		f.OK, f.Detail, f.Remedy = false, "this kernel has no loadable modules", "scripts run under bpf here; kernel modules need another kernel"
@@ -172,19 +172,19 @@ func (d *diagnosis) modules() {
 		f.OK, f.Detail, f.Remedy = false, "kernel lockdown: "+strings.TrimSpace(
 			string(locked),
 		), "sign the modules (see stap --sign-module), or turn off secure boot"
-	case os.Geteuid() == 0 && !hasCapability(d.system.status, capSysModule):
+	case os.Geteuid() == 0 && !toolchain.HasCapability(d.system.Status, toolchain.CapSysModule):
 		f.OK, f.Detail, f.Remedy = false, "the capability CAP_SYS_MODULE is missing", "give it to the container or the service (--cap-add SYS_MODULE, CapabilityBoundingSet=)"
 	}
 	d.add(f)
 }
 
 func (d *diagnosis) tracing() {
-	path := filepath.Join(d.system.tracing, "uprobe_events")
+	path := filepath.Join(d.system.Tracing, "uprobe_events")
 	_, err := os.Stat(path)
 	f := Finding{
 		Check:  "tracefs",
 		OK:     err == nil,
-		Detail: d.system.tracing,
+		Detail: d.system.Tracing,
 		Remedy: "mount -t debugfs debugfs /sys/kernel/debug (stapbpf looks for tracefs there; needed for bpf probes in programs)",
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -204,7 +204,7 @@ func (d *diagnosis) memlock() {
 	switch {
 	case limit.Max == unix.RLIM_INFINITY:
 		d.add(Finding{Check: "memlock limit", OK: true, Detail: "unlimited"})
-	case hasCapability(d.system.status, capSysResource):
+	case toolchain.HasCapability(d.system.Status, toolchain.CapSysResource):
 		d.add(Finding{Check: "memlock limit", OK: true, Detail: "can be raised (CAP_SYS_RESOURCE)"})
 	default:
 		d.add(Finding{
@@ -245,13 +245,13 @@ func (d *diagnosis) groups() {
 }
 
 // try runs a script under runtime and reads its metrics.
-func (d *diagnosis) try(check string, runtime Runtime) {
+func (d *diagnosis) try(check string, runtime toolchain.Runtime) {
 	h := d.host
-	if h.tools.stap == "" {
+	if h.tools.Stap == "" {
 		d.add(Finding{Check: check, Detail: "SystemTap is not installed", Remedy: installStap})
 		return
 	}
-	if missing := h.missing(); runtime == Kernel && missing != "" {
+	if missing := h.system.Missing(h.tools.Staprun); runtime == toolchain.Kernel && missing != "" {
 		d.add(
 			Finding{
 				Check:  check,

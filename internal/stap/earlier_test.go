@@ -19,7 +19,7 @@ import (
 
 func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 	l := newLab(t, "", nil)
-	cfg, sys := l.host.cfg, labSystem(t)
+	cfg, sys := l.host.cfg, labSystem(t, l.Path("modules"))
 	cfg.ModulePrefix = "stap_exporter_01_"
 	core, logs := observer.New(zapcore.InfoLevel)
 	cfg.Logger = zap.New(core)
@@ -39,7 +39,7 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	staptest.WriteFile(t, cfg.Modules, "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\n")
+	staptest.WriteFile(t, sys.Modules, "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\n")
 	group := exec.Command("/bin/sleep", "1000") // in a group of the run, without a tag
 	group.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := group.Start(); err != nil {
@@ -56,7 +56,7 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 		dead.Process.Pid,
 		os.Getpid(),
 	)
-	staptest.WriteFile(t, filepath.Join(sys.tracing, "uprobe_events"), probes)
+	staptest.WriteFile(t, filepath.Join(sys.Tracing, "uprobe_events"), probes)
 
 	h, err := newHost(cfg, sys)
 	if err != nil {
@@ -69,7 +69,7 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 	if err := group.Wait(); err == nil || group.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
 		t.Errorf("the process of a recorded group: %v", group.ProcessState)
 	}
-	if text, _ := os.ReadFile(cfg.Modules); string(text) != "other 1\nstap_exporter_02_c 1\n" {
+	if text, _ := os.ReadFile(sys.Modules); string(text) != "other 1\nstap_exporter_02_c 1\n" {
 		t.Errorf("modules are %q", text)
 	}
 	for dir, want := range map[string]string{runs: "", filepath.Join(l.dir, "fifo"): "stap_exporter_02_b"} {
@@ -83,7 +83,7 @@ func TestStartRemovesWhatADeadExporterLeft(t *testing.T) {
 		}
 	}
 	if got, _ := os.ReadFile(
-		filepath.Join(sys.tracing, "uprobe_events"),
+		filepath.Join(sys.Tracing, "uprobe_events"),
 	); string(
 		got,
 	) != probes+fmt.Sprintf(

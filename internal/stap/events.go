@@ -10,6 +10,7 @@ import (
 
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/scrape"
+	"stap-exporter/internal/toolchain"
 )
 
 // Event is what a Run reports: Progress, Ready or Exited.
@@ -64,11 +65,11 @@ func (e Exited) RunNumber() uint64 { return e.Run }
 
 // Exit is how a run ended.
 type Exit struct {
-	Stopped bool           // Stop or Kill asked for it
-	Ready   bool           // it had become ready
-	Code    int            // exit code; -1 when a signal ended it or it never started
-	Signal  syscall.Signal // the signal that ended it; 0: none
-	Stage   Stage          // where it was
+	Stopped bool            // Stop or Kill asked for it
+	Ready   bool            // it had become ready
+	Code    int             // exit code; -1 when a signal ended it or it never started
+	Signal  syscall.Signal  // the signal that ended it; 0: none
+	Stage   toolchain.Stage // where it was
 	// why it could not be started, or was stopped by the run itself (start
 	// timeout)
 	Err     error
@@ -77,11 +78,11 @@ type Exit struct {
 	Residue []string // what could not be removed, by name; empty: nothing is left
 }
 
-var gerunds = map[Stage]string{
-	StageStart:   "starting",
-	StageCompile: "compiling",
-	StageLoad:    "loading",
-	StageRun:     "running",
+var gerunds = map[toolchain.Stage]string{
+	toolchain.StageStart:   "starting",
+	toolchain.StageCompile: "compiling",
+	toolchain.StageLoad:    "loading",
+	toolchain.StageRun:     "running",
 }
 
 // String is one line: how the run ended.

@@ -21,6 +21,7 @@ import (
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 )
 
 // exporterMain is an exporter that a test can kill: a Host in STANDIN_DIR with
@@ -32,16 +33,15 @@ func exporterMain(modules []string) {
 	bin := filepath.Join(dir, "bin")
 	h, err := newHost(Config{
 		Stap:        filepath.Join(bin, "stap"),
-		Runtime:     BPF,
+		Runtime:     toolchain.BPF,
 		Dir:         filepath.Join(dir, "private"),
 		Roots:       procfile.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
 		Launcher:    []string{staptest.Executable(), "as-launcher"},
 		Guardian:    []string{staptest.Executable(), "as-guardian"},
-		Modules:     filepath.Join(dir, "modules"),
 		Subreaper:   true,
 		MaxParallel: 100,
 		Logger:      zap.NewExample(),
-	}, system{release: "1.2.3-lab", libModules: sys, tracing: sys})
+	}, toolchain.System{Release: staptest.Release, LibModules: sys, Modules: filepath.Join(dir, "modules"), Tracing: sys})
 	if err != nil {
 		panic(err)
 	}
@@ -85,7 +85,7 @@ type exporting struct {
 // have.
 func startExporting(l *lab, up, others []string) *exporting {
 	l.t.Helper()
-	e := &exporting{lab: l, ready: map[string]int{}, sys: labSystem(l.t).libModules}
+	e := &exporting{lab: l, ready: map[string]int{}, sys: staptest.Machine(l.t)}
 	e.cmd = exec.Command(staptest.Executable(), append([]string{"as-exporter"}, append(others, up...)...)...)
 	e.cmd.Env = append(os.Environ(), "LAB_SYSTEM="+e.sys)
 	e.cmd.Stderr = os.Stderr

@@ -9,6 +9,7 @@ import (
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 )
 
 // lab is a Host whose SystemTap is the stand-in.
@@ -25,11 +26,10 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	dir := d.String()
 	cfg := Config{
 		Stap:     d.Path("bin", "stap"),
-		Runtime:  BPF,
+		Runtime:  toolchain.BPF,
 		Dir:      filepath.Join(dir, "private"),
 		Roots:    procfile.Roots{Kernel: filepath.Join(dir, "kernel"), FIFO: filepath.Join(dir, "fifo")},
 		Launcher: []string{staptest.Executable(), "as-launcher"},
-		Modules:  filepath.Join(dir, "modules"),
 		// Long, so that only tests that are about a bound reach it.
 		MaxParallel:  100,
 		StartTimeout: staptest.Patience,
@@ -42,7 +42,7 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	if change != nil {
 		change(&cfg)
 	}
-	host, err := newHost(cfg, labSystem(t))
+	host, err := newHost(cfg, labSystem(t, d.Path("modules")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,28 +57,13 @@ func newLab(t *testing.T, mode string, change func(*Config)) *lab {
 	return l
 }
 
-// labSystem is a machine on which kernel modules could work.
-func labSystem(t *testing.T) system {
+// labSystem is a machine on which kernel modules could work. modules is its
+// list of loaded modules.
+func labSystem(t *testing.T, modules string) toolchain.System {
 	t.Helper()
-	dir := t.TempDir()
-	sys := system{
-		release:         "1.2.3-lab",
-		version:         "#1",
-		libModules:      dir,
-		configGz:        filepath.Join(dir, "config.gz"),
-		boot:            dir,
-		status:          filepath.Join(dir, "status"),
-		modulesDisabled: filepath.Join(dir, "modules_disabled"),
-		tracing:         dir,
-	}
-	build := filepath.Join(dir, sys.release, "build")
-	if err := os.MkdirAll(build, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	staptest.WriteFile(t, filepath.Join(build, ".config"), "")
-	staptest.WriteFile(t, sys.status, "Name:\tx\nCapEff:\t0000000000010000\n")
-	staptest.WriteFile(t, sys.modulesDisabled, "0\n")
-	return sys
+	s := machine(t)
+	s.Modules = modules
+	return s
 }
 
 func (l *lab) script(module string) script.Script {
@@ -97,7 +82,7 @@ func (l *lab) start(s script.Script) *started { return start(l.t, l.host, s) }
 // clean fails the test when something of module is left.
 func (l *lab) clean(module string) {
 	l.t.Helper()
-	if loaded, err := isLoaded(l.host.cfg.Modules, module); loaded || err != nil {
+	if loaded, err := isLoaded(l.host.system.Modules, module); loaded || err != nil {
 		l.t.Errorf("module %s is still loaded (%v)", module, err)
 	}
 	for _, path := range []string{filepath.Join(l.dir, "fifo", module), filepath.Join(l.host.cfg.Dir, "run", module)} {

@@ -2,13 +2,9 @@ package stap
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,6 +12,7 @@ import (
 	"stap-exporter/internal/fileid"
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/toolchain"
 	"stap-exporter/internal/trust"
 )
 
@@ -23,8 +20,8 @@ import (
 // goroutine.
 type Host struct {
 	cfg     Config
-	system  system
-	tools   tools
+	system  toolchain.System
+	tools   toolchain.Tools
 	runtime atomic.Uint32 // a Runtime, never Auto
 	trial   *Run          // the trial of kernel modules, nil when there was none
 	cleaner Cleaner
@@ -36,7 +33,7 @@ type Host struct {
 
 	cache    *moduleCache
 	contents fileid.Hasher
-	about    teller
+	about    toolchain.VersionReader
 	compiles compiles
 	ahead    *precompiler // nil before Precompile
 }
@@ -45,27 +42,27 @@ type Host struct {
 // runtime, which may go on in the background until Close. Errors wrap ErrNoStap
 // when stap is not there.
 func NewHost(cfg Config) (*Host, error) {
-	sys, err := thisSystem()
+	sys, err := toolchain.ThisSystem()
 	if err != nil {
 		return nil, err
 	}
 	return newHost(cfg, sys)
 }
 
-func newHost(cfg Config, sys system) (*Host, error) {
+func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 	cfg = cfg.withDefaults()
-	t, err := findTools(cfg.Stap)
+	t, err := toolchain.Find(cfg.Stap)
 	if err != nil {
 		return nil, err
 	}
-	t.launcher = cfg.Launcher
-	if cfg.Runtime == BPF && t.stapbpf == "" && t.stapbpfDenied == "" {
-		return nil, fmt.Errorf("find stapbpf beside %s or in PATH: %w", t.stap, ErrNoStap)
+	t.Launcher = cfg.Launcher
+	if cfg.Runtime == toolchain.BPF && t.Stapbpf == "" && t.StapbpfDenied == "" {
+		return nil, fmt.Errorf("find stapbpf beside %s or in PATH: %w", t.Stap, toolchain.ErrNoStap)
 	}
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("find private folder: %w", err)
 	}
-	if err := makePrivate(cfg.Dir); err != nil {
+	if err := trust.MakePrivate(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("make private folder: %w", err)
 	}
 	if cfg.CacheDir, err = filepath.Abs(cfg.CacheDir); err != nil {
@@ -76,7 +73,7 @@ func newHost(cfg Config, sys system) (*Host, error) {
 		return nil, err
 	}
 	if cfg.StapRuntime != "" { // children have a folder of their own
-		if t.runtime, err = filepath.Abs(cfg.StapRuntime); err != nil {
+		if t.RuntimeDir, err = filepath.Abs(cfg.StapRuntime); err != nil {
 			return nil, fmt.Errorf("find SystemTap's runtime folder: %w", err)
 		}
 	}
@@ -85,10 +82,10 @@ func newHost(cfg Config, sys system) (*Host, error) {
 		system: sys,
 		tools:  t,
 		cleaner: Cleaner{
-			Staprun:   t.staprun,
-			Modules:   cfg.Modules,
+			Staprun:   t.Staprun,
+			Modules:   sys.Modules,
 			FIFORoot:  cfg.Roots.FIFO,
-			Tracing:   sys.tracing,
+			Tracing:   sys.Tracing,
 			Dir:       cfg.Dir,
 			CacheDir:  cache.dir,
 			Prefix:    cfg.ModulePrefix,
@@ -166,12 +163,12 @@ func (h *Host) cleanEarlier() {
 
 // Runtime is what scripts that are no programs themselves are started with now:
 // Kernel or BPF.
-func (h *Host) Runtime() Runtime { return Runtime(h.runtime.Load()) }
+func (h *Host) Runtime() toolchain.Runtime { return toolchain.Runtime(h.runtime.Load()) }
 
 // runtimeOf is what s is started with: what its header or first line asks for,
 // otherwise as Runtime says.
-func (h *Host) runtimeOf(s script.Script) Runtime {
-	if r, err := ParseRuntime(s.Runtime); err == nil && r != Auto {
+func (h *Host) runtimeOf(s script.Script) toolchain.Runtime {
+	if r, err := toolchain.ParseRuntime(s.Runtime); err == nil && r != toolchain.Auto {
 		return r
 	}
 	return h.Runtime()
@@ -187,95 +184,23 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 		module:  s.Module,
 		class:   byItself,
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
-		plan: func() (plan, error) {
+		plan: func() (toolchain.Plan, error) {
 			if !h.cfg.AllowInsecure { // Scan has looked, but that was some time ago
 				if err := trust.Check(s.Path, trust.Self()); err != nil {
-					return plan{}, fmt.Errorf("start script: %w", err)
+					return toolchain.Plan{}, fmt.Errorf("start script: %w", err)
 				}
 			}
 			runtime := h.runtimeOf(s)
-			if s.Executable || runtime == BPF {
+			if s.Executable || runtime == toolchain.BPF {
 				var err error
 				// An executable may need no tree, and says so itself when it
 				// does.
-				if tree, err = h.system.bpfTree(h.cfg.Dir); err != nil && !s.Executable {
-					return plan{}, err
+				if tree, err = h.system.BPFTree(h.cfg.Dir); err != nil && !s.Executable {
+					return toolchain.Plan{}, err
 				}
 			}
-			return commands(h.tools, s, runtime, tree)
+			return h.tools.Plan(s, runtime, tree)
 		},
-		env: func(tmp string) []string { return h.environment(tmp, tree) },
+		env: func(tmp string) []string { return h.tools.Environment(tmp, tree) },
 	}, number, report)
-}
-
-// findTools looks for stap, and beside it, beside what it links to, and in PATH
-// for its companions.
-func findTools(name string) (tools, error) {
-	path, err := exec.LookPath(name)
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
-	if err != nil {
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			err = ErrNoStap
-		}
-		return tools{}, fmt.Errorf("find stap %q: %w", name, err)
-	}
-	places := []string{filepath.Dir(path)}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		places = append(places, filepath.Dir(target))
-	}
-	beside := func(name string) string {
-		for _, dir := range places {
-			if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-				return p
-			}
-		}
-		if p, err := exec.LookPath(name); err == nil {
-			if p, err = filepath.Abs(p); err == nil {
-				return p
-			}
-		}
-		return ""
-	}
-	t := tools{stap: path, staprun: beside("staprun"), stapbpf: beside("stapbpf")}
-	denied := func(name string) string {
-		for _, dir := range append(places, filepath.SplitList(os.Getenv("PATH"))...) {
-			if p := filepath.Join(dir, name); isFile(p) {
-				return p
-			}
-		}
-		return ""
-	}
-	if t.staprun == "" {
-		t.staprunDenied = denied("staprun")
-	}
-	if t.stapbpf == "" {
-		t.stapbpfDenied = denied("stapbpf")
-	}
-	return t, nil
-}
-
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// makePrivate makes dir, or takes one that is this user's, and lets nobody else
-// in.
-func makePrivate(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	var st syscall.Stat_t
-	if err := syscall.Lstat(dir, &st); err != nil {
-		return err
-	}
-	if st.Mode&syscall.S_IFMT != syscall.S_IFDIR || int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s is not a folder of this user", dir)
-	}
-	return os.Chmod(dir, 0o700)
 }

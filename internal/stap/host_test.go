@@ -1,54 +1,27 @@
 package stap
 
 import (
-	"bytes"
-	"compress/gzip"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"stap-exporter/internal/staptest"
-
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"stap-exporter/internal/toolchain"
 )
 
 func TestNewHostWithoutStap(t *testing.T) {
 	_, err := NewHost(Config{Stap: filepath.Join(t.TempDir(), "stap"), Dir: t.TempDir()})
-	if !errors.Is(err, ErrNoStap) {
+	if !errors.Is(err, toolchain.ErrNoStap) {
 		t.Errorf("error is %v", err)
 	}
 	_, err = NewHost(Config{Stap: "no-such-program", Dir: t.TempDir()})
-	if !errors.Is(err, ErrNoStap) {
+	if !errors.Is(err, toolchain.ErrNoStap) {
 		t.Errorf("error is %v", err)
-	}
-}
-
-func TestPrivateFolder(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b")
-	for range 2 {
-		if err := makePrivate(dir); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(dir, 0o755); err != nil { // the second time it is too open
-			t.Fatal(err)
-		}
-	}
-	if err := makePrivate(dir); err != nil {
-		t.Fatal(err)
-	}
-	if st, err := os.Stat(dir); err != nil || st.Mode().Perm() != 0o700 {
-		t.Errorf("mode is %v (%v)", st.Mode(), err)
-	}
-	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(dir, link); err != nil {
-		t.Fatal(err)
-	}
-	if err := makePrivate(link); err == nil {
-		t.Error("a symlink is taken")
 	}
 }
 
@@ -57,12 +30,12 @@ func TestPrivateFolder(t *testing.T) {
 func autoLab(
 	t *testing.T,
 	mode string,
-	change func(*Config, *system),
+	change func(*Config, *toolchain.System),
 ) (l *lab, again func() (chosen []observer.LoggedEntry, h *Host)) {
 	t.Helper()
 	l = newLab(t, mode, nil)
-	cfg, sys := l.host.cfg, labSystem(t)
-	cfg.Runtime = Auto
+	cfg, sys := l.host.cfg, labSystem(t, l.Path("modules"))
+	cfg.Runtime = toolchain.Auto
 	change(&cfg, &sys)
 	return l, func() ([]observer.LoggedEntry, *Host) {
 		core, logs := observer.New(zapcore.InfoLevel)
@@ -80,8 +53,8 @@ func autoLab(
 }
 
 func TestAutoRuntimeTriesOnceAndKeepsTheVerdict(t *testing.T) {
-	for mode, want := range map[string]Runtime{"": Kernel, "stap-fails": BPF} {
-		l, again := autoLab(t, mode, func(*Config, *system) {})
+	for mode, want := range map[string]toolchain.Runtime{"": toolchain.Kernel, "stap-fails": toolchain.BPF} {
+		l, again := autoLab(t, mode, func(*Config, *toolchain.System) {})
 		for i := range 2 {
 			chosen, h := again()
 			if len(chosen) != 1 || h.Runtime() != want {
@@ -99,25 +72,25 @@ func TestAutoRuntimeTriesOnceAndKeepsTheVerdict(t *testing.T) {
 }
 
 func TestAutoRuntimeTriesAgainWithAnotherKernel(t *testing.T) {
-	var sys *system
-	_, again := autoLab(t, "", func(_ *Config, s *system) { sys = s })
+	var sys *toolchain.System
+	_, again := autoLab(t, "", func(_ *Config, s *toolchain.System) { sys = s })
 	again()
-	sys.version = "#2"
+	sys.Version = "#2"
 	if _, h := again(); h.trial == nil {
 		t.Error("no trial")
 	}
 }
 
 func TestAutoRuntimeIsBPFAtOnce(t *testing.T) {
-	for want, change := range map[string]func(*Config, *system){
-		"loadable modules":         func(c *Config, _ *system) { c.Modules = "/nowhere" },
-		"CAP_SYS_MODULE":           func(_ *Config, s *system) { s.status = "/nowhere" },
-		"kernel.modules_disabled":  func(_ *Config, s *system) { _ = os.WriteFile(s.modulesDisabled, []byte("1\n"), 0o600) },
-		"headers of kernel 9.9.9x": func(_ *Config, s *system) { s.release = "9.9.9x" },
+	for want, change := range map[string]func(*Config, *toolchain.System){
+		"loadable modules":         func(_ *Config, s *toolchain.System) { s.Modules = "/nowhere" },
+		"CAP_SYS_MODULE":           func(_ *Config, s *toolchain.System) { s.Status = "/nowhere" },
+		"kernel.modules_disabled":  func(_ *Config, s *toolchain.System) { _ = os.WriteFile(s.ModulesDisabled, []byte("1\n"), 0o600) },
+		"headers of kernel 9.9.9x": func(_ *Config, s *toolchain.System) { s.Release = "9.9.9x" },
 	} {
 		_, again := autoLab(t, "", change)
 		chosen, h := again()
-		if h.trial != nil || h.Runtime() != BPF || len(chosen) != 1 ||
+		if h.trial != nil || h.Runtime() != toolchain.BPF || len(chosen) != 1 ||
 			!strings.Contains(chosen[0].ContextMap()["reason"].(string), want) {
 			t.Errorf("%s: runtime %s, logged %v", want, h.Runtime(), chosen)
 		}
@@ -127,60 +100,17 @@ func TestAutoRuntimeIsBPFAtOnce(t *testing.T) {
 func TestCloseEndsATrialWithoutVerdict(t *testing.T) {
 	l := newLab(t, "compile-hangs", nil)
 	cfg := l.host.cfg
-	cfg.Runtime = Auto
-	h, err := newHost(cfg, labSystem(t))
+	cfg.Runtime = toolchain.Auto
+	h, err := newHost(cfg, labSystem(t, l.Path("modules")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.WaitForLog("compiling")
-	if h.Runtime() != BPF {
+	if h.Runtime() != toolchain.BPF {
 		t.Errorf("runtime is %s during the trial", h.Runtime())
 	}
 	h.Close()
 	if _, err := os.Stat(h.verdictFile()); err == nil {
 		t.Error("a verdict was kept")
-	}
-}
-
-func TestBPFTree(t *testing.T) {
-	sys := labSystem(t)
-	dir := t.TempDir()
-	if tree, err := sys.bpfTree(dir); tree != "" || err != nil {
-		t.Errorf("with headers: %q (%v)", tree, err)
-	}
-	sys.libModules = t.TempDir()
-	_, err := sys.bpfTree(dir)
-	if err == nil || !strings.Contains(err.Error(), "config-1.2.3-lab") {
-		t.Errorf("without configuration: %v", err)
-	}
-	var gz bytes.Buffer
-	z := gzip.NewWriter(&gz)
-	_, _ = z.Write([]byte("CONFIG_FROM_GZ=y\n"))
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for want, put := range map[string]func(){
-		"CONFIG_FROM_BOOT=y\n": func() { staptest.WriteFile(t, filepath.Join(sys.boot, "config-"+sys.release), "CONFIG_FROM_BOOT=y\n") },
-		"CONFIG_FROM_GZ=y\n":   func() { staptest.WriteFile(t, sys.configGz, gz.String()) },
-	} {
-		dir := t.TempDir()
-		put()
-		tree, err := sys.bpfTree(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if again, err := sys.bpfTree(dir); again != tree || err != nil {
-			t.Errorf("the second time: %q (%v)", again, err)
-		}
-		if got, _ := os.ReadFile(filepath.Join(tree, ".config")); string(got) != want {
-			t.Errorf("configuration is %q, want %q", got, want)
-		}
-		if got, _ := os.ReadFile(filepath.Join(tree, "include/config/kernel.release")); string(got) != "1.2.3-lab\n" {
-			t.Errorf("release is %q", got)
-		}
-		if entries, _ := os.ReadDir(filepath.Dir(tree)); len(entries) != 1 {
-			t.Errorf("beside the tree: %v", entries)
-		}
-		_ = os.Remove(sys.configGz)
 	}
 }

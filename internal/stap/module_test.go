@@ -13,12 +13,13 @@ import (
 	"stap-exporter/internal/fileid"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 )
 
 func kernelLab(t *testing.T, mode string, change func(*Config)) *lab {
 	t.Helper()
 	return newLab(t, mode, func(c *Config) {
-		c.Runtime = Kernel
+		c.Runtime = toolchain.Kernel
 		if change != nil {
 			change(c)
 		}
@@ -141,8 +142,8 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(more, "sub"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	src := source{path: in("s.stp"), module: "m1", args: []string{"-v", "-I", more}}
-	staptest.WriteFile(t, src.path, "probe begin { }\n")
+	src := toolchain.Build{Script: in("s.stp"), Module: "m1", Args: []string{"-v", "-I", more}}
+	staptest.WriteFile(t, src.Script, "probe begin { }\n")
 	key := func() string {
 		t.Helper()
 		k, err := l.host.moduleKey(src)
@@ -158,9 +159,9 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		same   bool
 	}{
 		{"nothing", func() {}, true},
-		{"script", func() { staptest.WriteFile(t, src.path, "probe end { }\n") }, false},
-		{"module", func() { src.module = "m2" }, false},
-		{"option", func() { src.args = append(src.args, "-g") }, false},
+		{"script", func() { staptest.WriteFile(t, src.Script, "probe end { }\n") }, false},
+		{"module", func() { src.Module = "m2" }, false},
+		{"option", func() { src.Args = append(src.Args, "-g") }, false},
 		{"tapset", func() { staptest.WriteFile(t, in("tapset/new.stpm"), "") }, false},
 		{"no tapset", func() { staptest.WriteFile(t, in("tapset/new.txt"), "") }, true},
 		{"more tapsets", func() { staptest.WriteFile(t, filepath.Join(more, "sub", "x.stp"), "") }, false},
@@ -168,9 +169,9 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		{"default options", func() { staptest.WriteFile(t, in("rc"), "-g\n") }, false},
 		{"variable", func() { t.Setenv("SYSTEMTAP_DEBUGINFO_PATH", "/x") }, false},
 		{"another variable", func() { t.Setenv("EDITOR", "x") }, true},
-		{"kernel release", func() { l.host.system.release += "x" }, false},
-		{"kernel version", func() { l.host.system.version += "x" }, false},
-		{"other runtime", func() { src.args = append(src.args, "-R", more) }, false},
+		{"kernel release", func() { l.host.system.Release += "x" }, false},
+		{"kernel version", func() { l.host.system.Version += "x" }, false},
+		{"other runtime", func() { src.Args = append(src.Args, "-R", more) }, false},
 		{"stap's own runtime meanwhile", func() { staptest.WriteFile(t, in("runtime/other"), "") }, true},
 		{"compiler", func() {
 			bin := t.TempDir()
@@ -186,7 +187,9 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		last = now
 	}
 	for _, bad := range []string{"-r", "--sysroot=/x"} {
-		if _, err := l.host.moduleKey(source{path: src.path, module: "m1", args: []string{bad, "x"}}); err == nil {
+		if _, err := l.host.moduleKey(
+			toolchain.Build{Script: src.Script, Module: "m1", Args: []string{bad, "x"}},
+		); err == nil {
 			t.Errorf("%s has a key", bad)
 		}
 	}
@@ -291,7 +294,7 @@ func TestModuleThatFailsForAnotherReasonIsKept(t *testing.T) {
 	for range 2 {
 		// the stand-in's message is of no stale module, so the second start is
 		// from the cache
-		if e := l.start(s).exited(); e.Code != 1 || e.Stage != StageLoad || e.Ready {
+		if e := l.start(s).exited(); e.Code != 1 || e.Stage != toolchain.StageLoad || e.Ready {
 			t.Errorf("exit is %s", e.Reason())
 		}
 	}
@@ -398,7 +401,7 @@ func TestRuntimeFolderReachesStap(t *testing.T) {
 	l := kernelLab(t, "", func(c *Config) { c.StapRuntime = "/r t" })
 	l.serve(l.text("m1", "probe begin { }"))
 	l.WaitForLog("stap -v -p4 -m m1 -R /r t " + filepath.Join(l.dir, "m1.stp"))
-	if env := l.host.environment("/tmp", ""); !slices.Contains(env, "SYSTEMTAP_RUNTIME=/r t") {
+	if env := l.host.tools.Environment("/tmp", ""); !slices.Contains(env, "SYSTEMTAP_RUNTIME=/r t") {
 		t.Error("wrappers do not get it")
 	}
 }

@@ -2,12 +2,12 @@ package stap
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/toolchain"
 )
 
 // precompileTimeout bounds the compile of one module, on a busy or emulated
@@ -46,7 +46,7 @@ func (h *Host) Precompile(scripts []script.Script) {
 			if ctx.Err() != nil {
 				return
 			}
-			if !s.Executable && s.Refused == nil && h.runtimeOf(s) == Kernel && s.Options.NoReuse == "" {
+			if !s.Executable && s.Refused == nil && h.runtimeOf(s) == toolchain.Kernel && s.Options.NoReuse == "" {
 				h.precompile(ctx, s)
 			}
 		}
@@ -65,14 +65,12 @@ func (h *Host) precompile(ctx context.Context, s script.Script) {
 		module:  s.Module + ".ahead",
 		timeout: precompileTimeout,
 		class:   ahead,
-		plan: func() (plan, error) {
-			p, err := commands(h.tools, s, Kernel, "")
-			if p.build != nil {
-				p.build.only, p.build.ahead = true, true
-			}
-			return p, err
-		},
-		env: func(tmp string) []string { return h.environment(tmp, "") },
+
+		compileOnly: true,
+		yield:       true,
+
+		plan: func() (toolchain.Plan, error) { return h.tools.Plan(s, toolchain.Kernel, "") },
+		env:  func(tmp string) []string { return h.tools.Environment(tmp, "") },
 	}, 0, func(e Event) {
 		switch e := e.(type) {
 		case Progress:
@@ -102,14 +100,4 @@ func (p *precompiler) close() {
 	}
 	p.cancel()
 	<-p.done
-}
-
-// environment is what this Host's children get, see the function of that name.
-func (h *Host) environment(tmp, tree string) []string {
-	env := environment(os.Environ(), tmp, tree)
-	if h.tools.runtime != "" && os.Getenv("SYSTEMTAP_RUNTIME") == "" {
-		// for wrappers, which get no option; stap(1) names it as the same as -R
-		env = append(env, "SYSTEMTAP_RUNTIME="+h.tools.runtime)
-	}
-	return env
 }

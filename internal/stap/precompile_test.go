@@ -12,6 +12,7 @@ import (
 
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 )
 
 func TestPrecompile(t *testing.T) {
@@ -174,7 +175,8 @@ func TestCompileAheadThatFailsTellsWhoWaits(t *testing.T) {
 	r := l.start(a)
 	r.joins()
 	l.goOn("a")
-	if e := r.exited(); e.Code != 1 || e.Stage != StageCompile || !strings.Contains(e.Reason(), "does not compile") {
+	if e := r.exited(); e.Code != 1 || e.Stage != toolchain.StageCompile ||
+		!strings.Contains(e.Reason(), "does not compile") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	if n := l.Compiles(); n != 1 {

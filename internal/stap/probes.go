@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -47,16 +46,6 @@ func (c *Cleaner) RemoveProbes(pids []int, wait time.Duration) (residue []string
 		}
 	}
 	return residue
-}
-
-var probeExists = regexp.MustCompile(`Error creating probe \d+: File exists`)
-
-// probeTaken tells that a run's stapbpf found a probe with its own number in
-// tracefs, of one that was killed (before numbers wrapped; the launcher removes
-// those) or of one that lives in another container. To start once more is
-// enough, since that stapbpf has another number.
-func probeTaken(e Exit) bool {
-	return !e.Ready && slices.ContainsFunc(e.Tail, probeExists.MatchString)
 }
 
 // isProbeOf knows the names that stapbpf gives: uprobes/stapprobe_PID_N and, in

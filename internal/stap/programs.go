@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/fileid"
+	"stap-exporter/internal/toolchain"
 )
 
 // program is a user program or library that a module has addresses of, as it
@@ -36,7 +36,7 @@ func identify(name string) (program, error) {
 	path := name
 	if !strings.Contains(name, "/") {
 		var err error
-		if path, err = exec.LookPath(name); err != nil {
+		if path, err = toolchain.LookPath(name); err != nil {
 			return program{}, err
 		}
 	}
@@ -171,7 +171,7 @@ func programsOf(module, script []byte, since time.Time) ([]program, error) {
 		switch {
 		case err != nil && must:
 			return nil, fmt.Errorf("probed program %s: %w", name, err)
-		case absent[name] && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound)):
+		case absent[name] && errors.Is(err, fs.ErrNotExist):
 			found = append(found, program{Name: name})
 			continue
 		case err != nil:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 )
 
 func (t *turn) hasSlot() bool {
@@ -200,7 +201,7 @@ func TestStartsWaitForTheirTurn(t *testing.T) {
 // process: what an earlier run left may take a while to remove.
 func TestTurnEndsThePlace(t *testing.T) {
 	l := newLab(t, "module-stuck load-hangs", func(c *Config) {
-		c.Runtime, c.LoadWait, c.SweepWait, c.MaxParallel = Kernel, time.Millisecond, 50*time.Millisecond, 1
+		c.Runtime, c.LoadWait, c.SweepWait, c.MaxParallel = toolchain.Kernel, time.Millisecond, 50*time.Millisecond, 1
 	})
 	s := l.script("x1")
 	s.Executable = true
@@ -213,7 +214,7 @@ func TestTurnEndsThePlace(t *testing.T) {
 	r.atPlace(1, 1)
 	holder.leave()
 	r.atPlace(0, 0)
-	if e := r.exited(); e.Stage != StageStart || len(e.Residue) == 0 {
+	if e := r.exited(); e.Stage != toolchain.StageStart || len(e.Residue) == 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 }
@@ -282,7 +283,7 @@ func TestHangingStartLosesItsTurn(t *testing.T) {
 	two.Stop(nil)
 	two.exited()
 	one.Stop(nil)
-	if e := one.exited(); !e.Stopped || e.Stage != StageCompile {
+	if e := one.exited(); !e.Stopped || e.Stage != toolchain.StageCompile {
 		t.Errorf("%s", e)
 	}
 	l.free()

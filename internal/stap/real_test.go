@@ -16,6 +16,7 @@ import (
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 )
 
 const tiny = `global n
@@ -31,7 +32,7 @@ func realHost(t *testing.T) *Host {
 		t.Skip("SystemTap is not installed")
 	}
 	h, err := NewHost(Config{
-		Runtime:  BPF,
+		Runtime:  toolchain.BPF,
 		Dir:      filepath.Join(t.TempDir(), "private"),
 		Launcher: []string{staptest.Executable(), "as-launcher"},
 	})
@@ -86,7 +87,7 @@ func TestRealScript(t *testing.T) {
 	r.Stop(nil)
 	// The exit code may be 1: on TERM stapbpf removes its FIFO while its own
 	// reader of it may be about to open it (seen).
-	if e := r.exited(); e.Signal != 0 || e.Stage != StageRun || len(e.Residue) > 0 {
+	if e := r.exited(); e.Signal != 0 || e.Stage != toolchain.StageRun || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	realClean(t, h, s.Module)
@@ -114,7 +115,7 @@ func TestRealKilledStapbpf(t *testing.T) {
 		if err := syscall.Kill(ready.OSPID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		if e := r.exited(); e.Signal != syscall.SIGKILL || e.Stopped || e.Stage != StageRun {
+		if e := r.exited(); e.Signal != syscall.SIGKILL || e.Stopped || e.Stage != toolchain.StageRun {
 			t.Errorf("exit is %s", e.Reason())
 		}
 		realClean(t, h, s.Module)
@@ -234,11 +235,11 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 // next one begins.
 func TestRealLauncherRemovesProbesOfItsNumber(t *testing.T) {
 	realHost(t)
-	const events = tracing + "/uprobe_events"
+	const events = toolchain.TracingDir + "/uprobe_events"
 	if _, err := os.Stat(events); err != nil {
 		t.Skipf("tracefs is not mounted, so stapbpf has no uprobes: %v", err)
 	}
-	script := `echo "p:uprobes/stapprobe_$$_0 /bin/cat:0x1000" >>` + events + ` && grep -c "stapprobe_$$_0 " ` + events + ` && exec "$0" as-launcher ` + launchIgnoreSIGPIPE + ` /bin/sh -c 'grep -c "stapprobe_$$_0 " ` + events + `'`
+	script := `echo "p:uprobes/stapprobe_$$_0 /bin/cat:0x1000" >>` + events + ` && grep -c "stapprobe_$$_0 " ` + events + ` && exec "$0" as-launcher ` + toolchain.IgnoreSIGPIPE + ` /bin/sh -c 'grep -c "stapprobe_$$_0 " ` + events + `'`
 	out, _ := exec.Command("/bin/sh", "-c", script, staptest.Executable()).CombinedOutput()
 	if got := strings.Fields(string(out)); !slices.Equal(got, []string{"1", "0"}) {
 		t.Errorf("probes before and after: %s", out)

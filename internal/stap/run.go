@@ -15,6 +15,8 @@ import (
 
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/stapout"
+	"stap-exporter/internal/toolchain"
 )
 
 // job is what a run is to do.
@@ -22,9 +24,13 @@ type job struct {
 	name   string // the script's, for the log
 	module string
 	class  class // whom it waits for before it may start
+
+	compileOnly bool // nothing is loaded or run
+	yield       bool // it ends when another run compiles the same module
+
 	// until the procfs file is there; for a run that offers none, until its end
 	timeout time.Duration
-	plan    func() (plan, error) // called in the run's goroutine, for each try
+	plan    func() (toolchain.Plan, error) // called in the run's goroutine, for each try
 	env     func(tmp string) []string
 }
 
@@ -35,10 +41,10 @@ type Run struct {
 	job    job
 	number uint64
 	report func(Event)
-	dir    string        // work folder, only while it runs
-	log    *lineLog      // its children's output
-	turn   *turn         // its place among the starts
-	queued time.Duration // how long it waited for that; for the run's goroutine only
+	dir    string           // work folder, only while it runs
+	log    *stapout.LineLog // its children's output
+	turn   *turn            // its place among the starts
+	queued time.Duration    // how long it waited for that; for the run's goroutine only
 
 	stopOnce   sync.Once
 	after      <-chan struct{}    // set before stop is done
@@ -60,7 +66,7 @@ func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 		number: number,
 		report: report,
 		dir:    filepath.Join(h.cfg.Dir, "run", j.module),
-		log:    newLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
+		log:    stapout.NewLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
 		done:   make(chan struct{}),
 		turn:   h.queue.join(j.class),
 	}
@@ -96,19 +102,19 @@ func (r *Run) asked() bool { return r.stop.Err() != nil || r.kill.Err() != nil }
 func (r *Run) life() Exit {
 	defer r.turn.leave()
 	if !r.takeTurn() || r.asked() {
-		return Exit{Stopped: true, Code: -1, Stage: StageStart}
+		return Exit{Stopped: true, Code: -1, Stage: toolchain.StageStart}
 	}
 	if left := r.clean(); len(left) > 0 {
 		return Exit{
 			Code:    -1,
-			Stage:   StageStart,
+			Stage:   toolchain.StageStart,
 			Residue: left,
 			Err:     errors.New("start script: what an earlier run left cannot be removed"),
-			Remedy:  findMend(strings.Join(left, "\n")),
+			Remedy:  stapout.FindRemedy(strings.Join(left, "\n")),
 		}
 	}
 	exit := r.stages()
-	if probeTaken(exit) && len(exit.Residue) == 0 && !r.asked() && len(r.clean()) == 0 {
+	if !exit.Ready && stapout.ProbeTaken(exit.Tail) && len(exit.Residue) == 0 && !r.asked() && len(r.clean()) == 0 {
 		r.host.cfg.Logger.Info(
 			"another process of this number has a probe, starting once more",
 			zap.String("script", r.job.name),
@@ -120,7 +126,7 @@ func (r *Run) life() Exit {
 	exit.Residue = append(exit.Residue, r.clean()...)
 	exit.Stopped = r.asked()
 	if exit.Err != nil && exit.Remedy == "" {
-		exit.Remedy = findMend(exit.Err.Error())
+		exit.Remedy = stapout.FindRemedy(exit.Err.Error())
 	}
 	return exit
 }
@@ -131,7 +137,7 @@ func (r *Run) clean() (residue []string) {
 }
 
 func (r *Run) stages() (exit Exit) {
-	exit = Exit{Code: -1, Stage: StageStart}
+	exit = Exit{Code: -1, Stage: toolchain.StageStart}
 	p, err := r.job.plan()
 	if err != nil {
 		exit.Err = err
@@ -144,17 +150,17 @@ func (r *Run) stages() (exit Exit) {
 	}
 	timeout := time.NewTimer(r.job.timeout)
 	defer timeout.Stop()
-	if p.build != nil {
+	if p.Build != nil {
 		return r.kernelModule(p, proc.WithTag(r.job.env(tmp), r.dir), timeout.C)
 	}
 	r.compiled = true
-	for i, st := range p.stages {
+	for i, st := range p.Steps {
 		if r.asked() {
 			return exit
 		}
-		exit = r.stage(st, p.direct, proc.WithTag(r.job.env(tmp), r.dir), timeout.C)
+		exit = r.stage(st, p.Direct, proc.WithTag(r.job.env(tmp), r.dir), timeout.C)
 		failed := exit.Err != nil || exit.Code != 0 || len(exit.Residue) > 0
-		if failed || i == len(p.stages)-1 {
+		if failed || i == len(p.Steps)-1 || r.job.compileOnly {
 			return exit
 		}
 	}
@@ -162,11 +168,11 @@ func (r *Run) stages() (exit Exit) {
 }
 
 // stage runs one process from its start until it is reaped and its group gone.
-func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Time) Exit {
-	out := newOutput(r.log)
-	c, err := proc.Start(st.argv, env, r.dir, out)
+func (r *Run) stage(st toolchain.Step, direct bool, env []string, timeout <-chan time.Time) Exit {
+	out := stapout.NewCapture(r.log)
+	c, err := proc.Start(st.Argv, env, r.dir, out)
 	if err != nil {
-		return Exit{Code: -1, Stage: st.name, Err: err}
+		return Exit{Code: -1, Stage: st.Stage, Err: err}
 	}
 	if p, ok := proc.Read(c.PID); ok {
 		Record(r.dir, p)
@@ -190,19 +196,19 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 	}
 	exit.Residue = c.End(r.kill.Done(), r.host.cfg.TermGrace, r.host.cfg.KillGrace)
 	exit.Code, exit.Signal = c.Status()
-	out.flush()
-	text, before := out.text()
-	exit.Tail = usefulTail(text, before)
-	if pids := append(w.pids, c.PID); probeTaken(exit) {
+	out.Flush()
+	text, before := out.Text()
+	exit.Tail = stapout.UsefulTail(text, before)
+	if pids := append(w.pids, c.PID); !exit.Ready && stapout.ProbeTaken(exit.Tail) {
 		_ = r.host.cleaner.RemoveProbes(pids, 0) // its own; what is busy is somebody else's
 	} else {
 		exit.Residue = append(exit.Residue, r.host.cleaner.RemoveProbes(pids, r.host.cfg.SweepWait)...)
 	}
 	if !r.asked() && (exit.Code > 0 || exit.Err != nil) {
-		exit.Remedy = findMend(text)
+		exit.Remedy = stapout.FindRemedy(text)
 	}
-	if exit.Remedy == "" && !r.asked() && (exit.Code != 0 || exit.Err != nil) && diskFull(r.dir) {
-		exit.Remedy = diskMend
+	if exit.Remedy == "" && !r.asked() && (exit.Code != 0 || exit.Err != nil) && stapout.DiskFull(r.dir) {
+		exit.Remedy = stapout.DiskRemedy
 	}
 	return exit
 }
@@ -210,9 +216,9 @@ func (r *Run) stage(st stage, direct bool, env []string, timeout <-chan time.Tim
 // watch follows one process of a run.
 type watch struct {
 	run    *Run
-	stage  stage
+	stage  toolchain.Step
 	child  *proc.Child
-	out    *output
+	out    *stapout.Capture
 	direct bool
 	ready  bool
 	seen   error // why the procfs file is not there, when it is not just missing
@@ -224,7 +230,7 @@ type watch struct {
 func (w *watch) follow(timeout <-chan time.Time) error {
 	pause := proc.NewPauses(2*time.Millisecond, 50*time.Millisecond)
 	var look <-chan time.Time
-	if w.stage.offers {
+	if w.stage.Offers {
 		look = time.After(pause.Next())
 	}
 	hangs := time.NewTicker(w.run.host.idleStart)
@@ -239,7 +245,7 @@ func (w *watch) follow(timeout <-chan time.Time) error {
 		case <-w.run.stop.Done():
 			w.beforeTERM()
 			return nil
-		case <-w.out.news:
+		case <-w.out.News():
 			if !w.ready {
 				w.progress()
 			}
@@ -286,7 +292,7 @@ func (w *watch) look() bool {
 			File:     file,
 			Alive:    func() bool { return proc.Alive(writer) },
 			Compiled: w.run.compiled,
-			Output:   w.out.tail,
+			Output:   w.out.Tail,
 			Queued:   w.run.queued,
 		})
 	}
@@ -303,7 +309,7 @@ func (w *watch) find() (procfile.File, bool) {
 }
 
 func (w *watch) late() error {
-	if !w.stage.offers {
+	if !w.stage.Offers {
 		return fmt.Errorf("start timeout: not done after %v (%s)", w.run.job.timeout, w.activity())
 	}
 	if w.seen != nil {
@@ -320,7 +326,7 @@ func (w *watch) beforeTERM() {
 	if w.run.after != nil {
 		w.wait(cfg.AfterWait, w.run.after)
 	}
-	if w.at() != StageLoad || !w.stage.offers {
+	if w.at() != toolchain.StageLoad || !w.stage.Offers {
 		return
 	}
 	limit := time.Now().Add(cfg.LoadWait)
@@ -347,14 +353,14 @@ func (w *watch) wait(d time.Duration, done <-chan struct{}) bool {
 }
 
 // at tells where the run stands.
-func (w *watch) at() Stage {
+func (w *watch) at() toolchain.Stage {
 	switch {
 	case w.ready:
-		return StageRun
-	case w.stage.offers && w.out.progress() == passLoad:
-		return StageLoad
+		return toolchain.StageRun
+	case w.stage.Offers && w.out.Pass() == stapout.PassLoad:
+		return toolchain.StageLoad
 	default:
-		return w.stage.name
+		return w.stage.Stage
 	}
 }
 
@@ -364,20 +370,20 @@ func (w *watch) progress() {
 		Run:       w.run.number,
 		OSPID:     w.child.PID,
 		Activity:  activity,
-		Compiling: w.stage.name == StageCompile,
-		Output:    w.out.tail,
+		Compiling: w.stage.Stage == toolchain.StageCompile,
+		Output:    w.out.Tail,
 	})
 	w.run.flight.say(activity)
 }
 
 func (w *watch) activity() string {
-	if pass := w.out.progress(); pass > 0 {
-		return activities[pass]
+	if pass := w.out.Pass(); pass > 0 {
+		return stapout.Activity(pass)
 	}
-	if w.stage.name == StageCompile {
-		return activities[1]
+	if w.stage.Stage == toolchain.StageCompile {
+		return stapout.Activity(1)
 	}
-	return string(w.stage.name)
+	return string(w.stage.Stage)
 }
 
 // writerOf is the process that writes the procfs file, as well as can be known:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,7 +53,7 @@ func TestStoppedCompileTimesOut(t *testing.T) {
 // after that says so, and starts nothing.
 func TestModuleThatDoesNotUnload(t *testing.T) {
 	l := newLab(t, "load-hangs module-stuck", func(c *Config) {
-		c.Runtime, c.LoadWait, c.SweepWait = Kernel, time.Millisecond, 50*time.Millisecond
+		c.Runtime, c.LoadWait, c.SweepWait = toolchain.Kernel, time.Millisecond, 50*time.Millisecond
 	})
 	s := l.script("x1")
 	s.Executable = true
@@ -64,7 +65,7 @@ func TestModuleThatDoesNotUnload(t *testing.T) {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	if e := l.start(s).
-		exited(); e.Err == nil || e.Stage != StageStart || len(e.Residue) != 1 ||
+		exited(); e.Err == nil || e.Stage != toolchain.StageStart || len(e.Residue) != 1 ||
 		!strings.Contains(e.Reason(), "what an earlier run left cannot be removed") {
 		t.Errorf("the next one's exit is %s", e.Reason())
 	}
@@ -138,7 +139,7 @@ func TestCacheSurvivesAWrongClock(t *testing.T) {
 		if err := c.put(manifest{Key: "one", Module: "m1"}, []byte("module")); err != nil {
 			t.Fatal(err)
 		}
-		for _, ext := range []string{extModule, extManifest} {
+		for _, ext := range []string{toolchain.ModuleSuffix, extManifest} {
 			if err := os.Chtimes(c.path("one", ext), shown, shown); err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/toolchain"
 )
 
 const (
@@ -30,13 +31,13 @@ func (h *Host) startTrial(done func(Exit)) *Run {
 		module:  module,
 		class:   ahead,
 		timeout: trialTimeout,
-		plan: func() (plan, error) {
-			p := h.tools.kernelModule(module, script.Options{}, "-e", trialScript)
-			p.build.once = "it is a trial of the compiler, too"
-			p.stages[1].offers = false
+		plan: func() (toolchain.Plan, error) {
+			p := h.tools.KernelModule(module, script.Options{}, "-e", trialScript)
+			p.Build.NoReuse = "it is a trial of the compiler, too"
+			p.Steps[1].Offers = false
 			return p, nil
 		},
-		env: func(tmp string) []string { return h.environment(tmp, "") },
+		env: func(tmp string) []string { return h.tools.Environment(tmp, "") },
 	}, 0, func(e Event) {
 		if e, ok := e.(Exited); ok {
 			done(e.Exit)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"stap-exporter/internal/script"
+	"stap-exporter/internal/toolchain"
 )
 
 // Try compiles s and runs nothing of it, so that a script that is running can
@@ -22,26 +23,21 @@ func (h *Host) Validate(s script.Script, number uint64, report func(Event)) *Run
 		name: s.Name,
 		// not the module's name: that is running, and must not be taken for
 		// what this run leaves
-		module:  s.Module + ".try",
-		class:   ahead,
+		module: s.Module + ".try",
+		class:  ahead,
+
+		compileOnly: true,
+
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
-		plan: func() (p plan, err error) {
+		plan: func() (p toolchain.Plan, err error) {
 			runtime := h.runtimeOf(s)
-			if runtime == BPF {
-				if tree, err = h.system.bpfTree(h.cfg.Dir); err != nil {
-					return plan{}, err
+			if runtime == toolchain.BPF {
+				if tree, err = h.system.BPFTree(h.cfg.Dir); err != nil {
+					return toolchain.Plan{}, err
 				}
 			}
-			if p, err = commands(h.tools, s, runtime, tree); err != nil {
-				return plan{}, err
-			}
-			if p.build != nil {
-				p.build.only = true
-			} else {
-				p.stages = p.stages[:1]
-			}
-			return p, nil
+			return h.tools.Plan(s, runtime, tree)
 		},
-		env: func(tmp string) []string { return h.environment(tmp, tree) },
+		env: func(tmp string) []string { return h.tools.Environment(tmp, tree) },
 	}, number, report)
 }

@@ -8,6 +8,7 @@ import (
 
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
 )
 
 // try tries s and returns how that ended. Then nothing of it may be left.
@@ -32,7 +33,7 @@ func (l *lab) tryUntil(s script.Script, then func(*Run)) (exit Exit) {
 }
 
 func TestTry(t *testing.T) {
-	for _, runtime := range []Runtime{BPF, Kernel} {
+	for _, runtime := range []toolchain.Runtime{toolchain.BPF, toolchain.Kernel} {
 		t.Run(runtime.String(), func(t *testing.T) {
 			set := func(c *Config) { c.Runtime = runtime }
 			l := newLab(t, "bad:compile-fails hung:compile-hangs", set)
@@ -49,7 +50,7 @@ func TestTry(t *testing.T) {
 			}
 			r.Stop(nil)
 			r.exited()
-			if compiled := l.serve(s); compiled != (runtime == BPF) {
+			if compiled := l.serve(s); compiled != (runtime == toolchain.BPF) {
 				t.Errorf("the start after the trial compiled: %v", compiled)
 			}
 			if e := l.try(s); e.Code != 0 { // which may be in the cache
@@ -57,7 +58,7 @@ func TestTry(t *testing.T) {
 			}
 			if e := l.try(
 				l.text("bad", "x\n"),
-			); e.Code != 1 || e.Stage != StageCompile ||
+			); e.Code != 1 || e.Stage != toolchain.StageCompile ||
 				!strings.Contains(e.Reason(), "does not compile") {
 				t.Errorf("a bad version: %+v", e)
 			}

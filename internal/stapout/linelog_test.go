@@ -1,20 +1,18 @@
-package stap
+package stapout
 
 import (
 	"strings"
 	"testing"
 	"time"
 
-	"stap-exporter/internal/staptest"
-
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 )
 
-func newObserved(level zapcore.Level) (*lineLog, *observer.ObservedLogs, *time.Time) {
+func newObserved(level zapcore.Level) (*LineLog, *observer.ObservedLogs, *time.Time) {
 	core, logs := observer.New(level)
-	l := newLineLog(zap.New(core))
+	l := NewLineLog(zap.New(core))
 	now := time.Unix(1000, 0)
 	l.now = func() time.Time { return now }
 	return l, logs, &now
@@ -22,7 +20,7 @@ func newObserved(level zapcore.Level) (*lineLog, *observer.ObservedLogs, *time.T
 
 func TestOutputIsLoggedAtARate(t *testing.T) {
 	l, logs, now := newObserved(zapcore.InfoLevel)
-	o := newOutput(l)
+	o := NewCapture(l)
 	for range 100 {
 		_, _ = o.Write([]byte("Pass 1: parsed user script\nchatter\n\n"))
 	}
@@ -37,7 +35,7 @@ func TestOutputIsLoggedAtARate(t *testing.T) {
 		last[1].ContextMap()["left_out"] != nil {
 		t.Errorf("then: %v", last)
 	}
-	o.flush()
+	o.Flush()
 	if last := logs.All()[logBurst+2:]; len(last) != 1 || last[0].ContextMap()["left_out"] != int64(1) {
 		t.Errorf("at the end: %v", last)
 	}
@@ -45,9 +43,9 @@ func TestOutputIsLoggedAtARate(t *testing.T) {
 
 func TestOutputIsLoggedToItsEnd(t *testing.T) {
 	l, logs, _ := newObserved(zapcore.DebugLevel)
-	o := newOutput(l)
+	o := NewCapture(l)
 	_, _ = o.Write([]byte("Pass 1: parsed user script\nWARNING: x\nno end"))
-	o.flush()
+	o.Flush()
 	var got []string
 	for _, e := range logs.All() {
 		got = append(got, e.Level.String()+" "+e.ContextMap()["line"].(string))
@@ -70,30 +68,5 @@ func TestVisible(t *testing.T) {
 		if got := visible([]byte(line)); got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
 		}
-	}
-}
-
-func TestFloodIsNotLogged(t *testing.T) {
-	core, logs := observer.New(zapcore.InfoLevel)
-	l := newLab(t, "stapbpf-floods", func(c *Config) { c.Logger = zap.New(core) })
-	begun := time.Now()
-	r := l.start(l.script("m1"))
-	r.ready()
-	staptest.WaitFor(
-		t,
-		"the burst is logged",
-		func() bool { return logs.FilterMessage("script output").Len() >= logBurst },
-	)
-	r.Stop(nil)
-	r.exited()
-	lines := logs.FilterMessage("script output")
-	if n, most := lines.Len(), logBurst+2+int(time.Since(begun)/logPeriod); n > most {
-		t.Errorf("%d lines logged, more than %d", n, most)
-	}
-	if f := lines.All()[0].ContextMap(); f["script"] != "script.stp" || len(f["line"].(string)) > tailWidth+3 {
-		t.Errorf("logged: %v", f)
-	}
-	if logs.FilterMessage("script output left out").Len() == 0 {
-		t.Error("what was left out is not said")
 	}
 }

@@ -1,4 +1,4 @@
-package stap
+package stapout
 
 import (
 	"strings"
@@ -27,10 +27,10 @@ func FuzzOutput(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, size int) {
 		size = min(max(size, 1), 64<<10)
-		whole := newOutput(nil)
+		whole := NewCapture(nil)
 		now := time.Unix(1000, 0)
 		said := 0
-		log := newLineLog(
+		log := NewLineLog(
 			zap.New(
 				zapcore.NewCore(
 					zapcore.NewJSONEncoder(zapcore.EncoderConfig{}),
@@ -40,36 +40,36 @@ func FuzzOutput(f *testing.F) {
 			),
 		)
 		log.now = func() time.Time { return now }
-		pieces := newOutput(log)
+		pieces := NewCapture(log)
 		_, _ = whole.Write(raw)
 		pass := 0
 		for rest := raw; len(rest) > 0; {
 			n := min(size, len(rest))
 			_, _ = pieces.Write(rest[:n])
 			rest = rest[n:]
-			if p := pieces.progress(); p < pass || p > passLoad {
+			if p := pieces.Pass(); p < pass || p > PassLoad {
 				t.Fatalf("pass %d after %d", p, pass)
 			} else {
 				pass = p
 			}
 		}
-		pieces.flush()
-		if whole.progress() != pass {
-			t.Errorf("pass %d at once, %d in pieces of %d", whole.progress(), pass, size)
+		pieces.Flush()
+		if whole.Pass() != pass {
+			t.Errorf("pass %d at once, %d in pieces of %d", whole.Pass(), pass, size)
 		}
 		if said > logBurst+1 {
 			t.Errorf("%d lines logged at one moment", said)
 		}
-		text, before := pieces.text()
-		if len(raw) <= keepOutput {
-			if w, b := whole.text(); text != w || before != b || text != string(raw) || b != 0 {
+		text, before := pieces.Text()
+		if len(raw) <= keepBytes {
+			if w, b := whole.Text(); text != w || before != b || text != string(raw) || b != 0 {
 				t.Errorf("text depends on the pieces, or is not all: %d and %d lines before", before, b)
 			}
 		}
-		if len(text) > keepOutput+keepErrors*(maxLine+1) || before < 0 {
+		if len(text) > keepBytes+keepErrors*(maxLine+1) || before < 0 {
 			t.Errorf("%d bytes kept, %d lines before", len(text), before)
 		}
-		tail := usefulTail(text, before)
+		tail := UsefulTail(text, before)
 		if len(tail) > tailLines+1 {
 			t.Errorf("a tail of %d lines", len(tail))
 		}
@@ -87,7 +87,7 @@ func FuzzOutput(f *testing.F) {
 				t.Errorf("for the log: %q", v)
 			}
 		}
-		findMend(text)
+		FindRemedy(text)
 	})
 }
 

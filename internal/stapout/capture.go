@@ -1,4 +1,4 @@
-package stap
+package stapout
 
 import (
 	"bytes"
@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	keepOutput = 64 << 10 // bytes of a child's output that are kept
+	keepBytes  = 64 << 10 // bytes of a child's output that are kept
 	maxLine    = 4 << 10  // longer lines are looked at in their first bytes only
 	keepErrors = 8        // lines of stap's about what is wrong that are kept beside
 )
 
 // output keeps the last 64 KiB that a child wrote and follows stap's progress
 // in it. Its methods may be called from any goroutine.
-type output struct {
+type Capture struct {
 	mu sync.Mutex
 	// at most 2*keepOutput; the older half goes when it is full, which copies
 	// each byte at most once
@@ -26,7 +26,7 @@ type output struct {
 	errors []errorLineAt // the last keepErrors: a chatty script's own output would push them out
 
 	news chan struct{} // has one element when pass changed
-	log  *lineLog      // may be nil
+	log  *LineLog      // may be nil
 }
 
 // errorLineAt is a line that says what is wrong, and how many line ends came
@@ -36,18 +36,18 @@ type errorLineAt struct {
 	before int
 }
 
-func newOutput(log *lineLog) *output {
-	return &output{news: make(chan struct{}, 1), log: log}
+func NewCapture(log *LineLog) *Capture {
+	return &Capture{news: make(chan struct{}, 1), log: log}
 }
 
 // Write keeps what a child wrote, and logs its lines.
-func (o *output) Write(p []byte) (int, error) {
+func (o *Capture) Write(p []byte) (int, error) {
 	o.log.write(o.keep(p)) // outside the lock, as it may block
 	return len(p), nil
 }
 
 // flush logs the line that has no end, and what was left out.
-func (o *output) flush() {
+func (o *Capture) Flush() {
 	o.mu.Lock()
 	line, ok := o.log.take(o.line)
 	o.mu.Unlock()
@@ -58,11 +58,11 @@ func (o *output) flush() {
 }
 
 // keep takes what was written, and returns what of it is to be logged.
-func (o *output) keep(p []byte) (say []logLine) {
+func (o *Capture) keep(p []byte) (say []logLine) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.kept)+len(p) > 2*keepOutput {
-		o.kept = append(o.kept[:0], o.kept[max(0, len(o.kept)-keepOutput):]...)
+	if len(o.kept)+len(p) > 2*keepBytes {
+		o.kept = append(o.kept[:0], o.kept[max(0, len(o.kept)-keepBytes):]...)
 	}
 	o.kept = append(o.kept, p...)
 	for len(p) > 0 {
@@ -98,9 +98,12 @@ func (o *output) keep(p []byte) (say []logLine) {
 	return say
 }
 
+// News has one element when the pass has changed.
+func (o *Capture) News() <-chan struct{} { return o.news }
+
 // progress returns the pass that stap is in, 0 when it has not said anything
 // yet.
-func (o *output) progress() int {
+func (o *Capture) Pass() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.pass
@@ -108,12 +111,12 @@ func (o *output) progress() int {
 
 // text returns the kept output, from the beginning of a line, after the lines
 // before it that say what is wrong, and how many other lines came before it.
-func (o *output) text() (text string, before int) {
+func (o *Capture) Text() (text string, before int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	kept := o.kept
-	if len(kept) > keepOutput {
-		kept = kept[len(kept)-keepOutput:]
+	if len(kept) > keepBytes {
+		kept = kept[len(kept)-keepBytes:]
 	}
 	text = string(kept)
 	if before = o.lines - strings.Count(text, "\n"); before > 0 {
@@ -132,7 +135,7 @@ func (o *output) text() (text string, before int) {
 }
 
 // tail is the useful tail of what was written so far.
-func (o *output) tail() []string { return usefulTail(o.text()) }
+func (o *Capture) Tail() []string { return UsefulTail(o.Text()) }
 
 // tellsWhy is a cheap look, made at each line: does stap, or a part of it, say
 // what is wrong?

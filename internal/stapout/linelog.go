@@ -1,4 +1,4 @@
-package stap
+package stapout
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ const (
 // counts the others. What stap -v says about its passes is for debugging,
 // everything else is the script's own and told at info. Its methods may be
 // called on nil and from any goroutine.
-type lineLog struct {
+type LineLog struct {
 	log *zap.Logger
 	now func() time.Time
 
@@ -33,7 +33,7 @@ type lineLog struct {
 	leftOut int       // lines since the last one that was logged
 }
 
-func newLineLog(log *zap.Logger) *lineLog { return &lineLog{log: log, now: time.Now} }
+func NewLineLog(log *zap.Logger) *LineLog { return &LineLog{log: log, now: time.Now} }
 
 // logLine is a line that is to be logged.
 type logLine struct {
@@ -44,7 +44,7 @@ type logLine struct {
 
 // take decides about one line, without its end, and returns what to log, if
 // anything. It copies the line.
-func (l *lineLog) take(line []byte) (logLine, bool) {
+func (l *LineLog) take(line []byte) (logLine, bool) {
 	if l == nil || len(bytes.TrimSpace(line)) == 0 {
 		return logLine{}, false
 	}
@@ -72,7 +72,7 @@ func (l *lineLog) take(line []byte) (logLine, bool) {
 }
 
 // write logs what take gave. It may block as long as the log does.
-func (l *lineLog) write(lines []logLine) {
+func (l *LineLog) write(lines []logLine) {
 	for _, line := range lines {
 		fields := []zap.Field{zap.String("line", line.text)}
 		if line.leftOut > 0 {
@@ -83,7 +83,7 @@ func (l *lineLog) write(lines []logLine) {
 }
 
 // flush logs how many lines were left out at the end.
-func (l *lineLog) flush() {
+func (l *LineLog) flush() {
 	if l == nil {
 		return
 	}

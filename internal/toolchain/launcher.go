@@ -1,4 +1,4 @@
-package stap
+package toolchain
 
 import (
 	"errors"
@@ -14,12 +14,15 @@ import (
 // The launcher's first argument.
 const (
 	// for stapbpf itself: a reader that leaves early must not kill it
-	launchIgnoreSIGPIPE = "ignore-sigpipe"
+	IgnoreSIGPIPE = "ignore-sigpipe"
 	// for programs that may rely on SIGPIPE, as shell pipelines do
-	launchLeaveSIGPIPE = "leave-sigpipe"
+	LeaveSIGPIPE = "leave-sigpipe"
 )
 
-// Launch becomes the command args[1:], whose first element is a path, after it
+// launchesStapbpf reports whether launch with these arguments becomes stapbpf.
+func LaunchesStapbpf(args []string) bool { return len(args) > 0 && args[0] == IgnoreSIGPIPE }
+
+// launch becomes the command args[1:], whose first element is a path, after it
 // has prepared what only the process itself can prepare; args[0] is the
 // launcher's mode. It is called by this program when re-executed as
 // Config.Launcher says, in the place of main. It returns only when it fails.
@@ -31,15 +34,11 @@ const (
 // without doing anything. For others it is left alone: stapbpf is set-user-id
 // root for them and can raise it.
 func Launch(args []string) error {
-	if len(args) < 2 || args[0] != launchIgnoreSIGPIPE && args[0] != launchLeaveSIGPIPE {
+	if len(args) < 2 || args[0] != IgnoreSIGPIPE && args[0] != LeaveSIGPIPE {
 		return errors.New("launch: want a mode and a command")
 	}
-	if args[0] == launchIgnoreSIGPIPE {
+	if args[0] == IgnoreSIGPIPE {
 		signal.Ignore(syscall.SIGPIPE)
-		// stapbpf will have this process's number. What a killed one of the
-		// same number left (numbers wrap, and begin anew in each container)
-		// fails its start, or is counted with its own.
-		(&Cleaner{Tracing: tracing}).RemoveProbes([]int{os.Getpid()}, 0)
 	}
 	// the filter holds for this thread, which must be the one that calls exec
 	runtime.LockOSThread()

@@ -1,4 +1,4 @@
-package stap
+package toolchain
 
 import (
 	"os"
@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// launch runs argv under the launcher, without CAP_SYS_RESOURCE and with a
+// asLauncher runs argv under the launcher, without CAP_SYS_RESOURCE and with a
 // small memory-lock limit where that can be arranged.
-func launch(t *testing.T, mode string, argv ...string) (string, error) {
+func asLauncher(t *testing.T, mode string, argv ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(staptest.Executable(), append([]string{"as-launcher", mode}, argv...)...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
@@ -25,8 +25,8 @@ func launch(t *testing.T, mode string, argv ...string) (string, error) {
 }
 
 func TestLauncherSIGPIPE(t *testing.T) {
-	for mode, want := range map[string]uint64{launchIgnoreSIGPIPE: 1, launchLeaveSIGPIPE: 0} {
-		out, err := launch(t, mode, "/bin/cat", "/proc/self/status")
+	for mode, want := range map[string]uint64{IgnoreSIGPIPE: 1, LeaveSIGPIPE: 0} {
+		out, err := asLauncher(t, mode, "/bin/cat", "/proc/self/status")
 		if err != nil {
 			t.Fatal(err, out)
 		}
@@ -47,9 +47,9 @@ func TestLauncherLiftsTheMemoryLockLimit(t *testing.T) {
 	}
 	// prlimit(1) is in util-linux, which every Debian has. It calls prlimit64
 	// for itself and then execs.
-	out, err := launch(
+	out, err := asLauncher(
 		t,
-		launchLeaveSIGPIPE,
+		LeaveSIGPIPE,
 		"/usr/bin/prlimit",
 		"--memlock=unlimited:unlimited",
 		"--nofile=77:77",
@@ -60,9 +60,9 @@ func TestLauncherLiftsTheMemoryLockLimit(t *testing.T) {
 	if err != nil || strings.TrimSpace(out) != "77" {
 		t.Errorf("prlimit says %q (%v)", out, err)
 	}
-	out, err = launch(
+	out, err = asLauncher(
 		t,
-		launchLeaveSIGPIPE,
+		LeaveSIGPIPE,
 		"/bin/sh",
 		"-c",
 		"ulimit -l >/dev/null && ulimit -l unlimited && echo done",
@@ -78,7 +78,7 @@ func TestLauncherRefusesNonsense(t *testing.T) {
 			t.Errorf("Launch(%q) gives no error", args)
 		}
 	}
-	out, err := launch(t, launchLeaveSIGPIPE, "/nowhere")
+	out, err := asLauncher(t, LeaveSIGPIPE, "/nowhere")
 	if err == nil || !strings.Contains(out, "launch /nowhere: no such file") {
 		t.Errorf("it says %q (%v)", out, err)
 	}

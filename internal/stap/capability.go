@@ -1,18 +1,17 @@
 package stap
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
+
+	"stap-exporter/internal/toolchain"
 )
 
 // verdict is what a trial of kernel modules found. It is kept in Dir and holds
@@ -32,13 +31,13 @@ const failedVerdictAge = 24 * time.Hour
 // the trial in the background has ended.
 func (h *Host) chooseRuntime() {
 	switch h.cfg.Runtime {
-	case Kernel, BPF:
+	case toolchain.Kernel, toolchain.BPF:
 		h.chosen(h.cfg.Runtime, "asked for")
 		return
-	case Auto:
+	case toolchain.Auto:
 	}
-	if missing := h.missing(); missing != "" {
-		h.chosen(BPF, "kernel modules need "+missing)
+	if missing := h.system.Missing(h.tools.Staprun); missing != "" {
+		h.chosen(toolchain.BPF, "kernel modules need "+missing)
 		return
 	}
 	key := h.verdictKey()
@@ -47,7 +46,7 @@ func (h *Host) chooseRuntime() {
 		h.chosenBy(v)
 		return
 	}
-	h.runtime.Store(uint32(BPF))
+	h.runtime.Store(uint32(toolchain.BPF))
 	h.cfg.Logger.Info("trying kernel modules in the background")
 	h.trial = h.startTrial(func(e Exit) {
 		if e.Stopped {
@@ -64,79 +63,21 @@ func (h *Host) chooseRuntime() {
 
 func (h *Host) chosenBy(v verdict) {
 	if v.Kernel {
-		h.chosen(Kernel, v.Reason)
+		h.chosen(toolchain.Kernel, v.Reason)
 		return
 	}
-	h.chosen(BPF, v.Reason)
+	h.chosen(toolchain.BPF, v.Reason)
 }
 
-func (h *Host) chosen(r Runtime, reason string) {
+func (h *Host) chosen(r toolchain.Runtime, reason string) {
 	h.runtime.Store(uint32(r))
 	h.cfg.Logger.Info("runtime chosen", zap.Stringer("runtime", r), zap.String("reason", reason))
-}
-
-// The numbers of capabilities, see capabilities(7).
-const (
-	capSysModule   = 16
-	capSysResource = 24
-)
-
-// missing names the first thing without which kernel modules cannot work here;
-// "" when a trial has to tell.
-func (h *Host) missing() string {
-	disabled, _ := os.ReadFile(h.system.modulesDisabled)
-	_, noModules := os.Stat(h.cfg.Modules)
-	_, noGCC := exec.LookPath("gcc")
-	_, noMake := exec.LookPath("make")
-	switch {
-	case noModules != nil:
-		return "a kernel with loadable modules"
-	case !hasCapability(h.system.status, capSysModule):
-		return "the capability CAP_SYS_MODULE"
-	case strings.TrimSpace(string(disabled)) == "1":
-		return "kernel.modules_disabled to be 0"
-	case !h.system.hasBuildTree():
-		return "the headers of kernel " + h.system.release
-	case noGCC != nil:
-		return "gcc"
-	case noMake != nil:
-		return "make"
-	case h.tools.staprun == "":
-		return "staprun"
-	default:
-		return ""
-	}
-}
-
-// hasCapability looks into CapEff of a /proc/PID/status file.
-func hasCapability(status string, bit uint) bool {
-	text, err := os.ReadFile(status)
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(text)) {
-		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
-			set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-			return err == nil && set>>bit&1 == 1
-		}
-	}
-	return false
 }
 
 // verdictKey is kernel release, kernel version and the first line of stap
 // --version.
 func (h *Host) verdictKey() string {
-	return strings.Join([]string{h.system.release, h.system.version, h.stapVersion(), h.tools.runtime}, " | ")
-}
-
-// stapVersion is the first line of stap --version; without an answer it is
-// empty.
-func (h *Host) stapVersion() string {
-	ctx, cancel := context.WithTimeout(context.Background(), toolWait)
-	defer cancel()
-	out, _ := tool(ctx, h.tools.stap, "--version")
-	first, _, _ := strings.Cut(out, "\n")
-	return clean(first)
+	return strings.Join([]string{h.system.Release, h.system.Version, h.tools.Version(), h.tools.RuntimeDir}, " | ")
 }
 
 func (h *Host) verdictFile() string { return filepath.Join(h.cfg.Dir, "runtime.json") }

@@ -1,124 +1,31 @@
-package stap
+package stapout
 
 import (
-	"bytes"
-	"fmt"
 	"regexp"
 	"slices"
-	"strings"
-	"unicode"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	tailLines = 12
-	tailBytes = 2 << 10
-	tailWidth = 300 // bytes of one line
-)
-
-var (
-	ansi = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
-
-	// What stap says when all is well, or always; "Copy failed" of stapconf is
-	// about its own cache, which -m switches off.
-	noiseLine = regexp.MustCompile(
-		`^Pass [1-5]: (parsed|analyzed|translated|compiled|using cached|starting run|pass skipped|run completed)` +
-			`|^Tip: |^[a-z0-9_]+\.[kb]o$|^WARNING: Kernel function symbol table missing|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`,
-	)
-
-	errorLine = regexp.MustCompile(
-		`(?i)\berror\b|^WARNING: |^Pass [1-5]: .*failed|^Checking ".*" failed|^panic: |not permitted|denied|No such file`,
-	)
-)
-
-// usefulTail makes a noisy output into at most a dozen lines: stap's errors
-// with the indented lines that belong to them, from the first on, and the last
-// lines where room is left. before is the number of lines that came before
-// text. The last line counts what was left out.
-func usefulTail(text string, before int) []string {
-	var lines []string
-	left := before
-	for line := range strings.Lines(text) {
-		line = clean(line)
-		if line == "" {
-			continue
-		}
-		if noiseLine.MatchString(line) {
-			left++
-			continue
-		}
-		lines = append(lines, line)
-	}
-	take := make([]bool, len(lines))
-	taken, size := 0, 0
-	pick := func(i int) {
-		if !take[i] && taken < tailLines && size+len(lines[i]) <= tailBytes {
-			take[i] = true
-			taken++
-			size += len(lines[i]) + 1
-		}
-	}
-	inError := false
-	for i, line := range lines {
-		indented := strings.HasPrefix(line, " ")
-		inError = errorLine.MatchString(line) || inError && indented
-		if inError {
-			pick(i)
-		}
-	}
-	for i := range slices.Backward(lines) {
-		pick(i)
-	}
-	tail := make([]string, 0, taken+1)
-	for i, line := range lines {
-		if take[i] {
-			tail = append(tail, line)
-		}
-	}
-	if left += len(lines) - taken; left > 0 && taken > 0 {
-		tail = append(tail, fmt.Sprintf("(%d more lines left out)", left))
-	}
-	return tail
-}
-
-// clean makes a line of a child's output fit for a log or a page: no colours,
-// no control characters nor others that are not printed, valid UTF-8, bounded
-// length, no blanks at its end.
-func clean(line string) string {
-	line = strings.ReplaceAll(ansi.ReplaceAllString(line, ""), "\t", "    ")
-	line = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, line)
-	line = strings.TrimRight(line, " ")
-	if len(line) > tailWidth {
-		line = line[:tailWidth] + "…"
-	}
-	return strings.ToValidUTF8(line, "�")
-}
-
 // diskMend is for a disk without room, which shows in a message, or in the end
 // of a program that writes its files by mmap (elfutils: SIGBUS).
-const diskMend = "the disk is full: free some space, or name another folder with --cache.dir"
+const DiskRemedy = "the disk is full: free some space, or name another folder with --cache.dir"
 
 // diskFull tells whether there is next to no room where a run works.
-func diskFull(dir string) bool {
+func DiskFull(dir string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
 }
 
 // mends are failures whose cause is known; the first that matches wins. Texts
 // as stap 4.8, staprun, stapbpf, gcc and the kernel write them.
-var mends = []struct {
+var failures = []struct {
 	match *regexp.Regexp
 	mend  string
 }{
 	{
 		regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`),
-		diskMend,
+		DiskRemedy,
 	},
 	{
 		regexp.MustCompile(`(?i)too many open files`),
@@ -204,8 +111,8 @@ var mends = []struct {
 	},
 }
 
-func findMend(text string) string {
-	for _, m := range mends {
+func FindRemedy(text string) string {
+	for _, m := range failures {
 		if m.match.MatchString(text) {
 			return m.mend
 		}
@@ -213,9 +120,10 @@ func findMend(text string) string {
 	return ""
 }
 
-// mayBeNoise is a cheap look before noiseLine: a script that floods its output
-// costs little.
-func mayBeNoise(line []byte) bool {
-	return len(line) > 0 && bytes.IndexByte([]byte("PTWKC"), line[0]) >= 0 || bytes.HasSuffix(line, []byte(".ko")) ||
-		bytes.HasSuffix(line, []byte(".bo"))
-}
+var probeExists = regexp.MustCompile(`Error creating probe \d+: File exists`)
+
+// probeTaken reports that stapbpf found a probe with its own process id in
+// tracefs: of a process that was killed before ids wrapped, or of one that lives
+// in another container. Starting once more is enough, since that stapbpf has
+// another id.
+func ProbeTaken(tail []string) bool { return slices.ContainsFunc(tail, probeExists.MatchString) }

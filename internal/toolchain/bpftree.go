@@ -1,4 +1,4 @@
-package stap
+package toolchain
 
 import (
 	"compress/gzip"
@@ -14,11 +14,11 @@ import (
 // bpfTree returns the folder to give to "stap --bpf -r", or "" where the kernel
 // has its own. The first call makes it below dir, under a temporary name, so
 // that a folder that is there is whole.
-func (s system) bpfTree(dir string) (string, error) {
-	if s.hasBuildTree() {
+func (s System) BPFTree(dir string) (string, error) {
+	if s.HasBuildTree() {
 		return "", nil
 	}
-	tree := filepath.Join(dir, "bpf-tree", s.release)
+	tree := filepath.Join(dir, "bpf-tree", s.Release)
 	if _, err := os.Stat(filepath.Join(tree, ".config")); err == nil {
 		return tree, nil
 	}
@@ -28,7 +28,7 @@ func (s system) bpfTree(dir string) (string, error) {
 	return tree, nil
 }
 
-func (s system) makeTree(tree string) error {
+func (s System) makeTree(tree string) error {
 	if err := os.MkdirAll(filepath.Dir(tree), 0o700); err != nil {
 		return err
 	}
@@ -44,8 +44,8 @@ func (s system) makeTree(tree string) error {
 	files := map[string][]byte{
 		".config":                        config,
 		"Module.symvers":                 nil,
-		"include/config/kernel.release":  []byte(s.release + "\n"),
-		"include/generated/utsrelease.h": fmt.Appendf(nil, "#define UTS_RELEASE %q\n", s.release),
+		"include/config/kernel.release":  []byte(s.Release + "\n"),
+		"include/generated/utsrelease.h": fmt.Appendf(nil, "#define UTS_RELEASE %q\n", s.Release),
 	}
 	for name, text := range files {
 		path := filepath.Join(tmp, name)
@@ -72,27 +72,27 @@ func (s system) makeTree(tree string) error {
 }
 
 // kernelConfig returns the running kernel's configuration.
-func (s system) kernelConfig() ([]byte, error) {
-	if f, err := os.Open(s.configGz); err == nil {
+func (s System) kernelConfig() ([]byte, error) {
+	if f, err := os.Open(s.ConfigGz); err == nil {
 		defer func() { _ = f.Close() }()
 		z, err := gzip.NewReader(f)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", s.configGz, err)
+			return nil, fmt.Errorf("read %s: %w", s.ConfigGz, err)
 		}
 		text, err := io.ReadAll(z)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", s.configGz, err)
+			return nil, fmt.Errorf("read %s: %w", s.ConfigGz, err)
 		}
 		return text, nil
 	}
-	path := filepath.Join(s.boot, "config-"+s.release)
+	path := filepath.Join(s.Boot, "config-"+s.Release)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf(
 			"find the kernel's configuration: neither %s nor %s is there; install the headers of kernel %s, or load the module \"configs\"",
-			s.configGz,
+			s.ConfigGz,
 			path,
-			s.release,
+			s.Release,
 		)
 	}
 	return text, err

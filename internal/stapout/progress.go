@@ -1,4 +1,4 @@
-package stap
+package stapout
 
 import "strings"
 
@@ -8,11 +8,14 @@ var activities = [...]string{
 	2:        "pass 2: analyze the script",
 	3:        "pass 3: translate the script",
 	4:        "pass 4: compile the module",
-	passLoad: "pass 5: load the module",
+	PassLoad: "pass 5: load the module",
 }
 
+// activityOf describes a pass in a few words.
+func Activity(pass int) string { return activities[pass] }
+
 // passLoad is the pass in which the module is loaded and runs.
-const passLoad = 5
+const PassLoad = 5
 
 // parsePass reads a line of "stap -v" and returns the pass that stap is in
 // after it: a "Pass N: …" line is written when pass N is done, but "Pass 5:
@@ -26,10 +29,10 @@ func parsePass(line string) (pass int) {
 	switch {
 	case strings.Contains(rest, "failed"):
 		return 0
-	case n < passLoad:
+	case n < PassLoad:
 		return n + 1
 	case strings.Contains(rest, "starting run"):
-		return passLoad
+		return PassLoad
 	default:
 		return 0
 	}
