@@ -35,7 +35,7 @@ func (r *Run) kernelModule(p toolchain.Plan, env []string, timeout <-chan time.T
 		if exit.Ready || r.key == "" || !isStale(exit) {
 			return exit
 		}
-		if err := r.host.cache.remove(r.key); err != nil {
+		if err := r.host.cache.Remove(r.key); err != nil {
 			r.host.cfg.Logger.Warn("cached module not removed", zap.String("script", r.job.name), zap.Error(err))
 		}
 		if r.compiled || again || r.asked() || len(exit.Residue) > 0 {
@@ -73,12 +73,12 @@ func (r *Run) provide(p toolchain.Plan, ko string, env []string, timeout <-chan 
 	r.key = ""
 	if p.Build.NoReuse == "" {
 		var err error
-		if r.key, err = h.moduleKey(*p.Build); err != nil {
+		if r.key, err = h.cache.Key(*p.Build); err != nil {
 			log.Info("module is not cached", zap.Error(err))
 		}
 	}
 	for r.key != "" {
-		err := h.cache.get(r.key, p.Build.Module, ko)
+		err := h.cache.Get(r.key, p.Build.Module, ko)
 		if err == nil {
 			r.compiled = false
 			return exit, true
@@ -108,46 +108,13 @@ func (r *Run) provide(p toolchain.Plan, ko string, env []string, timeout <-chan 
 	exit = r.stage(p.Steps[0], false, env, timeout)
 	ok = exit.Err == nil && exit.Code == 0 && len(exit.Residue) == 0
 	if ok && r.key != "" {
-		if err := h.keep(*p.Build, r.key, ko, begun); err != nil {
+		if err := h.cache.Keep(*p.Build, r.key, ko, begun); err != nil {
 			log.Info("module is not cached", zap.Error(err))
 			r.key = ""
 		}
 	}
 	return exit, ok
 }
-
-// keep puts a module into the cache that was compiled since begun.
-func (h *Host) keep(b toolchain.Build, key, ko string, begun time.Time) error {
-	if now := time.Now(); clockWasSet(now.Sub(begun), now.Round(0).Sub(begun.Round(0))) {
-		return errors.New("the clock was set while it was compiled, so that nobody can tell what changed meanwhile")
-	}
-	if now, err := h.moduleKey(b); err != nil || now != key {
-		return errors.Join(errors.New("what it is made of changed while it was compiled"), err)
-	}
-	module, err := os.ReadFile(ko)
-	if err != nil {
-		return err
-	}
-	text, err := os.ReadFile(b.Script)
-	if err != nil {
-		return err
-	}
-	programs, err := programsOf(module, text, begun)
-	if err != nil {
-		return err
-	}
-	return h.cache.put(manifest{
-		Key:      key,
-		Module:   b.Module,
-		Script:   b.Script,
-		Compiled: begun,
-		Programs: programs,
-	}, module)
-}
-
-// clockWasSet tells whether a time by the clock that only goes on is another
-// than by the one that people set.
-func clockWasSet(passed, shown time.Duration) bool { return (passed - shown).Abs() > time.Second }
 
 // compiles are the compiles that are under way for the cache, by key. Its
 // methods may be called from any goroutine.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"stap-exporter/internal/modcache"
 	"stap-exporter/internal/proc"
 )
 
@@ -105,23 +106,14 @@ func (c *Cleaner) removeAll(works map[string]string, pids []int) (residue []stri
 }
 
 // removeTemporary removes the files that an exporter was writing when it was
-// killed, in Dir and in the module cache. The cache may be shared, but its
-// writers hold its lock: while this process holds it nobody is writing.
+// killed, in Dir and in the module cache.
 func (c *Cleaner) removeTemporary() {
-	find := func(pattern ...string) []string {
-		files, _ := filepath.Glob(filepath.Join(pattern...))
-		return files
-	}
-	lost := find(c.Dir, "bpf-tree", ".new-*")
-	if c.CacheDir != "" && len(find(c.CacheDir, temporary+"*")) > 0 {
-		cache := &moduleCache{dir: c.CacheDir}
-		if unlock, err := cache.lock(cacheSweepWait); err == nil {
-			defer unlock()
-			lost = append(lost, find(c.CacheDir, temporary+"*")...)
-		}
-	}
+	lost, _ := filepath.Glob(filepath.Join(c.Dir, "bpf-tree", ".new-*"))
 	for _, path := range lost {
 		_ = os.RemoveAll(path) // what cannot be removed does no harm
+	}
+	if c.CacheDir != "" {
+		modcache.RemoveTemporary(c.CacheDir)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"stap-exporter/internal/fileid"
+	"stap-exporter/internal/modcache"
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/toolchain"
@@ -31,9 +31,7 @@ type Host struct {
 	queue     *startQueue
 	idleStart time.Duration // idleStart, shorter in a test
 
-	cache    *moduleCache
-	contents fileid.Hasher
-	about    toolchain.VersionReader
+	cache    *modcache.Cache
 	compiles compiles
 	ahead    *precompiler // nil before Precompile
 }
@@ -68,7 +66,12 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 	if cfg.CacheDir, err = filepath.Abs(cfg.CacheDir); err != nil {
 		return nil, fmt.Errorf("find cache folder: %w", err)
 	}
-	cache, err := newModuleCache(filepath.Join(cfg.CacheDir, "modules"), cfg.CacheSize)
+	cache, err := modcache.New(filepath.Join(cfg.CacheDir, "modules"), cfg.CacheSize, modcache.Fingerprint{
+		Release:    sys.Release,
+		Version:    sys.Version,
+		LibModules: sys.LibModules,
+		Stap:       t.Stap,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +90,7 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 			FIFORoot:  cfg.Roots.FIFO,
 			Tracing:   sys.Tracing,
 			Dir:       cfg.Dir,
-			CacheDir:  cache.dir,
+			CacheDir:  cache.Dir(),
 			Prefix:    cfg.ModulePrefix,
 			TermGrace: min(maxTermGrace, cfg.TermGrace),
 			KillGrace: cfg.KillGrace,

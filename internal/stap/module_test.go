@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"stap-exporter/internal/fileid"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/staptest"
 	"stap-exporter/internal/toolchain"
@@ -65,38 +64,10 @@ func (l *lab) want(compiles int, what string, s script.Script) {
 	}
 }
 
-// putProgram puts a program with a build-id at path, in the place of what is
-// there, as package managers do.
-func putProgram(t *testing.T, path, from string) string {
-	t.Helper()
-	text, err := os.ReadFile(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path+".new", text, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A module is not kept when a program has changed during the compile, and
-	// the clock of files is behind.
-	staptest.WaitFor(
-		t,
-		"the program is older than the compile",
-		func() bool { return time.Since(time.Unix(0, fileid.StampOf(info).CTime)) > 2*tick },
-	)
-	return path
-}
-
 func TestModuleIsCompiledOnce(t *testing.T) {
 	l := kernelLab(t, "", nil)
 	in := func(name string) string { return filepath.Join(l.dir, name) }
-	prog := putProgram(t, in("prog"), "/bin/true")
+	prog := staptest.PutExecutable(t, in("prog"), "/bin/true")
 	staptest.WriteFile(t, in("tapset/a.stp"), "# one\n")
 	text := "probe process(\"" + prog + "\").begin { }\n"
 	s := l.text("m1", text)
@@ -120,7 +91,7 @@ func TestModuleIsCompiledOnce(t *testing.T) {
 	staptest.WriteFile(t, in("tapset/a.stp"), "# two\n")
 	l.want(1, "another tapset", s)
 	l.want(0, "after another tapset", s)
-	putProgram(t, prog, "/bin/false")
+	staptest.PutExecutable(t, prog, "/bin/false")
 	l.want(1, "another program", s)
 	l.want(0, "after another program", s)
 	staptest.WriteFile(t, in("runtime/x.c"), "int x;\n")
@@ -133,66 +104,6 @@ func TestModuleIsCompiledOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.want(1, "the first text again, but for the program", s)
-}
-
-func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
-	l := kernelLab(t, "", nil)
-	in := func(name string) string { return filepath.Join(l.dir, name) }
-	more := filepath.Join(t.TempDir(), "more")
-	if err := os.MkdirAll(filepath.Join(more, "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	src := toolchain.Build{Script: in("s.stp"), Module: "m1", Args: []string{"-v", "-I", more}}
-	staptest.WriteFile(t, src.Script, "probe begin { }\n")
-	key := func() string {
-		t.Helper()
-		k, err := l.host.moduleKey(src)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	last := key()
-	for _, c := range []struct {
-		what   string
-		change func()
-		same   bool
-	}{
-		{"nothing", func() {}, true},
-		{"script", func() { staptest.WriteFile(t, src.Script, "probe end { }\n") }, false},
-		{"module", func() { src.Module = "m2" }, false},
-		{"option", func() { src.Args = append(src.Args, "-g") }, false},
-		{"tapset", func() { staptest.WriteFile(t, in("tapset/new.stpm"), "") }, false},
-		{"no tapset", func() { staptest.WriteFile(t, in("tapset/new.txt"), "") }, true},
-		{"more tapsets", func() { staptest.WriteFile(t, filepath.Join(more, "sub", "x.stp"), "") }, false},
-		{"runtime", func() { staptest.WriteFile(t, in("runtime/any"), "") }, false},
-		{"default options", func() { staptest.WriteFile(t, in("rc"), "-g\n") }, false},
-		{"variable", func() { t.Setenv("SYSTEMTAP_DEBUGINFO_PATH", "/x") }, false},
-		{"another variable", func() { t.Setenv("EDITOR", "x") }, true},
-		{"kernel release", func() { l.host.system.Release += "x" }, false},
-		{"kernel version", func() { l.host.system.Version += "x" }, false},
-		{"other runtime", func() { src.Args = append(src.Args, "-R", more) }, false},
-		{"stap's own runtime meanwhile", func() { staptest.WriteFile(t, in("runtime/other"), "") }, true},
-		{"compiler", func() {
-			bin := t.TempDir()
-			putProgram(t, filepath.Join(bin, "gcc"), "/bin/true")
-			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-		}, false},
-	} {
-		c.change()
-		now := key()
-		if (now == last) != c.same {
-			t.Errorf("%s: key is the same: %v", c.what, now == last)
-		}
-		last = now
-	}
-	for _, bad := range []string{"-r", "--sysroot=/x"} {
-		if _, err := l.host.moduleKey(
-			toolchain.Build{Script: src.Script, Module: "m1", Args: []string{bad, "x"}},
-		); err == nil {
-			t.Errorf("%s has a key", bad)
-		}
-	}
 }
 
 func TestUncacheableModules(t *testing.T) {
@@ -210,7 +121,7 @@ func TestUncacheableModules(t *testing.T) {
 	s.Options.NoReuse = "-x 1"
 	l.want(1, "option for one start", s)
 	l.want(1, "option for one start again", s)
-	if left, _ := filepath.Glob(filepath.Join(l.host.cache.dir, "*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(l.host.cache.Dir(), "*")); len(left) > 0 {
 		t.Errorf("in the cache: %q", left)
 	}
 }
@@ -220,7 +131,7 @@ func TestBadEntriesAreCompiledAgainAndNeverLoaded(t *testing.T) {
 	s := l.text("m1", "probe begin { }")
 	l.want(1, "first start", s)
 	find := func(ext string) string {
-		found, _ := filepath.Glob(filepath.Join(l.host.cache.dir, "*"+ext))
+		found, _ := filepath.Glob(filepath.Join(l.host.cache.Dir(), "*"+ext))
 		if len(found) != 1 {
 			t.Fatalf("entries are %q", found)
 		}
@@ -263,14 +174,14 @@ func TestBadEntriesAreCompiledAgainAndNeverLoaded(t *testing.T) {
 			must(os.Remove(ko))
 			must(syscall.Mkfifo(ko, 0o600))
 		},
-		"folder is everybody's": func() { must(os.Chmod(l.host.cache.dir, 0o777)) },
+		"folder is everybody's": func() { must(os.Chmod(l.host.cache.Dir(), 0o777)) },
 	} {
 		if os.Getuid() != 0 && strings.Contains(name, "another user") {
 			continue // only root can give files away
 		}
 		spoil()
 		l.want(1, name, s)
-		must(os.Chmod(l.host.cache.dir, 0o700))
+		must(os.Chmod(l.host.cache.Dir(), 0o700))
 		_ = os.Remove(filepath.Join(l.dir, "elsewhere"))
 		l.want(0, "after "+name, s)
 	}
@@ -352,7 +263,7 @@ func TestTheLeastRecentlyUsedGoesFirst(t *testing.T) {
 	l.want(0, "c", scripts["c"])
 	l.want(1, "b", scripts["b"])
 	var total int64
-	entries, _ := os.ReadDir(l.host.cache.dir)
+	entries, _ := os.ReadDir(l.host.cache.Dir())
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || info.Mode().Perm() != 0o600 {

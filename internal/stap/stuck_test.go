@@ -1,8 +1,6 @@
 package stap
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,8 +8,6 @@ import (
 
 	"stap-exporter/internal/staptest"
 	"stap-exporter/internal/toolchain"
-
-	"golang.org/x/sys/unix"
 )
 
 // A stopped process (SIGSTOP) takes no TERM: KILL ends it.
@@ -87,71 +83,4 @@ func TestStoppedGuardianDoesNotHoldUpTheEnd(t *testing.T) {
 	l.host.guard.close()
 	staptest.WaitFor(t, "it has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 	l.host.guard = nil
-}
-
-// Who holds the cache's lock and does not let go is waited for in bounds only.
-func TestCacheLockIsBounded(t *testing.T) {
-	l := newLab(t, "", nil)
-	f, err := os.OpenFile(filepath.Join(l.host.cache.dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.host.cache.lock(
-		time.Millisecond,
-	); err == nil ||
-		!strings.Contains(err.Error(), "another process holds it") {
-		t.Errorf("error is %v", err)
-	}
-	lost := filepath.Join(l.host.cache.dir, temporary+"1")
-	staptest.WriteFile(t, lost, "")
-	l.host.cleaner.removeTemporary()
-	if _, err := os.Stat(lost); err != nil {
-		t.Error("a file was removed that its writer may still hold")
-	}
-	_ = f.Close()
-	l.host.cleaner.removeTemporary()
-	if _, err := os.Stat(lost); err == nil {
-		t.Error("a lost file is still there")
-	}
-}
-
-func TestClockWasSet(t *testing.T) {
-	for _, c := range []struct {
-		passed, shown time.Duration
-		set           bool
-	}{{time.Minute, time.Minute + time.Millisecond, false}, {time.Minute, -time.Hour, true}, {time.Minute, time.Hour, true}} {
-		if clockWasSet(c.passed, c.shown) != c.set {
-			t.Errorf("%v passed, the clock shows %v: %v", c.passed, c.shown, !c.set)
-		}
-	}
-}
-
-// A module cache whose files are of tomorrow, or of the beginning of time,
-// since the clock was wrong, gives and keeps its entries.
-func TestCacheSurvivesAWrongClock(t *testing.T) {
-	l := newLab(t, "", nil)
-	c := l.host.cache
-	for _, shown := range []time.Time{time.Now().Add(1000 * time.Hour), time.Unix(0, 0)} {
-		if err := c.put(manifest{Key: "one", Module: "m1"}, []byte("module")); err != nil {
-			t.Fatal(err)
-		}
-		for _, ext := range []string{toolchain.ModuleSuffix, extManifest} {
-			if err := os.Chtimes(c.path("one", ext), shown, shown); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := c.put(manifest{Key: "two", Module: "m2"}, []byte("module")); err != nil {
-			t.Fatal(err)
-		}
-		for key, module := range map[string]string{"one": "m1", "two": "m2"} {
-			to := filepath.Join(t.TempDir(), "x.ko")
-			if err := c.get(key, module, to); err != nil {
-				t.Errorf("at %v: %s: %v", shown, key, err)
-			}
-		}
-	}
 }

@@ -101,15 +101,15 @@ func HasCapability(status string, bit uint) bool {
 	return false
 }
 
-// kernelFiles are files of the running kernel that what stap compiles depends
-// on.
-func (s System) KernelFiles() []string {
-	build := filepath.Join(s.LibModules, s.Release, "build")
+// KernelFiles are the files of a kernel on which the code that stap compiles
+// depends.
+func KernelFiles(libModules, release string) []string {
+	build := filepath.Join(libModules, release, "build")
 	return []string{
 		filepath.Join(build, ".config"),
 		filepath.Join(build, "Module.symvers"),
 		filepath.Join(build, "vmlinux"),
-		filepath.Join("/usr/lib/debug/lib/modules", s.Release, "vmlinux"),
-		filepath.Join("/usr/lib/debug/boot", "vmlinux-"+s.Release),
+		filepath.Join("/usr/lib/debug/lib/modules", release, "vmlinux"),
+		filepath.Join("/usr/lib/debug/boot", "vmlinux-"+release),
 	}
 }

@@ -1,4 +1,4 @@
-package stap
+package modcache
 
 import (
 	"encoding/json"
@@ -16,13 +16,13 @@ import (
 // manifest is the JSON file beside a cached module. A module without one does
 // not count.
 type manifest struct {
-	Key      string    `json:"key"`
-	Module   string    `json:"module"`
-	Size     int64     `json:"size"` // of the module's file, in bytes
-	SHA256   string    `json:"sha256"`
-	Script   string    `json:"script"`   // for people
-	Compiled time.Time `json:"compiled"` // for people
-	Programs []program `json:"programs"` // user programs that it has addresses of
+	Key         string       `json:"key"`
+	Module      string       `json:"module"`
+	Size        int64        `json:"size"` // of the module's file, in bytes
+	SHA256      string       `json:"sha256"`
+	Script      string       `json:"script"`      // for people
+	Compiled    time.Time    `json:"compiled"`    // for people
+	Executables []executable `json:"executables"` // user programs whose addresses it holds
 }
 
 const maxManifest = 4 << 20 // bytes; one of a thousand programs has 300 kB

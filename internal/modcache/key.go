@@ -1,4 +1,4 @@
-package stap
+package modcache
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 
 // keyFormat is part of every key: entries of another format are found by
 // nobody.
-const keyFormat = "stap-exporter module 1"
+const keyFormat = "stap-exporter module 2"
 
 // moduleKey names the module that b would be compiled to now: same key, same
 // module, but for the user programs that it probes (which only the compiled
@@ -28,8 +28,8 @@ const keyFormat = "stap-exporter module 1"
 //     symbol versions, and its debuginfo, the files by size and time.
 //
 // An error means that the module must not be cached; it says why.
-func (h *Host) moduleKey(b toolchain.Build) (string, error) {
-	about, err := h.about.Read(h.tools.Stap)
+func (c *Cache) Key(b toolchain.Build) (string, error) {
+	about, err := c.versions.Read(c.print.Stap)
 	if err != nil {
 		return "", err
 	}
@@ -37,9 +37,9 @@ func (h *Host) moduleKey(b toolchain.Build) (string, error) {
 		return "", fmt.Errorf("option %s takes in what no key holds", o)
 	}
 	d := fileid.NewDigest()
-	d.Add(keyFormat, h.system.Release, h.system.Version, about.Version, b.Module)
+	d.Add(keyFormat, c.print.Release, c.print.Version, about.Version, b.Module)
 	d.Add(b.Args...)
-	text, err := h.contents.File(b.Script)
+	text, err := c.hasher.File(b.Script)
 	if err != nil {
 		return "", fmt.Errorf("hash script: %w", err)
 	}
@@ -47,7 +47,7 @@ func (h *Host) moduleKey(b toolchain.Build) (string, error) {
 	tapsets := slices.Concat(about.Tapsets, optionValues(b.Args, "-I"))
 	for _, dir := range tapsets {
 		d.Add("tapset", dir)
-		if err := h.contents.Dir(d, dir, ".stp", ".stpm"); err != nil {
+		if err := c.hasher.Dir(d, dir, ".stp", ".stpm"); err != nil {
 			return "", err
 		}
 	}
@@ -56,13 +56,13 @@ func (h *Host) moduleKey(b toolchain.Build) (string, error) {
 		runtime = given[len(given)-1]
 	}
 	d.Add("runtime", runtime)
-	if err := h.contents.Dir(d, runtime); err != nil {
+	if err := c.hasher.Dir(d, runtime); err != nil {
 		return "", err
 	}
-	rc, _ := h.contents.File(about.RC) // mostly there is none
+	rc, _ := c.hasher.File(about.RC) // mostly there is none
 	d.Add("rc", rc)
 	d.Add(toolchain.Variables()...)
-	for _, path := range slices.Concat(toolchain.Compilers(), h.system.KernelFiles()) {
+	for _, path := range slices.Concat(toolchain.Compilers(), toolchain.KernelFiles(c.print.LibModules, c.print.Release)) {
 		d.Add(path, fileid.SizeAndTime(path))
 	}
 	return d.Sum(), nil

@@ -1,4 +1,4 @@
-package stap
+package modcache
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"stap-exporter/internal/fileid"
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/toolchain"
 	"stap-exporter/internal/trust"
@@ -37,31 +38,45 @@ import (
 // by size and hash.
 // There are only kernel modules here. A bpf object holds addresses inside
 // programs, too, and nobody checks them when it is loaded.
-type moduleCache struct {
-	dir   string
-	limit int64 // bytes of all files
+type Cache struct {
+	dir      string
+	limit    int64 // bytes of all files
+	print    Fingerprint
+	hasher   fileid.Hasher
+	versions toolchain.VersionReader
+}
+
+// Fingerprint is what the key of every module holds beside its own sources.
+type Fingerprint struct {
+	Release    string // of the kernel, uname -r
+	Version    string // of the kernel, uname -v
+	LibModules string // /lib/modules
+	Stap       string // path of stap
 }
 
 const (
 	extManifest = ".json"
 	temporary   = ".new-"
 
-	cachePutWait   = 10 * time.Second // for the lock: who holds it writes a few hundred kilobytes
-	cacheSweepWait = 2 * time.Second  // what is then left does no harm
+	putWait     = 10 * time.Second // for the lock: who holds it writes a few hundred kilobytes
+	cleanupWait = 2 * time.Second  // what is then left does no harm
 
 	// the age at which a file without its other half is nobody's work in
 	// progress
-	abandoned = time.Hour
+	abandonedAge = time.Hour
 )
 
-func newModuleCache(dir string, limit int64) (*moduleCache, error) {
+func New(dir string, limit int64, print Fingerprint) (*Cache, error) {
 	if err := trust.MakePrivate(dir); err != nil {
 		return nil, fmt.Errorf("make module cache: %w", err)
 	}
-	return &moduleCache{dir: dir, limit: limit}, nil
+	return &Cache{dir: dir, limit: limit, print: print}, nil
 }
 
-func (c *moduleCache) path(key, ext string) string { return filepath.Join(c.dir, key+ext) }
+// Dir returns the cache's directory.
+func (c *Cache) Dir() string { return c.dir }
+
+func (c *Cache) path(key, ext string) string { return filepath.Join(c.dir, key+ext) }
 
 // get copies the module of key into the new file to. The error matches
 // fs.ErrNotExist when there is no such entry; any other says why the entry that
@@ -69,7 +84,7 @@ func (c *moduleCache) path(key, ext string) string { return filepath.Join(c.dir,
 //
 // What is loaded is the copy, in a folder of the caller's own: whatever happens
 // to the cache after the check, the kernel gets what was checked.
-func (c *moduleCache) get(key, module, to string) error {
+func (c *Cache) Get(key, module, to string) error {
 	info, err := os.Lstat(c.dir)
 	if err != nil {
 		return err
@@ -81,7 +96,7 @@ func (c *moduleCache) get(key, module, to string) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range m.Programs {
+	for _, p := range m.Executables {
 		if err := p.changed(); err != nil {
 			return err
 		}
@@ -124,7 +139,7 @@ func copyChecked(from io.Reader, to string, m manifest) (err error) {
 // put keeps a module. m has Size and SHA256 set from it. Afterwards the least
 // recently used entries are removed until all fit the limit; a module that
 // alone is too large is not kept.
-func (c *moduleCache) put(m manifest, module []byte) error {
+func (c *Cache) put(m manifest, module []byte) error {
 	sum := sha256.Sum256(module)
 	m.Size, m.SHA256 = int64(len(module)), hex.EncodeToString(sum[:])
 	text, err := json.MarshalIndent(m, "", "\t")
@@ -134,7 +149,7 @@ func (c *moduleCache) put(m manifest, module []byte) error {
 	if size := m.Size + int64(len(text)); size > c.limit {
 		return fmt.Errorf("it has %d bytes, the whole cache may have %d", size, c.limit)
 	}
-	unlock, err := c.lock(cachePutWait)
+	unlock, err := c.lock(putWait)
 	if err != nil {
 		return err
 	}
@@ -149,7 +164,7 @@ func (c *moduleCache) put(m manifest, module []byte) error {
 }
 
 // write puts a file there whole or not at all.
-func (c *moduleCache) write(path string, content []byte) error {
+func (c *Cache) write(path string, content []byte) error {
 	f, err := os.CreateTemp(c.dir, temporary) // mode 0600
 	if err != nil {
 		return err
@@ -168,7 +183,7 @@ func (c *moduleCache) write(path string, content []byte) error {
 // one's module with the other's manifest, and from counting twice. Readers take
 // no lock. A holder that does not let go within wait, such as a stopped
 // process, is an error.
-func (c *moduleCache) lock(wait time.Duration) (unlock func(), err error) {
+func (c *Cache) lock(wait time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(c.dir, ".lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
@@ -192,7 +207,7 @@ func (c *moduleCache) lock(wait time.Duration) (unlock func(), err error) {
 }
 
 // remove takes an entry out, the manifest first.
-func (c *moduleCache) remove(key string) error {
+func (c *Cache) Remove(key string) error {
 	err := os.Remove(c.path(key, extManifest))
 	if err2 := os.Remove(c.path(key, toolchain.ModuleSuffix)); err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = err2
@@ -206,7 +221,7 @@ func (c *moduleCache) remove(key string) error {
 // trim removes the least recently used entries, but not keep's, until all files
 // together are within the limit, and halves that an exporter left when it was
 // killed.
-func (c *moduleCache) trim(keep string) error {
+func (c *Cache) trim(keep string) error {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
 		return err
@@ -224,7 +239,7 @@ func (c *moduleCache) trim(keep string) error {
 			continue
 		}
 		if strings.HasPrefix(e.Name(), temporary) {
-			if time.Since(info.ModTime()) > abandoned {
+			if time.Since(info.ModTime()) > abandonedAge {
 				_ = os.Remove(filepath.Join(c.dir, e.Name()))
 			}
 			continue
@@ -246,7 +261,7 @@ func (c *moduleCache) trim(keep string) error {
 	var total int64
 	for _, e := range byKey {
 		total += e.size
-		e.lost = e.ko != e.json && time.Since(e.used) > abandoned
+		e.lost = e.ko != e.json && time.Since(e.used) > abandonedAge
 		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b *entry) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.key, b.key)) })
@@ -254,10 +269,31 @@ func (c *moduleCache) trim(keep string) error {
 		if e.key == keep || !e.lost && total <= c.limit {
 			continue
 		}
-		if err := c.remove(e.key); err != nil {
+		if err := c.Remove(e.key); err != nil {
 			return fmt.Errorf("remove cached module: %w", err)
 		}
 		total -= e.size
 	}
 	return nil
+}
+
+// removeTemporary removes the files in the cache directory dir that an exporter
+// was writing when it was killed. The cache may be shared, but its writers hold
+// its lock: while this process holds it nobody is writing.
+func RemoveTemporary(dir string) {
+	find := func() []string {
+		files, _ := filepath.Glob(filepath.Join(dir, temporary+"*"))
+		return files
+	}
+	if len(find()) == 0 {
+		return
+	}
+	unlock, err := (&Cache{dir: dir}).lock(cleanupWait)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	for _, path := range find() {
+		_ = os.Remove(path) // what cannot be removed does no harm
+	}
 }

@@ -1,4 +1,4 @@
-package stap
+package modcache
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 
 // program is a user program or library that a module has addresses of, as it
 // was when the module was compiled.
-type program struct {
+type executable struct {
 	// as the module or the script names it: a path, or a name that PATH
 	// resolves
 	Name string `json:"name"`
@@ -32,30 +32,30 @@ type program struct {
 }
 
 // identify looks at what name leads to now.
-func identify(name string) (program, error) {
+func identify(name string) (executable, error) {
 	path := name
 	if !strings.Contains(name, "/") {
 		var err error
 		if path, err = toolchain.LookPath(name); err != nil {
-			return program{}, err
+			return executable{}, err
 		}
 	}
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return program{}, err
+		return executable{}, err
 	}
 	info, err := os.Stat(path)
 	if err != nil {
-		return program{}, err
+		return executable{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return program{}, errNoELF
+		return executable{}, errNoELF
 	}
 	id, err := buildID(path)
 	if err != nil {
-		return program{}, err
+		return executable{}, err
 	}
-	return program{
+	return executable{
 		Name:    name,
 		Path:    path,
 		BuildID: id,
@@ -92,7 +92,7 @@ func buildID(path string) (string, error) {
 }
 
 // changed says how the program differs from what it was; nil when it does not.
-func (p program) changed() error {
+func (p executable) changed() error {
 	now, err := identify(p.Name)
 	switch {
 	case p.Path == "" && err == nil:
@@ -142,7 +142,7 @@ var (
 // It errs on the side of too many. An error means that one cannot be told, or
 // changed after since, when the compile began: then the module must not be
 // cached.
-func programsOf(module, script []byte, since time.Time) ([]program, error) {
+func executablesOf(module, script []byte, since time.Time) ([]executable, error) {
 	if probedPID.Match(module) {
 		return nil, errors.New("it probes a process by its id")
 	}
@@ -165,14 +165,14 @@ func programsOf(module, script []byte, since time.Time) ([]program, error) {
 	for _, m := range probedIn.FindAllSubmatch(module, -1) {
 		names[string(m[1])] = true
 	}
-	var found []program
+	var found []executable
 	for name, must := range names {
 		p, err := identify(name)
 		switch {
 		case err != nil && must:
 			return nil, fmt.Errorf("probed program %s: %w", name, err)
 		case absent[name] && errors.Is(err, fs.ErrNotExist):
-			found = append(found, program{Name: name})
+			found = append(found, executable{Name: name})
 			continue
 		case err != nil:
 			continue
@@ -181,7 +181,7 @@ func programsOf(module, script []byte, since time.Time) ([]program, error) {
 		}
 		found = append(found, p)
 	}
-	slices.SortFunc(found, func(a, b program) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(found, func(a, b executable) int { return strings.Compare(a.Name, b.Name) })
 	return found, nil
 }
 

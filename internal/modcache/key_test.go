@@ -1,0 +1,76 @@
+package modcache
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"stap-exporter/internal/staptest"
+	"stap-exporter/internal/toolchain"
+)
+
+func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
+	d := staptest.NewDir(t, "")
+	in := func(name string) string { return d.Path(name) }
+	c := &Cache{print: Fingerprint{
+		Release:    staptest.Release,
+		Version:    "#1",
+		LibModules: staptest.Machine(t),
+		Stap:       d.Path("bin", "stap"),
+	}}
+	more := filepath.Join(t.TempDir(), "more")
+	if err := os.MkdirAll(filepath.Join(more, "sub"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	src := toolchain.Build{Script: in("s.stp"), Module: "m1", Args: []string{"-v", "-I", more}}
+	staptest.WriteFile(t, src.Script, "probe begin { }\n")
+	key := func() string {
+		t.Helper()
+		k, err := c.Key(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	last := key()
+	for _, step := range []struct {
+		what   string
+		change func()
+		same   bool
+	}{
+		{"nothing", func() {}, true},
+		{"script", func() { staptest.WriteFile(t, src.Script, "probe end { }\n") }, false},
+		{"module", func() { src.Module = "m2" }, false},
+		{"option", func() { src.Args = append(src.Args, "-g") }, false},
+		{"tapset", func() { staptest.WriteFile(t, in("tapset/new.stpm"), "") }, false},
+		{"no tapset", func() { staptest.WriteFile(t, in("tapset/new.txt"), "") }, true},
+		{"more tapsets", func() { staptest.WriteFile(t, filepath.Join(more, "sub", "x.stp"), "") }, false},
+		{"runtime", func() { staptest.WriteFile(t, in("runtime/any"), "") }, false},
+		{"default options", func() { staptest.WriteFile(t, in("rc"), "-g\n") }, false},
+		{"variable", func() { t.Setenv("SYSTEMTAP_DEBUGINFO_PATH", "/x") }, false},
+		{"another variable", func() { t.Setenv("EDITOR", "x") }, true},
+		{"kernel release", func() { c.print.Release += "x" }, false},
+		{"kernel version", func() { c.print.Version += "x" }, false},
+		{"other runtime", func() { src.Args = append(src.Args, "-R", more) }, false},
+		{"stap's own runtime meanwhile", func() { staptest.WriteFile(t, in("runtime/other"), "") }, true},
+		{"compiler", func() {
+			bin := t.TempDir()
+			staptest.PutExecutable(t, filepath.Join(bin, "gcc"), "/bin/true")
+			t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+		}, false},
+	} {
+		step.change()
+		now := key()
+		if (now == last) != step.same {
+			t.Errorf("%s: key is the same: %v", step.what, now == last)
+		}
+		last = now
+	}
+	for _, bad := range []string{"-r", "--sysroot=/x"} {
+		if _, err := c.Key(
+			toolchain.Build{Script: src.Script, Module: "m1", Args: []string{bad, "x"}},
+		); err == nil {
+			t.Errorf("%s has a key", bad)
+		}
+	}
+}
