@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"stap-exporter/internal/app"
+	"stap-exporter/internal/guardian"
 	"stap-exporter/internal/stap"
 )
 
@@ -47,8 +48,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "stap-exporter: %v\n", err)
 		return exitFailure
 	}
-	guardian := len(args) > 0 && args[0] == app.GuardArg
-	if guardian {
+	guarding := len(args) > 0 && args[0] == app.GuardArg
+	if guarding {
 		args = args[1:]
 	}
 	opts, err := app.ParseFlags(args, version, stdout)
@@ -59,8 +60,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if opts.Command == app.CommandNone {
 		return exitOK
 	}
-	if guardian {
-		if err := stap.Guard(app.NewLogger(opts, stderr)); err != nil {
+	if guarding {
+		if err := guardian.Run(app.NewLogger(opts, stderr)); err != nil {
 			return exitFailure // it is in the log
 		}
 		return exitOK

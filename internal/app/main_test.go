@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/guardian"
 	"stap-exporter/internal/stap"
 	"stap-exporter/test/harness"
 )
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	if len(os.Args) > 1 && os.Args[1] == GuardArg {
-		if err := stap.Guard(zap.NewNop()); err != nil {
+		if err := guardian.Run(zap.NewNop()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

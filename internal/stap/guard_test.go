@@ -4,18 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
@@ -170,7 +167,7 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 				)
 			}
 			for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE} {
-				staptest.WaitFor(t, "the guardian ignores signals", func() bool { return ignores(t, e.guardian(), s) })
+				staptest.WaitFor(t, "the guardian ignores signals", func() bool { return staptest.Ignores(t, e.guardian(), s) })
 				if err := syscall.Kill(e.guardian(), s); err != nil {
 					t.Fatal(err)
 				}
@@ -240,20 +237,6 @@ func TestNewGuardianCleansUpAll(t *testing.T) {
 	}
 }
 
-func ignores(t *testing.T, pid int, s syscall.Signal) bool {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return false
-	}
-	_, hex, _ := strings.Cut(string(text), "SigIgn:\t")
-	var set uint64
-	if _, err := fmt.Sscanf(hex, "%x", &set); err != nil {
-		t.Fatal(err)
-	}
-	return set>>(s-1)&1 == 1
-}
-
 func TestNextStartWaitsForTheGuardian(t *testing.T) {
 	l := newLab(t, "m1:stapbpf-ignores-term", nil)
 	e := startExporting(l, []string{"m1"}, nil)
@@ -272,95 +255,4 @@ func TestNextStartWaitsForTheGuardian(t *testing.T) {
 	}
 	_ = again.cmd.Wait()
 	staptest.WaitFor(t, "nothing is left", func() bool { return len(again.remains()) == 0 })
-}
-
-func withGuardian(c *Config) { c.Guardian = []string{staptest.Executable(), "as-guardian"} }
-
-func (g *guard) pid() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.cmd == nil {
-		return 0
-	}
-	return g.cmd.PID()
-}
-
-func TestGuardianEndsWithItsHost(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	inherited, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0) // not closed on exec
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(inherited)
-	l := newLab(t, "", withGuardian)
-	pid := l.host.guard.pid()
-	r := l.start(l.script("m1"))
-	r.ready()
-	staptest.WaitFor(t, "it is another program", func() bool {
-		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		return string(name) == "guardian\n"
-	})
-	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	if err != nil || len(fds) == 0 {
-		t.Fatal("no descriptors", err)
-	}
-	for _, fd := range fds {
-		if to, _ := os.Readlink(fd); strings.HasPrefix(to, "socket:") {
-			t.Errorf("%s is %s", fd, to)
-		}
-	}
-	if to, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); to != "/" {
-		t.Errorf("it works in %q (%v)", to, err)
-	}
-	if sid, err := unix.Getsid(pid); sid != pid {
-		t.Errorf("its session is %d (%v)", sid, err)
-	}
-	r.Stop(nil)
-	r.exited()
-	l.clean2("m1", pid)
-	l.host.Close()
-	if err := syscall.Kill(pid, 0); err == nil {
-		t.Error("it is still there")
-	}
-	l.host.guard, l.host.reaper = nil, nil // the lab closes the host once more
-}
-
-// clean2 is clean with a guardian.
-func (l *lab) clean2(module string, guardian int) {
-	l.t.Helper()
-	left := slices.DeleteFunc(
-		l.Processes(),
-		func(p string) bool { return strings.HasPrefix(p, fmt.Sprint(guardian, " ")) },
-	)
-	if len(left) > 0 {
-		l.t.Errorf("processes are left: %q", left)
-	}
-	for _, path := range []string{filepath.Join(l.dir, "fifo", module), filepath.Join(l.host.cfg.Dir, "run", module)} {
-		if _, err := os.Lstat(path); err == nil {
-			l.t.Errorf("%s is left", path)
-		}
-	}
-}
-
-func TestGuardianLock(t *testing.T) {
-	dir := t.TempDir()
-	first, err := lockGuardian(dir, 0, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	staptest.WriteFile(t, filepath.Join(dir, "guardian.lock"), "77\n")
-	_, err = lockGuardian(dir, 0, zap.NewNop())
-	if err == nil || !strings.Contains(err.Error(), "process 77") {
-		t.Errorf("error is %v", err)
-	}
-	_ = first.Close()
-	second, err := lockGuardian(dir, 0, zap.NewNop())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = second.Close()
 }

@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/cleanup"
+	"stap-exporter/internal/guardian"
 	"stap-exporter/internal/modcache"
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/script"
@@ -24,9 +26,9 @@ type Host struct {
 	tools   toolchain.Tools
 	runtime atomic.Uint32 // a Runtime, never Auto
 	trial   *Run          // the trial of kernel modules, nil when there was none
-	cleaner Cleaner
-	guard   *guard       // nil without Config.Guardian
-	reaper  *proc.Reaper // nil without Config.Subreaper
+	cleaner cleanup.Cleaner
+	guard   *guardian.Guardian // nil without Config.Guardian
+	reaper  *proc.Reaper       // nil without Config.Subreaper
 
 	queue     *startQueue
 	idleStart time.Duration // idleStart, shorter in a test
@@ -84,7 +86,7 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 		cfg:    cfg,
 		system: sys,
 		tools:  t,
-		cleaner: Cleaner{
+		cleaner: cleanup.Cleaner{
 			Staprun:   t.Staprun,
 			Modules:   sys.Modules,
 			FIFORoot:  cfg.Roots.FIFO,
@@ -92,7 +94,7 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 			Dir:       cfg.Dir,
 			CacheDir:  cache.Dir(),
 			Prefix:    cfg.ModulePrefix,
-			TermGrace: min(maxTermGrace, cfg.TermGrace),
+			TermGrace: min(cleanup.MaxTermGrace, cfg.TermGrace),
 			KillGrace: cfg.KillGrace,
 			Wait:      cfg.SweepWait,
 		},
@@ -116,7 +118,7 @@ func (h *Host) Close() {
 		h.trial.Kill()
 		<-h.trial.done
 	}
-	h.guard.close()
+	h.guard.Close()
 	h.reaper.Close()
 }
 
@@ -134,17 +136,15 @@ func (h *Host) protect() error {
 		h.cleanEarlier()
 		return nil
 	}
-	lock, err := lockGuardian(h.cfg.Dir, guardLockWait, h.cfg.Logger)
+	lock, err := guardian.Lock(h.cfg.Dir, guardian.LockWait, h.cfg.Logger)
 	if err == nil {
 		h.cleanEarlier()
-		err = closeOnExec()
+		h.guard, err = guardian.Start(h.cfg.Guardian, h.cleaner, lock, h.cfg.Logger)
 	}
 	if err != nil {
 		h.reaper.Close()
-		return err
 	}
-	h.guard = startGuard(h.cfg.Guardian, h.cleaner, lock, h.cfg.Logger)
-	return nil
+	return err
 }
 
 // cleanEarlier removes what an earlier exporter of the same identity left when

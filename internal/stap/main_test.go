@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"stap-exporter/internal/guardian"
 	"stap-exporter/internal/staptest"
 
 	"go.uber.org/goleak"
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 		os.Exit(126)
 	}
 	if len(os.Args) > 1 && os.Args[1] == "as-guardian" {
-		if err := Guard(zap.NewNop()); err != nil {
+		if err := guardian.Run(zap.NewNop()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

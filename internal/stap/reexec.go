@@ -3,6 +3,7 @@ package stap
 import (
 	"os"
 
+	"stap-exporter/internal/cleanup"
 	"stap-exporter/internal/toolchain"
 )
 
@@ -13,7 +14,7 @@ import (
 // Config.Launcher says, in the place of main. It returns only when it fails.
 func Launch(args []string) error {
 	if toolchain.LaunchesStapbpf(args) {
-		(&Cleaner{Tracing: toolchain.TracingDir}).RemoveProbes([]int{os.Getpid()}, 0)
+		(&cleanup.Cleaner{Tracing: toolchain.TracingDir}).RemoveProbes([]int{os.Getpid()}, 0)
 	}
 	return toolchain.Launch(args)
 }

@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"stap-exporter/internal/cleanup"
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
 	"stap-exporter/internal/stapout"
@@ -175,9 +176,9 @@ func (r *Run) stage(st toolchain.Step, direct bool, env []string, timeout <-chan
 		return Exit{Code: -1, Stage: st.Stage, Err: err}
 	}
 	if p, ok := proc.Read(c.PID); ok {
-		Record(r.dir, p)
+		cleanup.Record(r.dir, p)
 	} else {
-		Record(r.dir, proc.Process{PID: c.PID}) // it has ended already
+		cleanup.Record(r.dir, proc.Process{PID: c.PID}) // it has ended already
 	}
 	w := &watch{
 		run:    r,
@@ -283,7 +284,7 @@ func (w *watch) look() bool {
 			for _, m := range members {
 				w.pids = append(w.pids, m.PID)
 			}
-			Record(w.run.dir, members...)
+			cleanup.Record(w.run.dir, members...)
 			writer = writerOf(members, writer)
 		}
 		w.run.report(Ready{

@@ -323,7 +323,7 @@ func TestWhatAnEarlierExporterLeftIsSweptBeforeTheStart(t *testing.T) {
 	r.Stop(nil)
 	r.exited()
 	l.clean("m1")
-	if loaded, _ := isLoaded(l.host.system.Modules, "m1x"); !loaded {
+	if !l.loaded("m1x") {
 		t.Error("a module of a similar name was removed")
 	}
 }

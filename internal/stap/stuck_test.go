@@ -66,21 +66,3 @@ func TestModuleThatDoesNotUnload(t *testing.T) {
 		t.Errorf("the next one's exit is %s", e.Reason())
 	}
 }
-
-// A guardian that was stopped does not hold up an end in which it has nothing
-// to do.
-func TestStoppedGuardianDoesNotHoldUpTheEnd(t *testing.T) {
-	l := newLab(t, "", withGuardian)
-	r := l.start(l.script("m1"))
-	r.ready()
-	r.Stop(nil)
-	r.exited()
-	pid := l.host.guard.pid()
-	staptest.WaitFor(t, "it listens", func() bool { return ignores(t, pid, syscall.SIGTERM) })
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	l.host.guard.close()
-	staptest.WaitFor(t, "it has ended", func() bool { return syscall.Kill(pid, 0) != nil })
-	l.host.guard = nil
-}

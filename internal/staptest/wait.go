@@ -6,10 +6,12 @@ package staptest
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -73,4 +75,19 @@ func ProcessesWith(file, text string) (found []string) {
 		}
 	}
 	return found
+}
+
+// Ignores reports whether a process ignores a signal.
+func Ignores(t *testing.T, pid int, s syscall.Signal) bool {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	_, hex, _ := strings.Cut(string(text), "SigIgn:\t")
+	var set uint64
+	if _, err := fmt.Sscanf(hex, "%x", &set); err != nil {
+		t.Fatal(err)
+	}
+	return set>>(s-1)&1 == 1
 }

@@ -1,4 +1,4 @@
-package stap
+package guardian
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"stap-exporter/internal/cleanup"
 	"stap-exporter/internal/proc"
 
 	"go.uber.org/zap"
@@ -18,14 +19,14 @@ import (
 )
 
 const (
-	guardIdleWait = 3 * time.Second  // how long Close waits for a guardian that has nothing to do
-	guardEndWait  = 20 * time.Second // how long for one that still has to clean up
+	idleWait = 3 * time.Second  // how long Close waits for a guardian that has nothing to do
+	endWait  = 20 * time.Second // how long for one that still has to clean up
 	// before a guardian that lived for less than guardHealthy is replaced,
 	// doubled each time; others are replaced at once
-	guardFirstHold = 50 * time.Millisecond
+	firstPause = 50 * time.Millisecond
 	// no longer: if this process is killed meanwhile, everything stays
-	guardLastHold = 2 * time.Second
-	guardHealthy  = time.Second
+	lastPause  = 2 * time.Second
+	healthyAge = time.Second
 )
 
 // guard is the exporter's end of the pipe to its guardian process (see Guard),
@@ -37,9 +38,9 @@ const (
 //
 // The methods may be called on nil, for a Host without guardian, and from any
 // goroutine.
-type guard struct {
+type Guardian struct {
 	argv    []string
-	cleaner Cleaner
+	cleaner cleanup.Cleaner
 	lock    *os.File // held by this process and by each guardian, see lockGuardian
 	log     *zap.Logger
 
@@ -52,10 +53,17 @@ type guard struct {
 	pipe *os.File      // to it
 }
 
-// startGuard starts the guardian and the goroutine that keeps one alive. That
-// the first start fails is logged and tried again, like the later ones.
-func startGuard(argv []string, cleaner Cleaner, lock *os.File, log *zap.Logger) *guard {
-	g := &guard{
+// startGuard starts a guardian with the command line argv, and the goroutine
+// that replaces it when it ends. A start that fails is logged and tried again.
+// The guardian cleans up with cleaner. lock is what lockGuardian returned;
+// close closes it. The descriptors that this process was started with are
+// closed in children from now on.
+func Start(argv []string, cleaner cleanup.Cleaner, lock *os.File, log *zap.Logger) (*Guardian, error) {
+	if err := closeOnExec(); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	g := &Guardian{
 		argv:    argv,
 		cleaner: cleaner,
 		lock:    lock,
@@ -65,12 +73,12 @@ func startGuard(argv []string, cleaner Cleaner, lock *os.File, log *zap.Logger) 
 	g.closing, g.cancel = context.WithCancel(context.Background())
 	cmd, err := g.spawn()
 	go g.keep(cmd, err)
-	return g
+	return g, nil
 }
 
 // keep is the goroutine that owns the guardian: it waits for its end and starts
 // the next.
-func (g *guard) keep(cmd *proc.Session, err error) {
+func (g *Guardian) keep(cmd *proc.Session, err error) {
 	defer close(g.done)
 	hold := time.Duration(0)
 	for {
@@ -86,7 +94,7 @@ func (g *guard) keep(cmd *proc.Session, err error) {
 		if g.closing.Err() != nil {
 			return
 		}
-		young := time.Since(begun) < guardHealthy
+		young := time.Since(begun) < healthyAge
 		if !young {
 			hold = 0
 		}
@@ -96,7 +104,7 @@ func (g *guard) keep(cmd *proc.Session, err error) {
 			g.log.Debug("guardian ended again", zap.Error(err), zap.Duration("hold", hold))
 		}
 		if young {
-			hold = min(max(2*hold, guardFirstHold), guardLastHold)
+			hold = min(max(2*hold, firstPause), lastPause)
 		}
 		select {
 		case <-g.closing.Done():
@@ -109,7 +117,7 @@ func (g *guard) keep(cmd *proc.Session, err error) {
 
 // spawn starts a guardian. What it needs is in the pipe before it starts, so
 // that it knows it however soon this process dies.
-func (g *guard) spawn() (*proc.Session, error) {
+func (g *Guardian) spawn() (*proc.Session, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
@@ -135,7 +143,7 @@ func (g *guard) spawn() (*proc.Session, error) {
 }
 
 // lost closes the pipe to a guardian that has ended.
-func (g *guard) lost(cmd *proc.Session) {
+func (g *Guardian) lost(cmd *proc.Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.cmd == cmd && g.pipe != nil {
@@ -147,14 +155,14 @@ func (g *guard) lost(cmd *proc.Session) {
 // close lets the guardian end, which it does soon when no run is left, and
 // waits for it: one that does not end then is killed. It cleans up after runs
 // that are left as if this process had died.
-func (g *guard) close() {
+func (g *Guardian) Close() {
 	if g == nil {
 		return
 	}
 	busy, _ := os.ReadDir(filepath.Join(g.cleaner.Dir, "run"))
-	wait := guardIdleWait
+	wait := idleWait
 	if len(busy) > 0 {
-		wait = guardEndWait
+		wait = endWait
 	}
 	g.mu.Lock()
 	g.cancel()
@@ -168,7 +176,7 @@ func (g *guard) close() {
 	select {
 	case <-g.done:
 	case <-time.After(wait):
-		if wait == guardIdleWait && cmd != nil {
+		if wait == idleWait && cmd != nil {
 			g.log.Warn("guardian does not end, killing it", zap.Int("os_pid", cmd.PID()))
 			cmd.Signal(syscall.SIGKILL)
 			select {

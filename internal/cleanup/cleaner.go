@@ -1,4 +1,4 @@
-package stap
+package cleanup
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ type Cleaner struct {
 
 // maxTermGrace is how long processes outside of a child's group get between
 // TERM and KILL: most have lost their leader already.
-const maxTermGrace = 1500 * time.Millisecond
+const MaxTermGrace = 1500 * time.Millisecond
 
 // Run ends the processes with the tag of the run that works in work, in
 // whatever group or session, and removes what the run left. It sends KILL at

@@ -1,4 +1,4 @@
-package stap
+package cleanup
 
 import (
 	"maps"

@@ -1,4 +1,4 @@
-package stap
+package guardian
 
 import (
 	"encoding/gob"
@@ -13,11 +13,13 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/cleanup"
 )
 
 const (
-	guardLockFD = 3           // where a guardian has the lock of its exporter's directory
-	guardSay    = time.Second // how long writing the last log line may take
+	lockFD  = 3           // where a guardian has the lock of its exporter's directory
+	logWait = time.Second // how long writing the last log line may take
 )
 
 // Guard is the guardian: a small process that outlives its exporter by as long
@@ -33,7 +35,7 @@ const (
 // and then the exporter starts another. Where the kernel ends everything at
 // once (process 1 of a container dies, a cgroup is killed) the next exporter's
 // start does its work.
-func Guard(log *zap.Logger) error {
+func Run(log *zap.Logger) error {
 	err := watchOver(log)
 	if err != nil {
 		say(func() { log.Error("guardian failed", zap.Error(err)) })
@@ -50,7 +52,7 @@ func say(write func()) {
 	}()
 	select {
 	case <-said:
-	case <-time.After(guardSay):
+	case <-time.After(logWait):
 	}
 }
 
@@ -64,16 +66,16 @@ func watchOver(log *zap.Logger) error {
 		syscall.SIGUSR1,
 		syscall.SIGUSR2,
 	)
-	unix.CloseOnExec(guardLockFD) // its own short-lived children must not hold it
+	unix.CloseOnExec(lockFD) // its own short-lived children must not hold it
 	// Another name than the exporter's: "killall -9 stap-exporter" goes by
 	// this. Nothing depends on it.
 	_ = os.WriteFile("/proc/self/comm", []byte("guardian"), 0)
 	// The id is for people; what counts is that the descriptor stays open. So
 	// no os.File, which the garbage collector would close.
-	if _, err := unix.Pwrite(guardLockFD, fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0); err != nil {
+	if _, err := unix.Pwrite(lockFD, fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0); err != nil {
 		return fmt.Errorf("write guardian's lock: %w", err)
 	}
-	var cleaner Cleaner
+	var cleaner cleanup.Cleaner
 	if err := gob.NewDecoder(os.Stdin).Decode(&cleaner); err != nil {
 		return fmt.Errorf("read what to clean up: %w", err)
 	}

@@ -1,4 +1,4 @@
-package stap
+package guardian
 
 import (
 	"errors"
@@ -16,14 +16,14 @@ import (
 
 // guardLockWait is how long a start waits for the guardian of a dead exporter,
 // whose work is bounded by less.
-const guardLockWait = 30 * time.Second
+const LockWait = 30 * time.Second
 
 // lockGuardian locks Dir for this process and its guardians with an flock(2),
 // which is held until the last of them has ended. When another process holds it
 // although the exporter's instance is free, that is the guardian of an earlier
 // exporter that was killed, which is still cleaning up. This exporter's scripts
 // have the same names, so it waits.
-func lockGuardian(dir string, wait time.Duration, log *zap.Logger) (*os.File, error) {
+func Lock(dir string, wait time.Duration, log *zap.Logger) (*os.File, error) {
 	path := filepath.Join(dir, "guardian.lock")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
