@@ -10,9 +10,9 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // A request starts an on-demand script; its answer is the script's metrics.
@@ -65,7 +65,7 @@ type instant struct{}
 
 func (instant) Start(_ script.Script, run uint64, report func(any)) actors.Process {
 	page := exposition.Sanitize([]byte("count 9\n"), exposition.Options{})
-	report(actors.ProcessReady{Ready: stap.Ready{Run: run, OSPID: 1}, Source: samePage{page}})
+	report(actors.ProcessReady{Ready: runner.Ready{Run: run, OSPID: 1}, Source: samePage{page}})
 	return instantProcess{run, report}
 }
 
@@ -89,7 +89,7 @@ func (p instantProcess) Stop(after <-chan struct{}) {
 		if after != nil {
 			<-after
 		}
-		p.report(actors.ProcessExited{Run: p.run, Exit: stap.Exit{Stopped: true}})
+		p.report(actors.ProcessExited{Run: p.run, Exit: runner.Exit{Stopped: true}})
 	}()
 }
 func (p instantProcess) Kill()       { p.Stop(nil) }

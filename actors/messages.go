@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // The whole protocol of the script actor. Requests are imperatives, facts are
@@ -62,7 +62,7 @@ type ReplaceScript struct {
 // ValidationEnded reports that a new version of the script was validated: with
 // exit code 0 it is good. Run is the validation's number. From: the
 // validation's goroutine. Handled in every state.
-type ValidationEnded stap.Exited
+type ValidationEnded runner.Exited
 
 // StartNow starts the script, and ends its back-off or pause.
 // From: the supervisor, for an operator. Handled in every state.
@@ -84,19 +84,19 @@ type KillChild struct{}
 
 // ProcessProgressed reports what a starting child does. From: the run's
 // goroutine. Handled in Starting.
-type ProcessProgressed = stap.Progress
+type ProcessProgressed = runner.Progress
 
 // ProcessReady reports that the script's procfs file is there. From: the run's
 // goroutine. Handled in Starting.
 type ProcessReady struct {
-	stap.Ready
+	runner.Ready
 	Source Source // reads that file
 }
 
 // ProcessExited is the last report of a run: the child was reaped, and its
 // residue was removed.
 // From: the run's goroutine. Handled in Starting, Running, Stopping.
-type ProcessExited = stap.Exited
+type ProcessExited = runner.Exited
 
 // ReadFinished is the end of a read: its file is closed, its text is sanitized.
 // All requests of the read share the page, which must not be written to.

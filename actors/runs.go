@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/trust"
 )
 
@@ -37,7 +37,7 @@ func (a *scriptActor) reap(m ProcessExited) bool {
 }
 
 // endOf is a run's end for the history, without number and times.
-func endOf(e stap.Exit) scrape.End {
+func endOf(e runner.Exit) scrape.End {
 	end := scrape.End{
 		Cause:  e.EndCause(),
 		Code:   e.Code,
@@ -66,7 +66,7 @@ func ChildEndedFailure(reason any) bool {
 
 // runEnded follows the end of a run that was not told to end. For an autostart
 // script that is a failure of its actor.
-func (a *scriptActor) runEnded(e stap.Exit) {
+func (a *scriptActor) runEnded(e runner.Exit) {
 	d := a.durable
 	if d.script.Refused == nil {
 		d.reason = e.Reason()
@@ -87,7 +87,7 @@ func (a *scriptActor) runEnded(e stap.Exit) {
 }
 
 // backOff follows a failed run when it is counted: it answers all waiters.
-func (a *scriptActor) backOff(e stap.Exit) {
+func (a *scriptActor) backOff(e runner.Exit) {
 	a.reportCrashLoop()
 	a.becomeBackingOff(scrape.CauseChildEnded)
 	if errors.Is(e.Err, trust.ErrUntrusted) {
@@ -97,7 +97,7 @@ func (a *scriptActor) backOff(e stap.Exit) {
 }
 
 // clean reports whether a child ended as a script does that has finished.
-func clean(e stap.Exit) bool { return e.Code == 0 && e.Signal == 0 && e.Err == nil }
+func clean(e runner.Exit) bool { return e.Code == 0 && e.Signal == 0 && e.Err == nil }
 
 // startForWaiters starts an idle script if requests still wait for it.
 func (a *scriptActor) startForWaiters() {

@@ -12,9 +12,9 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/toolchain"
 )
 
@@ -97,12 +97,12 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "ready":
 		w.deliver(
 			ProcessReady{
-				Ready:  stap.Ready{Run: run(), OSPID: 7},
+				Ready:  runner.Ready{Run: run(), OSPID: 7},
 				Source: fakeSource{w: w, mustDrain: d.HasArg("must-drain"), pace: int(number(t, d, "pace", 0))},
 			},
 		)
 	case "exit":
-		exit := stap.Exit{Code: int(number(t, d, "code", 0)), Stage: toolchain.StageRun, Stopped: d.HasArg("stopped")}
+		exit := runner.Exit{Code: int(number(t, d, "code", 0)), Stage: toolchain.StageRun, Stopped: d.HasArg("stopped")}
 		if d.HasArg("residue") {
 			exit.Residue = []string{arg(t, d, "residue", "")}
 		}
@@ -137,7 +137,7 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 		w.deliver(
 			ValidationEnded{
 				Run:  number(t, d, "number", w.durable.update.number),
-				Exit: stap.Exit{Code: int(number(t, d, "code", 0)), Stage: toolchain.StageCompile},
+				Exit: runner.Exit{Code: int(number(t, d, "code", 0)), Stage: toolchain.StageCompile},
 			},
 		)
 	case "status":

@@ -9,9 +9,9 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // Config is what all script actors of an exporter have in common. Nothing in it
@@ -125,7 +125,7 @@ type scriptActor struct {
 	timer     uint64 // the timer in effect, see durable.timers; 0: none
 	stopTimer func()
 	// how the run ended if the panic under way is a childEnded, else nil
-	ended *stap.Exit
+	ended *runner.Exit
 }
 
 func newScriptActor(cfg *Config, d *durable, f *Failures) *scriptActor {

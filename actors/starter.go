@@ -2,19 +2,19 @@ package actors
 
 import (
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // OnHost starts the runs of scripts as processes of this host.
-func OnHost(h *stap.Host) Starter { return hostStarter{h} }
+func OnHost(h *runner.Host) Starter { return hostStarter{h} }
 
-type hostStarter struct{ host *stap.Host }
+type hostStarter struct{ host *runner.Host }
 
 // Start hands the run's events on, a ready run with the source of its metrics.
 func (s hostStarter) Start(sc script.Script, run uint64, report func(message any)) Process {
-	return s.host.Start(sc, run, func(e stap.Event) {
-		ready, ok := e.(stap.Ready)
+	return s.host.Start(sc, run, func(e runner.Event) {
+		ready, ok := e.(runner.Ready)
 		if !ok {
 			report(e)
 			return
@@ -30,8 +30,8 @@ func (s hostStarter) Start(sc script.Script, run uint64, report func(message any
 
 // Validate compiles the script on the host.
 func (s hostStarter) Validate(sc script.Script, validation uint64, report func(message any)) Process {
-	run := s.host.Validate(sc, validation, func(e stap.Event) {
-		if e, ok := e.(stap.Exited); ok {
+	run := s.host.Validate(sc, validation, func(e runner.Event) {
+		if e, ok := e.(runner.Exited); ok {
 			report(ValidationEnded(e))
 		}
 	})

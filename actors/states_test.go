@@ -10,9 +10,9 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // messages makes each message of the protocol for the world that it comes to.
@@ -24,11 +24,11 @@ var messages = map[string]func(w *world) any{
 		return ProcessProgressed{Run: w.durable.run.number, OSPID: 1, Activity: "x"}
 	},
 	"ProcessReady": func(w *world) any {
-		return ProcessReady{Ready: stap.Ready{Run: w.durable.run.number, OSPID: 1}, Source: fakeSource{}}
+		return ProcessReady{Ready: runner.Ready{Run: w.durable.run.number, OSPID: 1}, Source: fakeSource{}}
 	},
-	"ProcessExited": func(w *world) any { return ProcessExited{Run: w.durable.run.number, Exit: stap.Exit{Code: 1}} },
+	"ProcessExited": func(w *world) any { return ProcessExited{Run: w.durable.run.number, Exit: runner.Exit{Code: 1}} },
 	"old ProcessReady": func(w *world) any {
-		return ProcessReady{Ready: stap.Ready{Run: w.durable.run.number - 1, OSPID: 1}, Source: fakeSource{}}
+		return ProcessReady{Ready: runner.Ready{Run: w.durable.run.number - 1, OSPID: 1}, Source: fakeSource{}}
 	},
 	"old ProcessExited": func(w *world) any { return ProcessExited{Run: w.durable.run.number - 1} },
 	"RequesterLeft": func(w *world) any {
@@ -91,11 +91,11 @@ func TestEveryMessageInEveryState(t *testing.T) {
 					// Whatever happened, a shutdown ends it and answers all.
 					w.deliver(Shutdown{})
 					if w.durable.run.process != nil {
-						w.deliver(ProcessExited{Run: w.durable.run.number, Exit: stap.Exit{Stopped: true}})
+						w.deliver(ProcessExited{Run: w.durable.run.number, Exit: runner.Exit{Stopped: true}})
 					}
 					if w.durable.update.validation != nil {
 						w.deliver(
-							ValidationEnded{Run: w.durable.update.number, Exit: stap.Exit{Stopped: true, Code: -1}},
+							ValidationEnded{Run: w.durable.update.number, Exit: runner.Exit{Stopped: true, Code: -1}},
 						)
 					}
 					w.settle()
@@ -136,7 +136,7 @@ func TestDormantActorDoesNotFail(t *testing.T) {
 				}
 				w.deliver(Shutdown{})
 				if w.durable.run.process != nil {
-					w.deliver(ProcessExited{Run: w.durable.run.number, Exit: stap.Exit{Stopped: true}})
+					w.deliver(ProcessExited{Run: w.durable.run.number, Exit: runner.Exit{Stopped: true}})
 				}
 				w.collect()
 				if !w.hasEnded() || len(w.requests) != 0 {

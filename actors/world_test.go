@@ -13,9 +13,9 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // world is everything around one script actor.
@@ -89,14 +89,14 @@ func worldIn(state scrape.State, autostart bool) *world {
 	}
 	switch state {
 	case scrape.Running:
-		w.deliver(ProcessReady{Ready: stap.Ready{Run: 1}, Source: fakeSource{}})
+		w.deliver(ProcessReady{Ready: runner.Ready{Run: 1}, Source: fakeSource{}})
 	case scrape.Stopping:
 		w.actor.becomeStopping(scrape.CauseStopRequested)
 	case scrape.BackingOff:
-		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Code: 1}})
+		w.deliver(ProcessExited{Run: 1, Exit: runner.Exit{Code: 1}})
 	case scrape.Stopped:
 		w.deliver(Shutdown{})
-		w.deliver(ProcessExited{Run: 1, Exit: stap.Exit{Stopped: true}})
+		w.deliver(ProcessExited{Run: 1, Exit: runner.Exit{Stopped: true}})
 	case scrape.Idle, scrape.Starting:
 	}
 	w.collect()

@@ -9,9 +9,9 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 	"stap-exporter/supervisor"
 )
 
@@ -45,7 +45,7 @@ func Example() {
 type starter struct{}
 
 func (starter) Start(_ script.Script, run uint64, report func(any)) actors.Process {
-	report(actors.ProcessReady{Ready: stap.Ready{Run: run, OSPID: 1}, Source: source{}})
+	report(actors.ProcessReady{Ready: runner.Ready{Run: run, OSPID: 1}, Source: source{}})
 	return process{run, report}
 }
 
@@ -65,7 +65,7 @@ type process struct {
 }
 
 func (p process) Stop(<-chan struct{}) {
-	go p.report(actors.ProcessExited{Run: p.run, Exit: stap.Exit{Stopped: true}})
+	go p.report(actors.ProcessExited{Run: p.run, Exit: runner.Exit{Stopped: true}})
 }
 func (p process) Kill()       { p.Stop(nil) }
 func (p process) Prioritize() {}

@@ -14,8 +14,8 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/telemetry"
 	"stap-exporter/internal/toolchain"
 )
@@ -55,7 +55,7 @@ func TestMetricsFollowTheScripts(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
 		if p.script.Autostart && p.run == 1 {
-			go p.exit(stap.Exit{Code: 3, Stage: toolchain.StageRun})
+			go p.exit(runner.Exit{Code: 3, Stage: toolchain.StageRun})
 			return
 		}
 		p.ready()
@@ -158,7 +158,7 @@ func TestKindsOfAStart(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
 		p.report(actors.ProcessReady{
-			Ready:  stap.Ready{Run: p.run, OSPID: 1, Compiled: p.run == 1},
+			Ready:  runner.Ready{Run: p.run, OSPID: 1, Compiled: p.run == 1},
 			Source: p.source,
 		})
 	}

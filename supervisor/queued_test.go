@@ -13,9 +13,9 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/toolchain"
 )
 
@@ -61,7 +61,7 @@ func TestPanicWhileQueued(t *testing.T) {
 			Executable: true,
 		})
 	}
-	host, err := stap.NewHost(stap.Config{
+	host, err := runner.NewHost(runner.Config{
 		Stap:          "/bin/true",
 		Runtime:       toolchain.Kernel,
 		Dir:           filepath.Join(dir, "private"),

@@ -10,8 +10,8 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // host is a stand-in for SystemTap: runs become ready at once, and end when
@@ -24,7 +24,7 @@ type host struct {
 	validations sync.WaitGroup
 	onStart     func(p *process) // nil: become ready
 	// nil: it compiles; called in a goroutine of its own
-	onValidate func(s script.Script) stap.Exit
+	onValidate func(s script.Script) runner.Exit
 }
 
 type process struct {
@@ -59,7 +59,7 @@ func (h *host) Validate(s script.Script, validation uint64, report func(any)) ac
 		return nil
 	}
 	h.validations.Go(func() {
-		var e stap.Exit
+		var e runner.Exit
 		if h.onValidate != nil {
 			e = h.onValidate(s)
 		}
@@ -90,10 +90,10 @@ func (h *host) alive() int {
 }
 
 func (p *process) ready() {
-	p.report(actors.ProcessReady{Ready: stap.Ready{Run: p.run, OSPID: 1}, Source: p.source})
+	p.report(actors.ProcessReady{Ready: runner.Ready{Run: p.run, OSPID: 1}, Source: p.source})
 }
 
-func (p *process) exit(e stap.Exit) {
+func (p *process) exit(e runner.Exit) {
 	p.once.Do(func() {
 		p.host.mu.Lock()
 		delete(p.host.running, p.script.Name)
@@ -107,13 +107,13 @@ func (p *process) Stop(after <-chan struct{}) {
 		if after != nil {
 			<-after
 		}
-		p.exit(stap.Exit{Stopped: true})
+		p.exit(runner.Exit{Stopped: true})
 	}()
 }
 
 func (p *process) Prioritize() {}
 
-func (p *process) Kill() { go p.exit(stap.Exit{Stopped: true}) }
+func (p *process) Kill() { go p.exit(runner.Exit{Stopped: true}) }
 
 // source counts its reads: the text is the number of the read.
 type source struct {

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/toolchain"
 )
 
@@ -22,7 +22,7 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 	h := newHost()
 	h.onStart = func(p *process) {
 		if p.script.Autostart {
-			go p.exit(stap.Exit{Code: 1, Stage: toolchain.StageRun})
+			go p.exit(runner.Exit{Code: 1, Stage: toolchain.StageRun})
 			return
 		}
 		p.ready()
@@ -63,7 +63,7 @@ func TestWaitingRequestsSurviveARestart(t *testing.T) {
 		go func() { answers <- s.Scrape([]byte("auto.stp"), waiting()) }()
 	}
 	// Each is in the mailbox or in the actor, and gets an answer either way.
-	p.exit(stap.Exit{Code: 1, Stage: toolchain.StageRun})
+	p.exit(runner.Exit{Code: 1, Stage: toolchain.StageRun})
 	for range cap(answers) {
 		if a := <-answers; !errors.Is(a.Err, scrape.ErrBackingOff) {
 			t.Errorf("answered %v", a.Err)
@@ -252,7 +252,7 @@ func TestNewVersionEndsDormancy(t *testing.T) {
 // strategy counts: a crash loop after five.
 func TestChildEndsAreCounted(t *testing.T) {
 	h, clock := newHost(), newManualClock()
-	h.onStart = func(p *process) { go p.exit(stap.Exit{Code: 1, Stage: toolchain.StageRun}) }
+	h.onStart = func(p *process) { go p.exit(runner.Exit{Code: 1, Stage: toolchain.StageRun}) }
 	s := startTree(t, h, Config{Scripts: named("autostart.stp"), Clock: clock, Logger: zap.NewNop()})
 	for n := 1; n <= 6; n++ {
 		eventually(t, "it is in back-off", func() bool {

@@ -14,9 +14,9 @@ import (
 
 	"stap-exporter/actors"
 	"stap-exporter/internal/proc"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/telemetry"
 )
 
@@ -27,7 +27,7 @@ type Config struct {
 	Refused []script.Refusal
 	// Scan scans the script directory again, for Reload; nil: it cannot.
 	Scan        func() (script.Catalogue, error)
-	Host        *stap.Host    // starts the scripts' processes
+	Host        *runner.Host  // starts the scripts' processes
 	Keepalive   time.Duration // 0: on-demand scripts run for ever
 	ReadTimeout time.Duration
 	MaxWaiting  int          // how many requests may wait for one script; 1,024 if 0

@@ -10,9 +10,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/toolchain"
 )
 
@@ -21,11 +21,11 @@ import (
 func TestRefusedVersion(t *testing.T) {
 	f, h := newDirectory(t, "a.stp"), newHost()
 	var refuse atomic.Bool
-	h.onValidate = func(script.Script) stap.Exit {
+	h.onValidate = func(script.Script) runner.Exit {
 		if refuse.Load() {
-			return stap.Exit{Code: 1, Stage: toolchain.StageCompile, Tail: []string{"parse error: expected x"}}
+			return runner.Exit{Code: 1, Stage: toolchain.StageCompile, Tail: []string{"parse error: expected x"}}
 		}
-		return stap.Exit{}
+		return runner.Exit{}
 	}
 	core, logs := observer.New(zap.WarnLevel)
 	s := f.serve(h, Config{Logger: zap.New(core)})
@@ -85,7 +85,7 @@ func TestChangeEndsBackOff(t *testing.T) {
 	f, h := newDirectory(t, "autostart.stp"), newHost()
 	h.onStart = func(p *process) {
 		if p.run <= 3 {
-			go p.exit(stap.Exit{Code: 1, Stage: toolchain.StageCompile})
+			go p.exit(runner.Exit{Code: 1, Stage: toolchain.StageCompile})
 			return
 		}
 		p.ready()

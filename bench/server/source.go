@@ -8,8 +8,8 @@ import (
 	"stap-exporter/actors"
 	"stap-exporter/bench/body"
 	"stap-exporter/internal/exposition"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // source is the stand-in for the procfs file of one running script. Each read
@@ -87,7 +87,7 @@ type starter struct {
 
 // Start implements actors.Starter.
 func (s starter) Start(_ script.Script, run uint64, report func(any)) actors.Process {
-	report(actors.ProcessReady{Ready: stap.Ready{Run: run, OSPID: 1}, Source: sourceOf(s.o, s.template)})
+	report(actors.ProcessReady{Ready: runner.Ready{Run: run, OSPID: 1}, Source: sourceOf(s.o, s.template)})
 	return process{run, report}
 }
 
@@ -105,7 +105,7 @@ func (p process) Stop(after <-chan struct{}) {
 		if after != nil {
 			<-after
 		}
-		p.report(actors.ProcessExited{Run: p.run, Exit: stap.Exit{Stopped: true}})
+		p.report(actors.ProcessExited{Run: p.run, Exit: runner.Exit{Stopped: true}})
 	}()
 }
 

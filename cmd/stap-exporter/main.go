@@ -13,7 +13,7 @@ import (
 
 	"stap-exporter/internal/app"
 	"stap-exporter/internal/guardian"
-	"stap-exporter/internal/stap"
+	"stap-exporter/internal/runner"
 )
 
 // version is set by the linker, see Makefile.
@@ -44,7 +44,7 @@ func main() {
 
 func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == app.LaunchArg {
-		err := stap.Launch(args[1:]) // returns on an error only
+		err := runner.Launch(args[1:]) // returns on an error only
 		fmt.Fprintf(stderr, "stap-exporter: %v\n", err)
 		return exitFailure
 	}

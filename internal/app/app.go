@@ -20,8 +20,8 @@ import (
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/proc"
 	"stap-exporter/internal/procfile"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/telemetry"
 	"stap-exporter/internal/watch"
 	"stap-exporter/supervisor"
@@ -49,7 +49,7 @@ type App struct {
 	instance   instance.Instance
 	listeners  []net.Listener
 	scripts    int // found by New
-	host       *stap.Host
+	host       *runner.Host
 	supervisor *supervisor.Supervisor
 	server     *httpfront.Server
 
@@ -156,7 +156,7 @@ func (a *App) startHost() error {
 	if err != nil {
 		return fmt.Errorf("find this executable: %w", err)
 	}
-	a.host, err = stap.NewHost(stap.Config{
+	a.host, err = runner.NewHost(runner.Config{
 		Stap:     a.opts.stap,
 		Runtime:  a.opts.runtime,
 		Dir:      filepath.Join(a.dirs.cache, a.instance.ID),

@@ -10,8 +10,8 @@ import (
 
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/instance"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 	"stap-exporter/internal/trust"
 )
 
@@ -92,7 +92,7 @@ func (r *report) fail(topic, format string, args ...any) {
 	r.line(topic, format, args...)
 }
 
-func (r *report) script(host *stap.Host, s script.Script, compile bool) {
+func (r *report) script(host *runner.Host, s script.Script, compile bool) {
 	fmt.Fprintf(r.out, "%s\n", s.Path)
 	r.trust(s)
 	r.header(s)

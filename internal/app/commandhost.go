@@ -10,13 +10,13 @@ import (
 
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/procfile"
-	"stap-exporter/internal/stap"
+	"stap-exporter/internal/runner"
 )
 
 // commandHost is the host of a subcommand that may run beside an exporter of
 // the same instance. It works in a directory of its own.
 type commandHost struct {
-	*stap.Host
+	*runner.Host
 	instance instance.Instance
 	remove   func()
 }
@@ -27,7 +27,7 @@ func newCommandHost(opts Options) (*commandHost, error) {
 		return nil, err
 	}
 	remove := removeAtEnd(cfg.Dir)
-	host, err := stap.NewHost(cfg)
+	host, err := runner.NewHost(cfg)
 	if err != nil {
 		remove()
 		return nil, explainNoStap(opts, err)
@@ -42,14 +42,14 @@ func (h *commandHost) close() {
 
 // commandConfig returns the configuration of a command's host, whose work
 // directory it creates.
-func commandConfig(opts Options) (stap.Config, instance.Instance, error) {
+func commandConfig(opts Options) (runner.Config, instance.Instance, error) {
 	cacheDir, err := makeCacheDir(opts.cacheDir)
 	if err != nil {
-		return stap.Config{}, instance.Instance{}, err
+		return runner.Config{}, instance.Instance{}, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return stap.Config{}, instance.Instance{}, fmt.Errorf("find this executable: %w", err)
+		return runner.Config{}, instance.Instance{}, fmt.Errorf("find this executable: %w", err)
 	}
 	scripts, err := scriptDir(opts.scripts)
 	if err != nil {
@@ -57,12 +57,12 @@ func commandConfig(opts Options) (stap.Config, instance.Instance, error) {
 	}
 	dir, err := os.MkdirTemp(cacheDir, "command-")
 	if err != nil {
-		return stap.Config{}, instance.Instance{}, fmt.Errorf(
+		return runner.Config{}, instance.Instance{}, fmt.Errorf(
 			"create work directory: %w: name another place with --cache.dir",
 			err,
 		)
 	}
-	return stap.Config{
+	return runner.Config{
 		Stap:          opts.stap,
 		Runtime:       opts.runtime,
 		StapRuntime:   opts.stapRuntimeDir,

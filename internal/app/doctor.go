@@ -8,9 +8,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"stap-exporter/internal/doctor"
 	"stap-exporter/internal/instance"
+	"stap-exporter/internal/runner"
 	"stap-exporter/internal/script"
-	"stap-exporter/internal/stap"
 )
 
 // Doctor is the subcommand doctor: it reports what this host can do for
@@ -25,13 +26,13 @@ func Doctor(opts Options, stdout io.Writer) error {
 		defer os.RemoveAll(opts.cacheDir) // a temporary one
 	}
 	defer removeAtEnd(cfg.Dir)()
-	findings := append([]stap.Finding{cache}, stap.Diagnose(cfg)...)
+	findings := append([]doctor.Finding{cache}, doctor.Diagnose(cfg)...)
 	findings = append(findings, scriptsFinding(opts))
 	if err := printFindings(stdout, findings, opts.doctorJSON); err != nil {
 		return err
 	}
 	for _, f := range findings {
-		if f.OK && (f.Check == stap.CheckKernel || f.Check == stap.CheckBPF) {
+		if f.OK && (f.Check == doctor.CheckKernel || f.Check == doctor.CheckBPF) {
 			return nil
 		}
 	}
@@ -40,8 +41,8 @@ func Doctor(opts Options, stdout io.Writer) error {
 
 // doctorConfig returns the configuration of the checks. Where the cache
 // directory cannot be used it is a finding, and a temporary one is used.
-func doctorConfig(opts *Options) (stap.Config, stap.Finding, error) {
-	cache := stap.Finding{Check: "cache directory"}
+func doctorConfig(opts *Options) (runner.Config, doctor.Finding, error) {
+	cache := doctor.Finding{Check: "cache directory"}
 	cfg, _, err := commandConfig(*opts)
 	if err == nil {
 		cache.OK, cache.Detail = true, filepath.Dir(cfg.Dir)
@@ -56,8 +57,8 @@ func doctorConfig(opts *Options) (stap.Config, stap.Finding, error) {
 }
 
 // scriptsFinding is the finding about the script directory.
-func scriptsFinding(opts Options) stap.Finding {
-	f := stap.Finding{Check: "scripts", Detail: opts.scripts}
+func scriptsFinding(opts Options) doctor.Finding {
+	f := doctor.Finding{Check: "scripts", Detail: opts.scripts}
 	dir, err := scriptDir(opts.scripts)
 	if err != nil {
 		f.Detail, f.Remedy = err.Error(), "create the directory, or name another with --scripts"
@@ -82,7 +83,7 @@ func scriptsFinding(opts Options) stap.Finding {
 	return f
 }
 
-func printFindings(w io.Writer, findings []stap.Finding, asJSON bool) error {
+func printFindings(w io.Writer, findings []doctor.Finding, asJSON bool) error {
 	if asJSON {
 		out := json.NewEncoder(w)
 		out.SetIndent("", "  ")

@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/internal/guardian"
-	"stap-exporter/internal/stap"
+	"stap-exporter/internal/runner"
 	"stap-exporter/test/harness"
 )
 
@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) {
 	harness.RunStandIn()
 	if len(os.Args) > 1 && os.Args[1] == LaunchArg {
-		fmt.Fprintln(os.Stderr, stap.Launch(os.Args[2:]))
+		fmt.Fprintln(os.Stderr, runner.Launch(os.Args[2:]))
 		os.Exit(1)
 	}
 	if len(os.Args) > 1 && os.Args[1] == GuardArg {

@@ -263,7 +263,7 @@ func (s *standin) staprun(args []string) int {
 			fmt.Fprintf(os.Stderr, "ERROR: Couldn't insert module '%s': Invalid module format\n", ko)
 			return 1
 		}
-		if strings.Contains(ko, "_trial_") {
+		if strings.Contains(ko, "_probe_") {
 			return 0 // it ends by itself
 		}
 		return s.module(strings.TrimSuffix(ko, ".ko"))

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"stap-exporter/internal/stap"
+	"stap-exporter/internal/doctor"
 	"stap-exporter/test/harness"
 )
 
@@ -96,24 +96,24 @@ func TestDoctor(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	var findings []stap.Finding
+	var findings []doctor.Finding
 	if err := json.Unmarshal([]byte(out), &findings); err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]stap.Finding{}
+	seen := map[string]doctor.Finding{}
 	for _, f := range findings {
 		seen[f.Check] = f
 		if f.OK == (f.Remedy != "") {
 			t.Errorf("a finding is good or has a mend: %+v", f)
 		}
 	}
-	for _, name := range []string{"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit", "user", "cache directory", "scripts", stap.CheckKernel, stap.CheckBPF} {
+	for _, name := range []string{"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit", "user", "cache directory", "scripts", doctor.CheckKernel, doctor.CheckBPF} {
 		if _, ok := seen[name]; !ok {
 			t.Errorf("nothing is said of %s", name)
 		}
 	}
-	if !seen[stap.CheckBPF].OK || !strings.Contains(seen["systemtap"].Detail, "version") {
-		t.Errorf("bpf: %+v, systemtap: %+v", seen[stap.CheckBPF], seen["systemtap"])
+	if !seen[doctor.CheckBPF].OK || !strings.Contains(seen["systemtap"].Detail, "version") {
+		t.Errorf("bpf: %+v, systemtap: %+v", seen[doctor.CheckBPF], seen["systemtap"])
 	}
 }
 
