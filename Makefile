@@ -1,4 +1,5 @@
-# Commands for people and for CI; "make" alone lists them. make run, make test and make bench-load install what is missing with apt.
+# Commands for people and for CI; "make" alone lists them. make run, make test
+# and make bench-load install missing packages with apt.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -8,7 +9,8 @@ LINT_VERSION := v2.15.0
 GOLANGCI ?= bin/tools/golangci-lint-$(LINT_VERSION)/golangci-lint
 NEED := tools/need
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-# Probing needs root: elsewhere the tests are built as the user and run through sudo.
+# Probing needs root. For other users, go test builds as the user and runs the
+# test binaries through sudo.
 EXEC := $(if $(ROOT),-exec "sudo -E env PATH=$$PATH")
 ARGS ?=
 DESTDIR ?=
@@ -16,7 +18,7 @@ PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 PKG ?= ./...
 BENCHPKG ?= ./actors ./supervisor ./httpfront ./internal/exposition
-# Modules of their own, so that the product does not depend on what they need.
+# Separate modules, so that the exporter does not depend on what they need.
 MODULES := bench internal/exposition/oracle
 MODULE ?= $(if $(filter ./...,$(PKG)),$(MODULES))
 DURATION ?= 20m
@@ -40,22 +42,22 @@ build: go ## build bin/stap-exporter, a static binary
 run: go ## install SystemTap if missing, build, serve scripts/ on port 9900 (more flags: ARGS="-k 60")
 	@$(NEED) run
 	@$(MAKE) --no-print-directory build
-	@echo "passing --scripts.allow-insecure: who can write to this clone decides what runs as root"
+	@echo "passing --scripts.allow-insecure: everyone who can write to this clone decides what runs as root"
 	$(ROOT) bin/stap-exporter -s scripts --scripts.allow-insecure $(ARGS)
 
 .PHONY: test
-test: go ## run all tests, real SystemTap and the race detector included (fewer: PKG=./actors)
+test: go ## run all tests, with real SystemTap and the race detector (fewer: PKG=./actors)
 	@$(NEED) test
 	go vet $(PKG)
 	CGO_ENABLED=1 go test -race -timeout 30m $(EXEC) $(PKG)
 	for m in $(MODULE); do (cd $$m; go vet ./...; CGO_ENABLED=1 go test -race ./...); done
 
 .PHONY: chaos
-chaos: build ## the chaos run on a quiet machine, with its p99 (make test does a minute of it): DURATION=20m, SEED= of an earlier run
+chaos: build ## the chaos test with its p99 goal, on an otherwise idle machine: DURATION=20m, SEED= of an earlier run (make test runs it for a minute)
 	go test -count=1 -timeout 0 -v -run '^TestChaos$$' $(EXEC) ./test/chaos -chaos $(DURATION) -chaos.exporter $(CURDIR)/bin/stap-exporter $(addprefix -chaos.seed ,$(SEED))
 
 .PHONY: test-vm
-test-vm: go ## run the kernel-module scenarios in a guest under qemu, which it builds first (fewer: ARGS="-scenario output")
+test-vm: go ## build a guest for qemu and run the kernel-module scenarios in it (fewer: ARGS="-scenario output")
 	go vet -tags vm ./test/vm/...
 	go test -tags vm -count=1 -timeout 60m -v $(EXEC) ./test/vm -args $(ARGS)
 
@@ -75,7 +77,7 @@ bench: go ## run the micro-benchmarks
 	go test -run '^$$' -bench . -benchmem $(PKG)
 
 .PHONY: bench-compare
-bench-compare: go ## compare the micro-benchmarks with those of BASE=revision (also: BENCH=Scrape COUNT=6 BENCHTIME=200ms BENCHPKG=./actors)
+bench-compare: go ## compare the micro-benchmarks with those of BASE=revision (optional: BENCH=Scrape COUNT=6 BENCHTIME=200ms BENCHPKG=./actors)
 	@BENCH="$(BENCH)" COUNT="$(COUNT)" BENCHTIME="$(BENCHTIME)" tools/bench-compare "$(BASE)" $(BENCHPKG)
 
 .PHONY: bench-load
@@ -85,18 +87,19 @@ bench-load: build ## compare the server with others under load, results in bench
 	$(ROOT) env PATH="$$PATH" PYTHON_EXPORTER="$${PYTHON_EXPORTER:-}" bin/bench/run $(ARGS)
 
 .PHONY: install
-install: ## install what was built, as a service: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR=
+install: ## install the build as a service: PREFIX=/usr/local, SYSCONFDIR=/etc, DESTDIR=
 	@[ -x bin/stap-exporter ] || $(MAKE) --no-print-directory build
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" packaging/install to
 
 .PHONY: uninstall
-uninstall: ## remove what install installed; changed files below SYSCONFDIR stay
+uninstall: ## remove the installed files; changed files below SYSCONFDIR stay
 	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" packaging/install from
 
 .PHONY: clean
-clean: ## remove what was built; bin/tools and bin/peers stay
+clean: ## remove the build; bin/tools and bin/peers stay
 	rm -rf bin/stap-exporter bin/bench
 
-# Built from source once, in 2 to 3 minutes; a new LINT_VERSION is a new directory.
+# Built from source once, in 2 to 3 minutes. A new LINT_VERSION has a new
+# directory.
 bin/tools/golangci-lint-$(LINT_VERSION)/golangci-lint:
 	GOBIN=$(CURDIR)/$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
