@@ -26,7 +26,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 		b.Run(bench.name, func(b *testing.B) {
 			system := newSystem()
 			defer system.Shutdown()
-			child := actors.Child{Script: bench.script, Failures: new(actors.Failures)}
+			child := actors.Spec{Script: bench.script, Failures: new(actors.Failures)}
 			h, err := actors.Spawn(system.Root, newConfig(), child)
 			if err != nil {
 				b.Fatal(err)

@@ -10,9 +10,8 @@ import (
 
 // becomeDormant waits for the end of the back-off after too many bugs in a row.
 // The state is backing-off, with a receive function of its own that recovers
-// from every panic: what failed before may fail again at each message.
-// Handle.Ask
-// answers from the published status meanwhile.
+// from every panic: what failed before may fail again at each message. Meanwhile
+// Handle.Ask answers from the published status.
 func (a *scriptActor) becomeDormant() {
 	d := a.durable
 	a.behavior.Become(a.dormant)
@@ -54,6 +53,7 @@ func (a *scriptActor) wake(ctx actor.Context) {
 	if a.durable.run.process != nil {
 		a.becomeStopping(scrape.CauseRestarted)
 	} else {
+		a.takePending()
 		a.behavior.Become(a.backingOff)
 	}
 	a.behavior.Receive(ctx)

@@ -19,7 +19,7 @@ import (
 func Example() {
 	system := newSystem()
 	defer system.Shutdown()
-	h, err := actors.Spawn(system.Root, newConfig(), actors.Child{
+	h, err := actors.Spawn(system.Root, newConfig(), actors.Spec{
 		Script:   script.Script{Name: "counting.stp", Module: "counting"},
 		Failures: new(actors.Failures),
 	})

@@ -133,8 +133,7 @@ func (a *scriptActor) childGone() {
 }
 
 // reportCrashLoop publishes the begin of a crash loop, if the latest failure
-// was
-// one.
+// was one.
 func (a *scriptActor) reportCrashLoop() {
 	if a.failures.count != crashLoopAfter {
 		return

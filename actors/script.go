@@ -18,7 +18,8 @@ import (
 // changes after the first Spawn.
 type Config struct {
 	Starter Starter
-	// stops an on-demand script that no request came for in this time; 0: never
+	// Keepalive is how long an on-demand script runs without a request; 0: for
+	// ever.
 	Keepalive   time.Duration
 	ReadTimeout time.Duration // of one read
 	MaxWaiting  int           // how many requests may wait for one script, at least 1
@@ -33,8 +34,8 @@ type Config struct {
 	Go func(func())
 }
 
-// Child is a script whose actor Spawn starts.
-type Child struct {
+// Spec is what Spawn needs to know of one script.
+type Spec struct {
 	Script  script.Script
 	Version string // of Script, see ReplaceScript
 	// Generation differs for each call of Spawn, so that no message to an
@@ -48,16 +49,16 @@ type Child struct {
 // Spawn starts the actor of a script as a child of parent. Call it in the
 // parent's goroutine, and not before Ended of an earlier actor of the same
 // script: the two share the module.
-func Spawn(parent actor.SpawnerContext, cfg *Config, c Child) (*Handle, error) {
+func Spawn(parent actor.SpawnerContext, cfg *Config, spec Spec) (*Handle, error) {
 	root := parent.ActorSystem().Root
-	d := newDurable(cfg, c.Script, c.Version)
+	d := newDurable(cfg, spec.Script, spec.Version)
 	props := actor.PropsFromProducer(
-		func() actor.Actor { return cfg.Decorate(newScriptActor(cfg, d, c.Failures)) },
+		func() actor.Actor { return cfg.Decorate(newScriptActor(cfg, d, spec.Failures)) },
 		actor.WithDispatcher(dispatcher(cfg.Go)),
 	)
-	actorPID, err := parent.SpawnNamed(props, c.Script.Module+"."+strconv.FormatUint(c.Generation, 10))
+	actorPID, err := parent.SpawnNamed(props, spec.Script.Module+"."+strconv.FormatUint(spec.Generation, 10))
 	if err != nil {
-		return nil, fmt.Errorf("spawn actor of %q: %w", c.Script.Name, err)
+		return nil, fmt.Errorf("spawn actor of %q: %w", spec.Script.Name, err)
 	}
 	return &Handle{
 		root:     root,
@@ -248,8 +249,7 @@ func (a *scriptActor) guarded(f func()) {
 	f()
 }
 
-// actorFailed publishes the panic p, unless that panics, too. Call it where p
-// is
+// actorFailed publishes the panic p, unless that panics, too. Call it where p is
 // recovered, for the stack.
 func (a *scriptActor) actorFailed(p any) {
 	defer func() { _ = recover() }()

@@ -71,8 +71,7 @@ func newWorld(s script.Script, keepalive time.Duration) *world {
 }
 
 // worldIn makes the world of a script that has reached the state in the
-// shortest
-// way.
+// shortest way.
 func worldIn(state scrape.State, autostart bool) *world {
 	w := newWorld(script.Script{Name: "s.stp"}, 0)
 	w.durable.script.Autostart = autostart

@@ -22,8 +22,7 @@ func (c *client) Gone() bool {
 }
 
 // Few requests may wait. A client that disconnects frees its slot; one that
-// stays
-// gets its answer, however often the actor's handle checked it.
+// stays gets its answer, however often the actor's handle checked it.
 func TestDisconnectFreesTheSlot(t *testing.T) {
 	h := newHost()
 	started := make(chan *process, 1)

@@ -20,8 +20,7 @@ import (
 )
 
 // panicky is a starter whose processes panic, once each time it is armed, in
-// the
-// goroutine of the actor that prioritizes them.
+// the goroutine of the actor that prioritizes them.
 type panicky struct {
 	actors.Starter
 	armed *atomic.Bool

@@ -140,8 +140,7 @@ func TestDirectoryVanishes(t *testing.T) {
 }
 
 // Thousands of scrapes of a script while other scripts come, go and change:
-// none
-// is lost, and every request for the others is answered.
+// none is lost, and every request for the others is answered.
 func TestNoScrapeIsLost(t *testing.T) {
 	f, h := newDirectory(t, "steady.stp", "changing.stp", "coming.stp"), newHost()
 	s := f.serve(h, Config{})

@@ -94,7 +94,7 @@ func (r *rootActor) spawnAll(ctx actor.Context) {
 func (r *rootActor) spawn(ctx actor.Context, f scriptFile) {
 	r.generation++
 	e := &entry{scriptFile: f}
-	h, err := actors.Spawn(ctx, r.cfg, actors.Child{
+	h, err := actors.Spawn(ctx, r.cfg, actors.Spec{
 		Script:     f.Script,
 		Version:    f.version,
 		Generation: r.generation,

@@ -15,8 +15,7 @@ import (
 )
 
 // host is a stand-in for SystemTap: runs become ready at once, and end when
-// they
-// are told to or when the test ends them.
+// they are told to or when the test ends them.
 type host struct {
 	mu          sync.Mutex
 	starts      map[string]int

@@ -60,8 +60,7 @@ func TestRefusedVersion(t *testing.T) {
 }
 
 // A new version with an invalid header is logged once: as a refused version
-// while
-// the old one runs, and else as a refused script.
+// while the old one runs, and else as a refused script.
 func TestInvalidHeaderIsLoggedOnce(t *testing.T) {
 	f, h := newDirectory(t, "a.stp", "idle.stp"), newHost()
 	core, logs := observer.New(zap.WarnLevel)

@@ -32,8 +32,7 @@ func (w *workers) loop() {
 }
 
 // run lets a worker call f. It does not wait: if all are busy f gets a
-// goroutine
-// of its own. Any goroutine may call it, after stop, too.
+// goroutine of its own. Any goroutine may call it, after stop, too.
 func (w *workers) run(f func()) {
 	select {
 	case w.work <- f:
