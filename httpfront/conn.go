@@ -42,6 +42,7 @@ type clientConn struct {
 	net.Conn
 	// of a connection over the limit: the deadline for its request; else zero
 	rejectBy time.Time
+	idle     atomic.Bool // between a reply and the first byte of the next request
 	// before the close, give the client time to read the reply: it may send
 	// more that the server does not read
 	linger atomic.Bool
@@ -68,6 +69,18 @@ func peerOf(ctx *fasthttp.RequestCtx) peer {
 	return nil
 }
 
+// socketOf returns the socket of a connection, nil when Serve did not accept
+// it.
+func socketOf(conn net.Conn) *clientConn {
+	switch c := conn.(type) {
+	case *clientConn:
+		return c
+	case *secureConn:
+		return c.below
+	}
+	return nil
+}
+
 // clientOf returns the sender of a request, nil when it is not known.
 func clientOf(ctx *fasthttp.RequestCtx) scrape.Client {
 	if p := peerOf(ctx); p != nil {
@@ -78,8 +91,8 @@ func clientOf(ctx *fasthttp.RequestCtx) scrape.Client {
 
 // overLimit reports whether the request came on a connection over the limit.
 func overLimit(ctx *fasthttp.RequestCtx) bool {
-	p := peerOf(ctx)
-	return p != nil && !p.socket().rejectBy.IsZero()
+	c := socketOf(ctx.Conn())
+	return c != nil && !c.rejectBy.IsZero()
 }
 
 // lineCounter counts bytes since the last end of a line.

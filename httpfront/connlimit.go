@@ -1,8 +1,6 @@
 package httpfront
 
 import (
-	"crypto/tls"
-	"net"
 	"syscall"
 	"time"
 
@@ -31,35 +29,12 @@ func DefaultMaxConnections() int {
 	return int(max(min(limit.Cur/4*3, defaultMaxConnections+rejectSlots), rejectSlots+1) - rejectSlots)
 }
 
-// limitListener accepts connections up to the limit, and wraps them in TLS
-// while the web config enables it.
+// admitConn returns false when the connection must be closed, and marks it when
+// it is over the limit.
 //
 // Connections over the limit do not wait in the kernel's queue, where a client
 // would learn nothing before its own timeout. A few at a time are accepted and
 // answered with a 503, see rejectOverLimit. Others are closed at once.
-type limitListener struct {
-	net.Listener
-	server *Server
-}
-
-// Accept returns before a TLS handshake, which runs in the connection's own
-// goroutine.
-func (l limitListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		c := &clientConn{Conn: conn}
-		if l.server.admitConn(c) {
-			return l.server.withTLS(c), nil
-		}
-		_ = conn.Close()
-	}
-}
-
-// admitConn returns false when the connection must be closed, and marks it when
-// it is over the limit.
 func (s *Server) admitConn(c *clientConn) bool {
 	s.mu.Lock()
 	open := len(s.conns)
@@ -70,6 +45,10 @@ func (s *Server) admitConn(c *clientConn) bool {
 		if log = now.Sub(s.limitLoggedAt) >= shortageLogInterval; log {
 			s.limitLoggedAt = now
 		}
+	}
+	admitted := open < s.cfg.MaxConnections+rejectSlots && !s.closed.Load()
+	if admitted {
+		s.conns[c] = struct{}{}
 	}
 	s.mu.Unlock()
 	if overLimit {
@@ -82,16 +61,7 @@ func (s *Server) admitConn(c *clientConn) bool {
 			zap.Int("limit", s.cfg.MaxConnections),
 		)
 	}
-	return open < s.cfg.MaxConnections+rejectSlots
-}
-
-// withTLS wraps a connection in TLS while the web config enables it.
-func (s *Server) withTLS(c *clientConn) net.Conn {
-	cfg := s.web.Load().TLS()
-	if cfg == nil {
-		return c
-	}
-	return &secureConn{Conn: tls.Server(c, cfg), below: c}
+	return admitted
 }
 
 // rejectOverLimit answers a request on a connection over the limit, and returns

@@ -6,7 +6,9 @@
 // interface Scripts, which package supervisor implements.
 //
 // The files:
-//   - server.go: Config, Server, its limits, Serve and Shutdown
+//   - server.go: Config, Server, its limits
+//   - serve.go: Serve, and the goroutine of each connection
+//   - shutdown.go: Shutdown
 //   - connlimit.go: how many connections may be open
 //   - conn.go: one connection: whether its client is gone, how it is closed
 //   - listen.go: listening sockets, and an Accept that outlives a shortage of
@@ -31,9 +33,10 @@
 // To add a path: write a method of Server with the signature of
 // fasthttp.RequestHandler in a file of its own, and add one line to newRoutes.
 //
-// Handlers run in fasthttp's goroutine of the connection. They keep neither the
+// Handlers run in the goroutine of the connection. They keep neither the
 // RequestCtx nor a slice of it after they return. A panic in a handler becomes
-// a 500 and one log line.
+// a 500 and one log line; any other panic of that goroutine ends the
+// connection.
 //
 // The bytes of a scrape.Answer are sent without a copy and shared by many
 // replies, so nothing here writes to them. A 200 does not allocate here (a test

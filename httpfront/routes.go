@@ -52,7 +52,7 @@ func (s *Server) newRoutes() map[string]route {
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.answer(ctx)
 	s.setConfiguredHeaders(ctx)
-	if overLimit(ctx) {
+	if s.closed.Load() || overLimit(ctx) {
 		ctx.SetConnectionClose()
 	}
 }

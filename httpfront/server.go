@@ -1,9 +1,7 @@
 package httpfront
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -31,8 +29,8 @@ const (
 	// bodies are read and ignored, so that the connection stays usable after a
 	// 405
 	maxBodyBytes = 16 << 10
-	// Shutdown: for a request that is on its way to arrive; then the interval
-	// at which silent connections are closed
+	// Shutdown: for a request that is on its way to arrive; and the interval at
+	// which connections that wait for a request are closed
 	silentGrace    = 500 * time.Millisecond
 	silentInterval = 100 * time.Millisecond
 )
@@ -92,8 +90,9 @@ type Server struct {
 	now    func() time.Time // time.Now; tests replace it
 	web    atomic.Pointer[webconfig.Config]
 
+	closed        atomic.Bool   // Shutdown was called; written with mu held
+	ended         chan struct{} // once closed: receives when a connection ends
 	mu            sync.Mutex
-	closed        bool                     // Shutdown was called
 	listeners     map[*listener]struct{}   // being served
 	conns         map[*clientConn]struct{} // open
 	limitLoggedAt time.Time                // last log line about rejected connections
@@ -120,6 +119,7 @@ func New(cfg Config) *Server {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		now:       time.Now,
+		ended:     make(chan struct{}, 1),
 		listeners: make(map[*listener]struct{}),
 		conns:     make(map[*clientConn]struct{}),
 	}
@@ -128,7 +128,7 @@ func New(cfg Config) *Server {
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
 		ErrorHandler:                 s.rejectRequest,
-		ConnState:                    s.trackConn,
+		ConnState:                    trackConn,
 		Name:                         serverHeaderName,
 		Logger:                       connLogger{cfg.Logger},
 		ReadTimeout:                  requestTimeout,
@@ -137,118 +137,9 @@ func New(cfg Config) *Server {
 		ReadBufferSize:               maxHeaderBytes,
 		MaxRequestBodySize:           maxBodyBytes,
 		DisablePreParseMultipartForm: true,
-		CloseOnShutdown:              true,
 		SecureErrorLogMessage:        true,
 	}
 	return s
-}
-
-// Serve answers connections of ln until Shutdown, then it returns nil. Requests
-// in flight may still run; Shutdown waits for them.
-//
-// Several listeners may be served at once. Serve owns ln and closes it.
-func (s *Server) Serve(ln net.Listener) error {
-	l := newListener(ln, s.log)
-	defer func() { _ = l.Close() }()
-
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-
-	err := s.http.Serve(limitListener{l, s})
-
-	s.mu.Lock()
-	delete(s.listeners, l)
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
-		return nil
-	}
-	if err == nil {
-		err = net.ErrClosed // the caller closed the listener
-	}
-	return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
-}
-
-// Shutdown stops accepting and waits until the requests in flight are answered,
-// at most until ctx ends. Then it closes their connections and returns an error
-// that wraps ctx.Err().
-//
-// Idle connections are closed at once, those that never sent a whole request
-// after half a second. The server cannot be used again; further calls of
-// Shutdown do no harm.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	for l := range s.listeners {
-		_ = l.Close()
-	}
-	s.mu.Unlock()
-
-	drained := make(chan struct{})
-	var closing sync.WaitGroup
-	closing.Go(func() { s.closeSilent(drained) })
-	err := s.http.ShutdownWithContext(ctx)
-	close(drained)
-	closing.Wait()
-	if err == nil {
-		return nil
-	}
-
-	s.mu.Lock()
-	n := len(s.conns)
-	for c := range s.conns {
-		_ = c.Conn.Close() // the socket itself: sends nothing and waits for nothing
-	}
-	s.mu.Unlock()
-	return fmt.Errorf("wait for %d connections: %w", n, err)
-}
-
-// closeSilent ends the reads of connections that send nothing, until drained is
-// closed. fasthttp alone would give each of them its full read timeout.
-//
-// A read deadline affects only a connection that is reading, not one whose
-// request is being answered. It is set repeatedly, because fasthttp sets its
-// own before each read.
-func (s *Server) closeSilent(drained <-chan struct{}) {
-	wait := time.NewTimer(silentGrace)
-	defer wait.Stop()
-	for {
-		select {
-		case <-drained:
-			return
-		case <-wait.C:
-		}
-		s.mu.Lock()
-		for c := range s.conns {
-			_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
-		}
-		s.mu.Unlock()
-		wait.Reset(silentInterval)
-	}
-}
-
-// trackConn is fasthttp's hook for connections. It keeps the set of open ones.
-// fasthttp also calls it for every request; then it takes no lock.
-func (s *Server) trackConn(c net.Conn, state fasthttp.ConnState) {
-	if state != fasthttp.StateNew && state != fasthttp.StateClosed {
-		return
-	}
-	p, ok := c.(peer)
-	if !ok {
-		return // not accepted by Serve
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if state == fasthttp.StateNew {
-		s.conns[p.socket()] = struct{}{}
-	} else {
-		delete(s.conns, p.socket())
-	}
 }
 
 // connLogger logs fasthttp's own messages. They are about clients that

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 	"syscall"
 
@@ -43,7 +42,6 @@ func newCertificates(from *web.TLSConfig, log *zap.Logger) (*certificates, error
 		MinVersion:         tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest(), nil },
 	}
-	c.guard(c.server)
 	var err error
 	c.current, err = c.build()
 	return c, err
@@ -78,55 +76,12 @@ func (c *certificates) build() (*tls.Config, error) {
 			return check(raw, chains)
 		}
 	}
-	c.guard(cfg)
 	return cfg, nil
 }
 
 // errNoClientCertificate rejects a client without a certificate. Where
 // client_auth_type makes certificates optional, client_allowed_sans does not.
 var errNoClientCertificate = errors.New("client sent no certificate, and client_allowed_sans requires one")
-
-// guard turns a panic in a callback of cfg into an error, which rejects that
-// handshake. A handshake runs in a goroutine of fasthttp, where a panic would
-// end the process.
-func (c *certificates) guard(cfg *tls.Config) {
-	if f := cfg.GetConfigForClient; f != nil {
-		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (next *tls.Config, err error) {
-			defer c.recoverPanic(&err)
-			return f(hello)
-		}
-	}
-	if f := cfg.GetCertificate; f != nil {
-		cfg.GetCertificate = func(hello *tls.ClientHelloInfo) (cert *tls.Certificate, err error) {
-			defer c.recoverPanic(&err)
-			return f(hello)
-		}
-	}
-	if f := cfg.VerifyPeerCertificate; f != nil {
-		cfg.VerifyPeerCertificate = func(raw [][]byte, chains [][]*x509.Certificate) (err error) {
-			defer c.recoverPanic(&err)
-			return f(raw, chains)
-		}
-	}
-	if f := cfg.VerifyConnection; f != nil {
-		cfg.VerifyConnection = func(state tls.ConnectionState) (err error) {
-			defer c.recoverPanic(&err)
-			return f(state)
-		}
-	}
-}
-
-// recoverPanic must be deferred directly.
-func (c *certificates) recoverPanic(err *error) {
-	if p := recover(); p != nil {
-		c.log.Error(
-			"panic in a TLS handshake",
-			zap.Any("panic", p),
-			zap.ByteString("stack", debug.Stack()),
-		)
-		*err = fmt.Errorf("panic in a TLS handshake: %v", p)
-	}
-}
 
 // latest returns what the files hold now. While they are invalid it returns
 // what they held before: a renewal writes certificate and key one after the
