@@ -41,7 +41,12 @@ func TestCrossOrigin(t *testing.T) {
 			name: "trusted and cross-site", host: own, external: external, allowed: true,
 			site: "cross-site", origin: external,
 		},
-		{name: "other than trusted", host: own, external: external, origin: "https://attacker.example"},
+		{
+			name:     "other than trusted",
+			host:     own,
+			external: external,
+			origin:   "https://attacker.example",
+		},
 		{
 			name: "other than trusted, cross-site", host: own, external: external,
 			site: "cross-site", origin: "https://attacker.example",
@@ -50,17 +55,38 @@ func TestCrossOrigin(t *testing.T) {
 		// what the rule is about
 		{name: "other port", host: own, origin: "http://127.0.0.1:8080"},
 		{name: "no port", host: own, origin: "http://127.0.0.1"},
-		{name: "cross-site of the matching origin", host: own, site: "cross-site", origin: "http://" + own},
+		{
+			name:   "cross-site of the matching origin",
+			host:   own,
+			site:   "cross-site",
+			origin: "http://" + own,
+		},
 		{name: "unknown site", host: own, site: "future", origin: "http://" + own},
 		{name: "broken origin", host: own, origin: "http://%zz"},
 		{name: "origin with the host as its path", host: own, origin: "http://attacker.example/" + own},
 		{name: "origin with the host as its user", host: own, origin: "http://" + own + "@attacker.example"},
-		{name: "trusted by another scheme", host: own, external: external, origin: "http://trusted.example"},
-		{name: "trusted with its port", host: own, external: external + ":443/stap", origin: external, allowed: true},
+		{
+			name:     "trusted by another scheme",
+			host:     own,
+			external: external,
+			origin:   "http://trusted.example",
+		},
+		{
+			name:     "trusted with its port",
+			host:     own,
+			external: external + ":443/stap",
+			origin:   external,
+			allowed:  true,
+		},
 
 		// a name that another site's author can let resolve to this server
 		{name: "rebinding, http", host: "attacker.example:9900", origin: "http://attacker.example:9900"},
-		{name: "rebinding, https", host: "attacker.example", site: "same-origin", origin: "https://attacker.example"},
+		{
+			name:   "rebinding, https",
+			host:   "attacker.example",
+			site:   "same-origin",
+			origin: "https://attacker.example",
+		},
 		{name: "rebinding, no origin", host: "attacker.example", site: "same-origin"},
 		{name: "rebinding, with this machine's name", host: machine + ".attacker.example", site: "none"},
 		{name: "rebinding, like an address", host: "127.0.0.1.attacker.example", site: "none"},
@@ -68,7 +94,12 @@ func TestCrossOrigin(t *testing.T) {
 
 		{name: "IPv6", host: "[::1]:9900", origin: "http://[::1]:9900", allowed: true},
 		{name: "localhost", host: "localhost:9900", site: "same-origin", allowed: true},
-		{name: "this machine", host: machine + ":9900", origin: "http://" + machine + ":9900", allowed: true},
+		{
+			name:    "this machine",
+			host:    machine + ":9900",
+			origin:  "http://" + machine + ":9900",
+			allowed: true,
+		},
 		{
 			name: "this machine, upper case", host: strings.ToUpper(machine), allowed: true,
 			origin: "http://" + strings.ToLower(machine),
@@ -88,7 +119,12 @@ func TestCrossOrigin(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fakeLifecycle{}
-			cfg := Config{Scripts: &fakeScripts{}, Logger: zap.NewNop(), Lifecycle: f, EnableLifecycle: true}
+			cfg := Config{
+				Scripts:         &fakeScripts{},
+				Logger:          zap.NewNop(),
+				Lifecycle:       f,
+				EnableLifecycle: true,
+			}
 			if c.external != "" {
 				if cfg.ExternalURL, err = ParseExternalURL(c.external); err != nil {
 					t.Fatal(err)

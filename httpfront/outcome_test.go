@@ -42,8 +42,10 @@ var outcomes = map[string]struct {
 		begin: "a.stp: " + scrape.ErrNoValidSamples.Error() + ": bad-value in line 1: \"x y\"\n",
 	},
 	"unknown": {
-		answer: scrape.Answer{Err: scrape.ErrUnknown},
-		code:   404, begin: "script not found\n", contains: []string{"The list of scripts is at /\n"},
+		answer:   scrape.Answer{Err: scrape.ErrUnknown},
+		code:     404,
+		begin:    "script not found\n",
+		contains: []string{"The list of scripts is at /\n"},
 	},
 	"idle": {
 		answer:     scrape.Answer{Err: scrape.ErrNotRunning, Status: status(scrape.Idle, nil)},

@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"os/exec" //nolint:depguard // searches PATH, starts nothing
 	"slices"
 	"syscall"
 
@@ -47,7 +46,7 @@ func explainNoStap(opts Options, err error) error {
 		)
 	}
 	if opts.stap != defaultStap {
-		if _, wrong := exec.LookPath(opts.stap); wrong != nil {
+		if _, wrong := toolchain.LookPath(opts.stap); wrong != nil {
 			return misconfigured(err)
 		}
 	}

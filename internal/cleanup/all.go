@@ -14,7 +14,9 @@ import (
 
 // Found is what All found and removed.
 type Found struct {
-	Modules   []string // names of modules with a work directory, a process, a FIFO or the module itself
+	// names of modules with a work directory, a process, a FIFO or the module
+	// itself
+	Modules   []string
 	Processes []string // that had to be ended
 	Residue   []string // what could not be removed
 }

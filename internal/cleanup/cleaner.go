@@ -35,7 +35,7 @@ type Cleaner struct {
 	Wait      time.Duration // how long unloading a module, or removing a probe, is tried again
 }
 
-// maxTermGrace is how long processes outside of a child's group get between
+// MaxTermGrace is how long processes outside of a child's group get between
 // TERM and KILL: most have lost their leader already.
 const MaxTermGrace = 1500 * time.Millisecond
 

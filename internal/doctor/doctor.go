@@ -23,7 +23,8 @@ const (
 )
 
 // Diagnose reports what this host can and cannot do for scripts. It runs a
-// script under each runtime, in cfg.Dir, which no other Host may use; that takes
+// script under each runtime, in cfg.Dir, which no other Host may use; that
+// takes
 // as long as compiling a kernel module. cfg.Runtime is ignored.
 func Diagnose(cfg runner.Config) []Finding {
 	sys, err := toolchain.ThisSystem()

@@ -29,7 +29,8 @@ const (
 	healthyAge = time.Second
 )
 
-// guard is the exporter's end of the pipe to its guardian process (see Guard),
+// Guardian is the exporter's end of the pipe to its guardian process (see
+// Guard),
 // which it replaces when it ends.
 //
 // The guardian reads its Cleaner from the pipe, which is written before it
@@ -53,7 +54,7 @@ type Guardian struct {
 	pipe *os.File      // to it
 }
 
-// startGuard starts a guardian with the command line argv, and the goroutine
+// Start starts a guardian with the command line argv, and the goroutine
 // that replaces it when it ends. A start that fails is logged and tried again.
 // The guardian cleans up with cleaner. lock is what lockGuardian returned;
 // close closes it. The descriptors that this process was started with are
@@ -123,7 +124,8 @@ func (g *Guardian) spawn() (*proc.Session, error) {
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer func() { _ = r.Close() }()
-	if err := gob.NewEncoder(w).Encode(g.cleaner); err != nil { // a few hundred bytes: the pipe has room
+	if err := gob.NewEncoder(w).Encode(g.cleaner); err != nil {
+		// a few hundred bytes: the pipe has room
 		_ = w.Close()
 		return nil, fmt.Errorf("write to pipe: %w", err)
 	}
@@ -152,7 +154,7 @@ func (g *Guardian) lost(cmd *proc.Session) {
 	}
 }
 
-// close lets the guardian end, which it does soon when no run is left, and
+// Close lets the guardian end, which it does soon when no run is left, and
 // waits for it: one that does not end then is killed. It cleans up after runs
 // that are left as if this process had died.
 func (g *Guardian) Close() {

@@ -20,7 +20,8 @@ import (
 // begin starts a guardian for a private directory.
 func begin(t *testing.T) (g *Guardian, dir string) {
 	t.Helper()
-	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's processes end a second late otherwise
+	// the race detector's processes end a second late otherwise
+	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	dir = t.TempDir()
 	lock, err := Lock(dir, 0, zap.NewNop())
 	if err != nil {

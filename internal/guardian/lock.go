@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guardLockWait is how long a start waits for the guardian of a dead exporter,
+// LockWait is how long a start waits for the guardian of a dead exporter,
 // whose work is bounded by less.
 const LockWait = 30 * time.Second
 
-// lockGuardian locks Dir for this process and its guardians with an flock(2),
+// Lock locks Dir for this process and its guardians with an flock(2),
 // which is held until the last of them has ended. When another process holds it
 // although the exporter's instance is free, that is the guardian of an earlier
 // exporter that was killed, which is still cleaning up. This exporter's scripts

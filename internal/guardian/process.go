@@ -22,7 +22,7 @@ const (
 	logWait = time.Second // how long writing the last log line may take
 )
 
-// Guard is the guardian: a small process that outlives its exporter by as long
+// Run is the guardian: a small process that outlives its exporter by as long
 // as it takes to clean up. It waits for the end of the exporter that started
 // it, which shows in the end of the pipe that is its standard input, and then
 // ends and removes everything that the exporter left, see Cleaner.All. It is

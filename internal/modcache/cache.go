@@ -24,7 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// moduleCache keeps compiled kernel modules: KEY.ko, and KEY.json, the
+// Cache keeps compiled kernel modules: KEY.ko, and KEY.json, the
 // manifest. Any number of exporters of one user may share it. Its methods may
 // be called from any goroutine.
 //
@@ -39,11 +39,11 @@ import (
 // There are only kernel modules here. A bpf object holds addresses inside
 // programs, too, and nobody checks them when it is loaded.
 type Cache struct {
-	dir      string
-	limit    int64 // bytes of all files
-	print    Fingerprint
-	hasher   fileid.Hasher
-	versions toolchain.VersionReader
+	dir         string
+	limit       int64 // bytes of all files
+	fingerprint Fingerprint
+	hasher      fileid.Hasher
+	versions    toolchain.VersionReader
 }
 
 // Fingerprint is what the key of every module holds beside its own sources.
@@ -66,11 +66,11 @@ const (
 	abandonedAge = time.Hour
 )
 
-func New(dir string, limit int64, print Fingerprint) (*Cache, error) {
+func New(dir string, limit int64, fingerprint Fingerprint) (*Cache, error) {
 	if err := trust.MakePrivate(dir); err != nil {
 		return nil, fmt.Errorf("make module cache: %w", err)
 	}
-	return &Cache{dir: dir, limit: limit, print: print}, nil
+	return &Cache{dir: dir, limit: limit, fingerprint: fingerprint}, nil
 }
 
 // Dir returns the cache's directory.
@@ -78,7 +78,7 @@ func (c *Cache) Dir() string { return c.dir }
 
 func (c *Cache) path(key, ext string) string { return filepath.Join(c.dir, key+ext) }
 
-// get copies the module of key into the new file to. The error matches
+// Get copies the module of key into the new file to. The error matches
 // fs.ErrNotExist when there is no such entry; any other says why the entry that
 // is there must not be loaded.
 //
@@ -206,7 +206,7 @@ func (c *Cache) lock(wait time.Duration) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// remove takes an entry out, the manifest first.
+// Remove takes an entry out, the manifest first.
 func (c *Cache) Remove(key string) error {
 	err := os.Remove(c.path(key, extManifest))
 	if err2 := os.Remove(c.path(key, toolchain.ModuleSuffix)); err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -277,7 +277,7 @@ func (c *Cache) trim(keep string) error {
 	return nil
 }
 
-// removeTemporary removes the files in the cache directory dir that an exporter
+// RemoveTemporary removes the files in the cache directory dir that an exporter
 // was writing when it was killed. The cache may be shared, but its writers hold
 // its lock: while this process holds it nobody is writing.
 func RemoveTemporary(dir string) {

@@ -8,7 +8,7 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// keep puts a module into the cache that was compiled since begun.
+// Keep puts a module into the cache that was compiled since begun.
 func (c *Cache) Keep(b toolchain.Build, key, ko string, begun time.Time) error {
 	if now := time.Now(); clockWasSet(now.Sub(begun), now.Round(0).Sub(begun.Round(0))) {
 		return errors.New("the clock was set while it was compiled, so that nobody can tell what changed meanwhile")

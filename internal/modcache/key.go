@@ -13,7 +13,7 @@ import (
 // nobody.
 const keyFormat = "stap-exporter module 2"
 
-// moduleKey names the module that b would be compiled to now: same key, same
+// Key names the module that b would be compiled to now: same key, same
 // module, but for the user programs that it probes (which only the compiled
 // module tells, see programs.go). It holds
 //   - script text, module name, all arguments of stap, stap's version,
@@ -29,7 +29,7 @@ const keyFormat = "stap-exporter module 2"
 //
 // An error means that the module must not be cached; it says why.
 func (c *Cache) Key(b toolchain.Build) (string, error) {
-	about, err := c.versions.Read(c.print.Stap)
+	about, err := c.versions.Read(c.fingerprint.Stap)
 	if err != nil {
 		return "", err
 	}
@@ -37,7 +37,7 @@ func (c *Cache) Key(b toolchain.Build) (string, error) {
 		return "", fmt.Errorf("option %s takes in what no key holds", o)
 	}
 	d := fileid.NewDigest()
-	d.Add(keyFormat, c.print.Release, c.print.Version, about.Version, b.Module)
+	d.Add(keyFormat, c.fingerprint.Release, c.fingerprint.Version, about.Version, b.Module)
 	d.Add(b.Args...)
 	text, err := c.hasher.File(b.Script)
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *Cache) Key(b toolchain.Build) (string, error) {
 	rc, _ := c.hasher.File(about.RC) // mostly there is none
 	d.Add("rc", rc)
 	d.Add(toolchain.Variables()...)
-	for _, path := range slices.Concat(toolchain.Compilers(), toolchain.KernelFiles(c.print.LibModules, c.print.Release)) {
+	for _, path := range slices.Concat(toolchain.Compilers(), toolchain.KernelFiles(c.fingerprint.LibModules, c.fingerprint.Release)) {
 		d.Add(path, fileid.SizeAndTime(path))
 	}
 	return d.Sum(), nil

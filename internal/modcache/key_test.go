@@ -12,7 +12,7 @@ import (
 func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 	d := staptest.NewDir(t, "")
 	in := func(name string) string { return d.Path(name) }
-	c := &Cache{print: Fingerprint{
+	c := &Cache{fingerprint: Fingerprint{
 		Release:    staptest.Release,
 		Version:    "#1",
 		LibModules: staptest.Machine(t),
@@ -49,8 +49,8 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		{"default options", func() { staptest.WriteFile(t, in("rc"), "-g\n") }, false},
 		{"variable", func() { t.Setenv("SYSTEMTAP_DEBUGINFO_PATH", "/x") }, false},
 		{"another variable", func() { t.Setenv("EDITOR", "x") }, true},
-		{"kernel release", func() { c.print.Release += "x" }, false},
-		{"kernel version", func() { c.print.Version += "x" }, false},
+		{"kernel release", func() { c.fingerprint.Release += "x" }, false},
+		{"kernel version", func() { c.fingerprint.Version += "x" }, false},
 		{"other runtime", func() { src.Args = append(src.Args, "-R", more) }, false},
 		{"stap's own runtime meanwhile", func() { staptest.WriteFile(t, in("runtime/other"), "") }, true},
 		{"compiler", func() {

@@ -38,7 +38,12 @@ func exporterMain(modules []string) {
 		Subreaper:   true,
 		MaxParallel: 100,
 		Logger:      zap.NewExample(),
-	}, toolchain.System{Release: staptest.Release, LibModules: sys, Modules: filepath.Join(dir, "modules"), Tracing: sys})
+	}, toolchain.System{
+		Release:    staptest.Release,
+		LibModules: sys,
+		Modules:    filepath.Join(dir, "modules"),
+		Tracing:    sys,
+	})
 	if err != nil {
 		panic(err)
 	}

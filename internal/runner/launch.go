@@ -8,7 +8,8 @@ import (
 )
 
 // Launch becomes a command of a run, see toolchain.Launch, after it has removed
-// the probes of a killed stapbpf that had the process id of this one: they would
+// the probes of a killed stapbpf that had the process id of this one: they
+// would
 // fail its start, or count with its own. (Process ids wrap, and begin anew in
 // each container.) It is called by this program when re-executed as
 // Config.Launcher says, in the place of main. It returns only when it fails.

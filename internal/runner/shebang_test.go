@@ -12,7 +12,8 @@ import (
 )
 
 // TestRealShebang runs executables whose first line names a stap that is not
-// there: --stap.path takes its place, and its options, which the kernel would hand
+// there: --stap.path takes its place, and its options, which the kernel would
+// hand
 // over as one argument, arrive.
 func TestRealShebang(t *testing.T) {
 	h := realHost(t)

@@ -38,7 +38,7 @@ func (r *Run) awaitSlot() bool {
 	}
 }
 
-// Hurry says that somebody waits for the run: it starts before those that
+// Prioritize says that somebody waits for the run: it starts before those that
 // nobody waits for. It never blocks, and changes nothing for a run that is past
 // the queue.
 func (r *Run) Prioritize() { r.slot.prioritize() }

@@ -7,7 +7,8 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// Try compiles s and runs nothing of it, so that a script that is running can
+// Validate compiles s and runs nothing of it, so that a script that is running
+// can
 // be replaced by a version that is known to compile. A kernel module goes into
 // the cache, where the start finds it; what bpf makes is thrown away.
 //

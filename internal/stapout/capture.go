@@ -12,7 +12,7 @@ const (
 	keepErrors = 8        // lines of stap's about what is wrong that are kept beside
 )
 
-// output keeps the last 64 KiB that a child wrote and follows stap's progress
+// Capture keeps the last 64 KiB that a child wrote and follows stap's progress
 // in it. Its methods may be called from any goroutine.
 type Capture struct {
 	mu sync.Mutex
@@ -36,6 +36,7 @@ type errorLineAt struct {
 	before int
 }
 
+// NewCapture returns a Capture whose lines go to log, which may be nil.
 func NewCapture(log *LineLog) *Capture {
 	return &Capture{news: make(chan struct{}, 1), log: log}
 }
@@ -46,7 +47,7 @@ func (o *Capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush logs the line that has no end, and what was left out.
+// Flush logs the line that has no end, and what was left out.
 func (o *Capture) Flush() {
 	o.mu.Lock()
 	line, ok := o.log.take(o.line)
@@ -101,7 +102,7 @@ func (o *Capture) keep(p []byte) (say []logLine) {
 // News has one element when the pass has changed.
 func (o *Capture) News() <-chan struct{} { return o.news }
 
-// progress returns the pass that stap is in, 0 when it has not said anything
+// Pass returns the pass that stap is in, 0 when it has not said anything
 // yet.
 func (o *Capture) Pass() int {
 	o.mu.Lock()
@@ -109,7 +110,7 @@ func (o *Capture) Pass() int {
 	return o.pass
 }
 
-// text returns the kept output, from the beginning of a line, after the lines
+// Text returns the kept output, from the beginning of a line, after the lines
 // before it that say what is wrong, and how many other lines came before it.
 func (o *Capture) Text() (text string, before int) {
 	o.mu.Lock()
@@ -134,7 +135,7 @@ func (o *Capture) Text() (text string, before int) {
 	return text, before
 }
 
-// tail is the useful tail of what was written so far.
+// Tail is the useful tail of what was written so far.
 func (o *Capture) Tail() []string { return UsefulTail(o.Text()) }
 
 // tellsWhy is a cheap look, made at each line: does stap, or a part of it, say

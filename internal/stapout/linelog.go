@@ -20,7 +20,7 @@ const (
 	logPeriod = time.Second // in which one more line may be logged
 )
 
-// lineLog passes a child's lines on to the log, as many as the rate allows, and
+// LineLog passes a child's lines on to the log, as many as the rate allows, and
 // counts the others. What stap -v says about its passes is for debugging,
 // everything else is the script's own and told at info. Its methods may be
 // called on nil and from any goroutine.
@@ -33,6 +33,7 @@ type LineLog struct {
 	leftOut int       // lines since the last one that was logged
 }
 
+// NewLineLog returns a LineLog with its whole burst.
 func NewLineLog(log *zap.Logger) *LineLog { return &LineLog{log: log, now: time.Now} }
 
 // logLine is a line that is to be logged.

@@ -11,10 +11,10 @@ var activities = [...]string{
 	PassLoad: "pass 5: load the module",
 }
 
-// activityOf describes a pass in a few words.
+// Activity describes a pass in a few words.
 func Activity(pass int) string { return activities[pass] }
 
-// passLoad is the pass in which the module is loaded and runs.
+// PassLoad is the pass in which the module is loaded and runs.
 const PassLoad = 5
 
 // parsePass reads a line of "stap -v" and returns the pass that stap is in

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diskMend is for a disk without room, which shows in a message, or in the end
+// DiskRemedy is for a disk without room, which shows in a message, or in the
+// end
 // of a program that writes its files by mmap (elfutils: SIGBUS).
 const DiskRemedy = "the disk is full: free some space, or name another folder with --cache.dir"
 
-// diskFull tells whether there is next to no room where a run works.
+// DiskFull tells whether there is next to no room where a run works.
 func DiskFull(dir string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(dir, &st) == nil && st.Bavail*uint64(st.Bsize) < 64<<10
@@ -111,6 +112,7 @@ var failures = []struct {
 	},
 }
 
+// FindRemedy returns the remedy of the first known failure in text, or "".
 func FindRemedy(text string) string {
 	for _, m := range failures {
 		if m.match.MatchString(text) {
@@ -122,8 +124,9 @@ func FindRemedy(text string) string {
 
 var probeExists = regexp.MustCompile(`Error creating probe \d+: File exists`)
 
-// probeTaken reports that stapbpf found a probe with its own process id in
-// tracefs: of a process that was killed before ids wrapped, or of one that lives
+// ProbeTaken reports that stapbpf found a probe with its own process id in
+// tracefs: of a process that was killed before ids wrapped, or of one that
+// lives
 // in another container. Starting once more is enough, since that stapbpf has
 // another id.
 func ProbeTaken(tail []string) bool { return slices.ContainsFunc(tail, probeExists.MatchString) }

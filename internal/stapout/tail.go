@@ -30,7 +30,7 @@ var (
 	)
 )
 
-// usefulTail makes a noisy output into at most a dozen lines: stap's errors
+// UsefulTail makes a noisy output into at most a dozen lines: stap's errors
 // with the indented lines that belong to them, from the first on, and the last
 // lines where room is left. before is the number of lines that came before
 // text. The last line counts what was left out.
@@ -80,7 +80,7 @@ func UsefulTail(text string, before int) []string {
 	return tail
 }
 
-// clean makes a line of a child's output fit for a log or a page: no colours,
+// Clean makes a line of a child's output fit for a log or a page: no colours,
 // no control characters nor others that are not printed, valid UTF-8, bounded
 // length, no blanks at its end.
 func Clean(line string) string {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// PutExecutable puts an executable with a build-id at path, in the place of what is
+// PutExecutable puts an executable with a build-id at path, in the place of
+// what is
 // there, as package managers do.
 func PutExecutable(t *testing.T, path, from string) string {
 	t.Helper()

@@ -11,7 +11,7 @@ import (
 	"runtime"
 )
 
-// bpfTree returns the folder to give to "stap --bpf -r", or "" where the kernel
+// BPFTree returns the folder to give to "stap --bpf -r", or "" where the kernel
 // has its own. The first call makes it below dir, under a temporary name, so
 // that a folder that is there is whole.
 func (s System) BPFTree(dir string) (string, error) {

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// compilers are the paths of gcc and of its versions beside it: a kernel's
+// Compilers are the paths of gcc and of its versions beside it: a kernel's
 // makefile may name the one that it was built with, as Debian's do.
 func Compilers() []string {
 	gcc, err := exec.LookPath("gcc")

@@ -32,7 +32,7 @@ func environment(base []string, tmp, tree string) []string {
 	return env
 }
 
-// childEnvironment returns what children get, see the function environment.
+// Environment returns what children get, see the function environment.
 func (t Tools) Environment(tmp, tree string) []string {
 	env := environment(os.Environ(), tmp, tree)
 	if t.RuntimeDir != "" && os.Getenv("SYSTEMTAP_RUNTIME") == "" {
@@ -42,11 +42,11 @@ func (t Tools) Environment(tmp, tree string) []string {
 	return env
 }
 
-// toolWait bounds one short command: staprun -d takes half a second, stap
+// Timeout bounds one short command: staprun -d takes half a second, stap
 // --version less.
 const Timeout = 10 * time.Second
 
-// tool runs a short command of SystemTap's, see proc.Output.
+// Output runs a short command of SystemTap's, see proc.Output.
 func Output(ctx context.Context, argv ...string) (string, error) {
 	return proc.Output(ctx, environment(os.Environ(), os.TempDir(), ""), argv...)
 }

@@ -19,10 +19,10 @@ const (
 	LeaveSIGPIPE = "leave-sigpipe"
 )
 
-// launchesStapbpf reports whether launch with these arguments becomes stapbpf.
+// LaunchesStapbpf reports whether launch with these arguments becomes stapbpf.
 func LaunchesStapbpf(args []string) bool { return len(args) > 0 && args[0] == IgnoreSIGPIPE }
 
-// launch becomes the command args[1:], whose first element is a path, after it
+// Launch becomes the command args[1:], whose first element is a path, after it
 // has prepared what only the process itself can prepare; args[0] is the
 // launcher's mode. It is called by this program when re-executed as
 // Config.Launcher says, in the place of main. It returns only when it fails.

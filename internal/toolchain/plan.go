@@ -20,10 +20,10 @@ const (
 	StageRun     Stage = "run"
 )
 
-// extModule is the extension of a compiled kernel module.
+// ModuleSuffix is the extension of a compiled kernel module.
 const ModuleSuffix = ".ko"
 
-// stage is one process of a run. All but the last must end with exit code 0
+// Step is one process of a run. All but the last must end with exit code 0
 // before the next begins.
 type Step struct {
 	Stage  Stage    // what it is doing until its procfs file is there
@@ -31,7 +31,7 @@ type Step struct {
 	Offers bool     // the procfs file appears while it runs
 }
 
-// build is what a kernel module is compiled from, as far as the command line
+// Build is what a kernel module is compiled from, as far as the command line
 // tells.
 type Build struct {
 	Script  string   // its path
@@ -40,7 +40,7 @@ type Build struct {
 	NoReuse string   // why the module is good for this start only; empty: it may be cached
 }
 
-// plan is everything that a run will do, before any of it is done.
+// Plan is everything that a run will do, before any of it is done.
 type Plan struct {
 	Steps  []Step
 	Direct bool   // the FIFO's writer is our own child, with SIGPIPE ignored
@@ -88,7 +88,7 @@ func (t Tools) Plan(s script.Script, runtime Runtime, tree string) (Plan, error)
 	}
 }
 
-// kernelModule compiles from, the end of stap's command line, to MODULE.ko in
+// KernelModule compiles from, the end of stap's command line, to MODULE.ko in
 // the work folder, and loads that.
 func (t Tools) KernelModule(module string, o script.Options, from ...string) Plan {
 	args := []string{"-v", "-p4", "-m", module}
@@ -102,7 +102,12 @@ func (t Tools) KernelModule(module string, o script.Options, from ...string) Pla
 			{Stage: StageCompile, Argv: slices.Concat([]string{t.Stap}, args, from)},
 			{Stage: StageLoad, Argv: append(load, o.ModuleArgs...), Offers: true},
 		},
-		Build: &Build{Script: from[len(from)-1], Module: module, Args: args, NoReuse: o.NoReuse},
+		Build: &Build{
+			Script:  from[len(from)-1],
+			Module:  module,
+			Args:    args,
+			NoReuse: o.NoReuse,
+		},
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// system is where facts about this machine are read; tests stand in for it.
+// System is where facts about this machine are read; tests stand in for it.
 type System struct {
 	Release         string // uname -r
 	Version         string // uname -v
@@ -24,17 +24,17 @@ type System struct {
 	Tracing         string // see there
 }
 
-// tracing is where stapbpf looks for tracefs.
+// TracingDir is where stapbpf looks for tracefs.
 const TracingDir = "/sys/kernel/debug/tracing"
 
-// hasBuildTree tells whether the kernel's headers are installed: "build" is
+// HasBuildTree tells whether the kernel's headers are installed: "build" is
 // often a link whose target is gone, so look for the file that stap looks for.
 func (s System) HasBuildTree() bool {
 	_, err := os.Stat(filepath.Join(s.LibModules, s.Release, "build", ".config"))
 	return err == nil
 }
 
-// thisSystem is where the facts are on a real machine.
+// ThisSystem is where the facts are on a real machine.
 func ThisSystem() (System, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
@@ -59,7 +59,7 @@ const (
 	CapSysResource = 24
 )
 
-// missing names the first thing without which kernel modules cannot work here;
+// Missing names the first thing without which kernel modules cannot work here;
 // "" when a trial has to tell.
 func (s System) Missing(staprun string) string {
 	disabled, _ := os.ReadFile(s.ModulesDisabled)
@@ -86,7 +86,7 @@ func (s System) Missing(staprun string) string {
 	}
 }
 
-// hasCapability looks into CapEff of a /proc/PID/status file.
+// HasCapability looks into CapEff of a /proc/PID/status file.
 func HasCapability(status string, bit uint) bool {
 	text, err := os.ReadFile(status)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// tools are the absolute paths of SystemTap's programs; empty where one is
+// Tools are the absolute paths of SystemTap's programs; empty where one is
 // missing.
 type Tools struct {
 	Stap          string
@@ -21,7 +21,7 @@ type Tools struct {
 	RuntimeDir    string // folder for stap -R; empty: stap's own
 }
 
-// findTools looks for stap, and beside it, beside what it links to, and in PATH
+// Find looks for stap, and beside it, beside what it links to, and in PATH
 // for its companions.
 func Find(name string) (Tools, error) {
 	path, err := exec.LookPath(name)
@@ -74,7 +74,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// lookPath finds an executable in PATH. Its error is fs.ErrNotExist when there
+// LookPath finds an executable in PATH. Its error is fs.ErrNotExist when there
 // is none.
 func LookPath(name string) (string, error) {
 	path, err := exec.LookPath(name)

@@ -13,7 +13,7 @@ import (
 	"stap-exporter/internal/stapout"
 )
 
-// about is what stap says of itself.
+// VersionInfo is what stap says of itself.
 type VersionInfo struct {
 	Version string
 	Tapsets []string // where it looks for tapsets without any -I
@@ -21,7 +21,7 @@ type VersionInfo struct {
 	RC      string   // its file of default options
 }
 
-// teller asks stap about itself, and again only when its file, or the
+// VersionReader asks stap about itself, and again only when its file, or the
 // environment that it looks at, has changed. Its methods may be called from any
 // goroutine.
 type VersionReader struct {
@@ -80,7 +80,7 @@ func parseHelp(help string) (a VersionInfo) {
 	return a
 }
 
-// version is the first line of stap --version; without an answer it is
+// Version is the first line of stap --version; without an answer it is
 // empty.
 func (t Tools) Version() string {
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
@@ -90,7 +90,7 @@ func (t Tools) Version() string {
 	return stapout.Clean(first)
 }
 
-// keyVariables are the environment variables that stap 4.8 reads for what it
+// Variables are the environment variables that stap 4.8 reads for what it
 // compiles (getenv in session.cxx and util.cxx; elfutils reads the debuginfod
 // ones), sorted.
 func Variables() (found []string) {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// makePrivate makes dir, or takes one that is this user's, and lets nobody else
+// MakePrivate makes dir, or takes one that is this user's, and lets nobody else
 // in.
 func MakePrivate(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
