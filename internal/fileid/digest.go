@@ -7,8 +7,10 @@ import (
 	"hash"
 )
 
-// Digest hashes a list of texts, each with its length, so that different lists
-// have different sums.
+// Digest is a hash over a list of texts. It includes the length of each text,
+// so
+// that different lists have different sums. It belongs to one goroutine at a
+// time.
 type Digest struct{ hash hash.Hash }
 
 // NewDigest returns the digest of an empty list.

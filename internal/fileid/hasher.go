@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,23 +16,25 @@ import (
 
 const (
 	// A file that changed less than this ago may change again within the same
-	// tick of the clock that stamps it, so its hash is not remembered yet.
-	settled = 2 * time.Second
+	// tick of the file system's clock, with the same Stamp. Its hash is not
+	// remembered yet.
+	settledAge = 2 * time.Second
 
-	maxFiles = 20_000 // a directory of more is no tapset, and hashing it would delay the start
-	maxDepth = 16     // against directories with a symlink to themselves
+	maxFiles = 20_000 // hashing more would delay a start, and no tapset has as many
+	maxDepth = 16     // ends the walk of a directory with a symlink to itself
 )
 
 // Hasher hashes files and remembers each hash as long as stat reports the same
-// file. Its methods may be called from any goroutine.
+// file. The zero value is ready for use. Its methods may be called from any
+// goroutine.
 type Hasher struct {
 	mu    sync.Mutex
-	known map[string]hashed
+	known map[string]fileHash // by path
 }
 
-type hashed struct {
-	id  Stamp
-	sum string
+type fileHash struct {
+	stamp Stamp
+	sum   string // SHA-256, in hex
 }
 
 // File returns the SHA-256 of the file at path, in hex.
@@ -43,11 +46,11 @@ func (h *Hasher) File(path string) (string, error) {
 	if !info.Mode().IsRegular() { // reading a FIFO would block
 		return "", fmt.Errorf("hash %s: not a regular file", path)
 	}
-	id := StampOf(info)
+	stamp := StampOf(info)
 	h.mu.Lock()
 	known, ok := h.known[path]
 	h.mu.Unlock()
-	if ok && known.id == id {
+	if ok && known.stamp == stamp {
 		return known.sum, nil
 	}
 	sum, err := hashFile(path)
@@ -57,11 +60,11 @@ func (h *Hasher) File(path string) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.known, path)
-	if time.Since(time.Unix(0, id.CTime)) > settled {
+	if time.Since(time.Unix(0, stamp.CTime)) > settledAge {
 		if h.known == nil {
-			h.known = map[string]hashed{}
+			h.known = map[string]fileHash{}
 		}
-		h.known[path] = hashed{id, sum}
+		h.known[path] = fileHash{stamp, sum}
 	}
 	return sum, nil
 }
@@ -79,15 +82,18 @@ func hashFile(path string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// Dir adds name and hash of each file below dir to the digest, in a fixed
-// order. With exts it takes only files whose name ends in one of them. Symlinks
-// are followed. A directory that does not exist counts as empty.
+// Dir adds the name and hash of each file below dir to the digest, in a fixed
+// order. If exts are given it skips files whose name ends in none of them. It
+// follows symlinks. A directory that does not exist counts as empty; one with
+// too many files or levels is an error.
 func (h *Hasher) Dir(d *Digest, dir string, exts ...string) error {
-	left := maxFiles
-	return h.walk(d, dir, "", exts, 0, &left)
+	budget := maxFiles
+	return h.walk(d, dir, "", exts, 0, &budget)
 }
 
-func (h *Hasher) walk(d *Digest, dir, below string, exts []string, depth int, left *int) error {
+// walk adds the files of dir/below, whose names are relative to dir. budget is
+// how many more directory entries may be read.
+func (h *Hasher) walk(d *Digest, dir, below string, exts []string, depth int, budget *int) error {
 	entries, err := os.ReadDir(filepath.Join(dir, below)) // sorted
 	if os.IsNotExist(err) {
 		return nil
@@ -95,8 +101,8 @@ func (h *Hasher) walk(d *Digest, dir, below string, exts []string, depth int, le
 	if err != nil {
 		return fmt.Errorf("hash directory: %w", err)
 	}
-	if *left -= len(entries); *left < 0 || depth > maxDepth {
-		return fmt.Errorf("hash directory %s: more than %d files, or %d directories deep", dir, maxFiles, maxDepth)
+	if *budget -= len(entries); *budget < 0 || depth > maxDepth {
+		return fmt.Errorf("hash directory %s: more than %d files or %d levels", dir, maxFiles, maxDepth)
 	}
 	for _, e := range entries {
 		name := filepath.Join(below, e.Name())
@@ -104,13 +110,13 @@ func (h *Hasher) walk(d *Digest, dir, below string, exts []string, depth int, le
 		if kind&fs.ModeSymlink != 0 {
 			info, err := os.Stat(filepath.Join(dir, name))
 			if err != nil {
-				continue // its target does not exist, for stap either
+				continue // stap cannot read it either
 			}
 			kind = info.Mode().Type()
 		}
 		switch {
 		case kind.IsDir():
-			if err := h.walk(d, dir, name, exts, depth+1, left); err != nil {
+			if err := h.walk(d, dir, name, exts, depth+1, budget); err != nil {
 				return err
 			}
 		case kind.IsRegular() && hasExt(name, exts):
@@ -125,10 +131,5 @@ func (h *Hasher) walk(d *Digest, dir, below string, exts []string, depth int, le
 }
 
 func hasExt(name string, exts []string) bool {
-	for _, ext := range exts {
-		if strings.HasSuffix(name, ext) {
-			return true
-		}
-	}
-	return len(exts) == 0
+	return len(exts) == 0 || slices.ContainsFunc(exts, func(ext string) bool { return strings.HasSuffix(name, ext) })
 }

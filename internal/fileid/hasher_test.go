@@ -8,7 +8,7 @@ import (
 	"stap-exporter/internal/staptest"
 )
 
-func TestHashesAreRememberedOnlyWhenTheyStay(t *testing.T) {
+func TestOnlySettledFilesAreRemembered(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "x.stp")
 	staptest.WriteFile(t, path, "one")
@@ -23,23 +23,23 @@ func TestHashesAreRememberedOnlyWhenTheyStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if second, err := h.File(path); err != nil || second == first {
-		t.Errorf("an old sum (%v)", err)
+		t.Errorf("File returned the sum of the old text (%v)", err)
 	}
 	if _, err := h.File(dir); err == nil {
-		t.Error("a directory is hashed")
+		t.Error("no error for a directory")
 	}
-	system := "/usr/bin/env" // has been there for long
+	system := "/usr/bin/env" // has not changed recently
 	if _, err := h.File(system); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := h.known[system]; !ok || len(h.known) != 1 {
-		t.Errorf("remembered are %v", h.known)
+		t.Errorf("remembered files are %v, want %s alone", h.known, system)
 	}
 	if err := os.Symlink(dir, filepath.Join(dir, "loop")); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Dir(NewDigest(), dir); err == nil {
-		t.Error("a directory without end is hashed")
+		t.Error("no error for a directory that contains itself")
 	}
 }
 
@@ -57,15 +57,15 @@ func TestDirHashesNamesAndContents(t *testing.T) {
 	all, stp := sum(), sum(".stp")
 	staptest.WriteFile(t, filepath.Join(dir, "b.txt"), "two")
 	if sum() == all || sum(".stp") != stp {
-		t.Error("another file does not count, or one with another extension does")
+		t.Error("a new file must change the sum of all files, and not that of .stp files")
 	}
 	if err := os.Rename(filepath.Join(dir, "a.stp"), filepath.Join(dir, "c.stp")); err != nil {
 		t.Fatal(err)
 	}
 	if sum(".stp") == stp {
-		t.Error("the name does not count")
+		t.Error("a new name did not change the sum")
 	}
 	if err := h.Dir(NewDigest(), filepath.Join(dir, "nowhere")); err != nil {
-		t.Errorf("a directory that does not exist: %v", err)
+		t.Errorf("directory that does not exist: %v", err)
 	}
 }

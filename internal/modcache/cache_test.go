@@ -7,22 +7,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"stap-exporter/internal/staptest"
 	"stap-exporter/internal/toolchain"
 )
 
-// TestCacheNeverGivesAMixture has two exporters write different modules under
-// one key while others read.
-func TestCacheNeverGivesAMixture(t *testing.T) {
+// Two exporters write different modules under one key while others read: each
+// read returns one of the modules, or an error.
+func TestGetNeverReturnsAMixture(t *testing.T) {
 	dir := t.TempDir()
 	var writers, readers sync.WaitGroup
 	var done atomic.Bool
@@ -48,13 +43,13 @@ func TestCacheNeverGivesAMixture(t *testing.T) {
 			for !done.Load() {
 				if c.Get("k", "m", to) != nil {
 					if _, err := os.Stat(to); err == nil {
-						t.Error("what is not given is there all the same")
+						t.Error("Get failed and left a file")
 					}
 					continue
 				}
 				got, _ := os.ReadFile(to)
 				if !bytes.Equal(got, texts[0]) && !bytes.Equal(got, texts[1]) {
-					t.Error("a mixture")
+					t.Error("Get returned a mixture of both modules")
 				}
 				_ = os.Remove(to)
 			}
@@ -65,14 +60,14 @@ func TestCacheNeverGivesAMixture(t *testing.T) {
 	readers.Wait()
 	c := &Cache{dir: dir, limit: 1 << 20}
 	if err := c.Get("k", "m", filepath.Join(t.TempDir(), "ko")); err != nil {
-		t.Errorf("in the end: %v", err)
+		t.Errorf("after the writers: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(dir, temporary+"*")); len(left) > 0 {
-		t.Errorf("left: %q", left)
+	if names, _ := filepath.Glob(filepath.Join(dir, temporary+"*")); len(names) > 0 {
+		t.Errorf("temporary files remain: %q", names)
 	}
 }
 
-func TestCacheMissesAndRemoves(t *testing.T) {
+func TestGetAndRemoveOfMissingEntries(t *testing.T) {
 	c, err := New(filepath.Join(t.TempDir(), "modules"), 1<<20, Fingerprint{})
 	if err != nil {
 		t.Fatal(err)
@@ -99,71 +94,9 @@ func TestCacheMissesAndRemoves(t *testing.T) {
 	}
 }
 
-func TestTrimRemovesWhatAKilledExporterLeft(t *testing.T) {
-	dir := t.TempDir()
-	c, err := New(dir, 1<<20, Fingerprint{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	old := time.Now().Add(-2 * abandonedAge)
-	for _, name := range []string{temporary + "1", "half.ko", "other.json", temporary + "2", "young.ko"} {
-		path := filepath.Join(dir, name)
-		staptest.WriteFile(t, path, "x")
-		if !strings.Contains(name, "2") && !strings.Contains(name, "young") {
-			if err := os.Chtimes(path, old, old); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := c.put(manifest{Key: "k", Module: "m"}, []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	if want := []string{".lock", temporary + "2", "k.json", "k.ko", "young.ko"}; !slices.Equal(names, want) {
-		t.Errorf("left are %q, want %q", names, want)
-	}
-}
-
-// Who holds the cache's lock and does not let go is waited for in bounds only.
-func TestCacheLockIsBounded(t *testing.T) {
-	dir := t.TempDir()
-	c, err := New(dir, 1<<20, Fingerprint{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.lock(
-		time.Millisecond,
-	); err == nil ||
-		!strings.Contains(err.Error(), "another process holds it") {
-		t.Errorf("error is %v", err)
-	}
-	lost := filepath.Join(dir, temporary+"1")
-	staptest.WriteFile(t, lost, "")
-	RemoveTemporary(dir)
-	if _, err := os.Stat(lost); err != nil {
-		t.Error("a file was removed that its writer may still hold")
-	}
-	_ = f.Close()
-	RemoveTemporary(dir)
-	if _, err := os.Stat(lost); err == nil {
-		t.Error("a lost file is still there")
-	}
-}
-
-// A module cache whose files are of tomorrow, or of the beginning of time,
-// since the clock was wrong, gives and keeps its entries.
+// Files with times in the future, or of 1970, written while the clock was
+// wrong,
+// stay usable.
 func TestCacheSurvivesAWrongClock(t *testing.T) {
 	c, err := New(t.TempDir(), 1<<20, Fingerprint{})
 	if err != nil {
@@ -184,7 +117,7 @@ func TestCacheSurvivesAWrongClock(t *testing.T) {
 		for key, module := range map[string]string{"one": "m1", "two": "m2"} {
 			to := filepath.Join(t.TempDir(), "x.ko")
 			if err := c.Get(key, module, to); err != nil {
-				t.Errorf("at %v: %s: %v", shown, key, err)
+				t.Errorf("file times %v: %s: %v", shown, key, err)
 			}
 		}
 	}

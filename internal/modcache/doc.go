@@ -1,10 +1,19 @@
-// Package modcache keeps compiled kernel modules, so that a module is compiled
-// once. The key of a module holds all that it is made of; its manifest holds
-// the user executables whose addresses are in it, which must be the same when
-// it is loaded.
+// Package modcache keeps compiled kernel modules, so that a later run, also of
+// another exporter process, loads a module without compiling it again. It keeps
+// no bpf objects: they hold addresses inside executables, too, and nothing
+// checks those addresses when the object is loaded.
 //
-// It owns one directory, which several exporters of one user may share, and its
-// lock. A file that the cache returns was compiled by this user from what its
-// key says, and is complete. It starts no goroutine but those of proc.Output,
-// and its methods may be called from any goroutine.
+// An entry is KEY.ko, the module, and KEY.json, its manifest. The key (key.go)
+// covers everything a module is compiled from, except for the user programs
+// that it probes. Those are known only after the compile (executables.go); the
+// manifest lists them, and Get checks each one.
+//
+// The directory belongs to this process's user. Any number of exporters of that
+// user may share it: writers hold a lock file (lock.go), and readers accept an
+// entry only if it has the size and hash in its manifest. A cached file is
+// never
+// given away: Get copies it into a file of the caller.
+//
+// The package starts no goroutine, except that proc.Output uses one while it
+// runs stap --version. A Cache may be used from any goroutine.
 package modcache

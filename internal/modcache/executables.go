@@ -2,8 +2,6 @@ package modcache
 
 import (
 	"bytes"
-	"debug/elf"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,20 +16,20 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// program is a user program or library that a module has addresses of, as it
-// was when the module was compiled.
+// executable is a user program or library that a module depends on, in its
+// state at the compile.
 type executable struct {
-	// as the module or the script names it: a path, or a name that PATH
-	// resolves
+	// Name is as in the module or the script: a path, or a name to look up in
+	// PATH.
 	Name string `json:"name"`
-	// what that led to, without symlinks; empty: to nothing, and an optional
-	// probe was left out for that
+	// Path is what Name resolved to, without symlinks. It is empty if there was
+	// no such file, so that an optional probe of it is not in the module.
 	Path    string       `json:"path"`
-	BuildID string       `json:"build_id"`       // hex; empty when it has none
+	BuildID string       `json:"build_id"`       // hex; empty if it has none
 	Stamp   fileid.Stamp `json:"stamp,omitzero"` // inode, size, times
 }
 
-// identify looks at what name leads to now.
+// identify returns the executable that name resolves to now.
 func identify(name string) (executable, error) {
 	path := name
 	if !strings.Contains(name, "/") {
@@ -63,123 +61,98 @@ func identify(name string) (executable, error) {
 	}, nil
 }
 
-// tick is how much the clock that stamps files may be behind.
-const tick = 10 * time.Millisecond
-
-var errNoELF = errors.New("not an ELF file")
-
-// buildID reads the build-id note of an ELF file, in hex; "" when it has none.
-func buildID(path string) (string, error) {
-	f, err := elf.Open(path)
-	if err != nil {
-		return "", errors.Join(errNoELF, err)
-	}
-	defer func() { _ = f.Close() }()
-	s := f.Section(".note.gnu.build-id")
-	if s == nil || s.Size > 4096 {
-		return "", nil
-	}
-	note, err := s.Data()
-	if err != nil || len(note) < 16 {
-		return "", errors.Join(errNoELF, err)
-	}
-	// Sizes of name ("GNU\0") and description, type, name, description: elf(5).
-	size := int(f.ByteOrder.Uint32(note[4:]))
-	if size < 0 || 16+size > len(note) {
-		return "", errNoELF
-	}
-	return hex.EncodeToString(note[16 : 16+size]), nil
-}
-
-// changed says how the program differs from what it was; nil when it does not.
-func (p executable) changed() error {
-	now, err := identify(p.Name)
+// changed returns an error that says how the executable differs from its state
+// at the compile; nil when it does not.
+func (e executable) changed() error {
+	now, err := identify(e.Name)
 	switch {
-	case p.Path == "" && err == nil:
-		return fmt.Errorf("probed program %s is there now", p.Name)
-	case p.Path == "":
+	case e.Path == "" && err == nil:
+		return fmt.Errorf("probed executable %s exists now", e.Name)
+	case e.Path == "":
 		return nil
 	case err != nil:
-		return fmt.Errorf("probed program %s: %w", p.Name, err)
-	case now.Path != p.Path:
-		return fmt.Errorf("probed program %s is now %s, was %s", p.Name, now.Path, p.Path)
-	case now != p:
-		return fmt.Errorf("probed program %s is another than it was", p.Path)
+		return fmt.Errorf("probed executable %s: %w", e.Name, err)
+	case now.Path != e.Path:
+		return fmt.Errorf("probed executable %s is now %s, was %s", e.Name, now.Path, e.Path)
+	case now != e:
+		return fmt.Errorf("probed executable %s has changed", e.Path)
 	}
 	return nil
 }
 
+// clockTick is how much the clock of file times may lag behind time.Now.
+const clockTick = 10 * time.Millisecond
+
 var (
-	// A compiled module holds each probe point, with paths resolved:
+	// A compiled module contains each probe point with resolved paths:
 	// process("/usr/bin/ls").begin.
 	probedIn = regexp.MustCompile(`(?:process|library)\(\\?"([^"\\\x00]+)\\?"\)`)
 
-	// process(4711): which program that is, nothing in the module or the script
-	// tells.
+	// process(4711): neither the module nor the script names the executable.
 	probedPID = regexp.MustCompile(`process\(\d+\)`)
 
-	// process("/opt/*/x"): a program that is installed later would belong to
-	// it.
+	// process("/opt/*/x"): an executable that is installed later may match.
 	probedGlob = regexp.MustCompile(`(?:process|library)\s*\(\s*"[^"]*[*?\[{]`)
 
-	// process("name"), which PATH resolves.
+	// process("name"): looked up in PATH.
 	namedIn = regexp.MustCompile(`(?:process|library)\s*\(\s*"([^"\\/\n]+)"`)
 
 	literal = regexp.MustCompile(`"([^"\\\n]+)"`)
 )
 
-// programsOf finds the user programs and libraries that a compiled module
-// depends on.
+// executablesOf finds the executables that a module depends on, in the compiled
+// module and in the script's text.
 //
-// The module itself is the best witness: to attach its probes it must hold the
-// path of each program, and stap has already resolved names, PATH, libraries,
-// aliases and macros (seen: in the probe points, and in the struct
-// stapiu_consumer and struct _stp_module of runtime/linux). So every string in
-// it that is the path of an ELF file counts. The script's own string literals
-// are added: they know of symlinks and of PATH, which may lead elsewhere later,
-// and of programs of which only types were read (@cast, @var).
+// The module contains the path of each executable that it probes: it needs them
+// to attach its probes, and stap has resolved names, PATH, libraries, aliases
+// and macros. Observed with SystemTap 4.8: the paths are in the probe points,
+// and in the struct stapiu_consumer and struct _stp_module of runtime/linux. So
+// every string in the module that is the path of an ELF file counts. The string
+// literals of the script count, too: they contain symlinks and names that may
+// resolve differently later, and executables of which only types were read
+// (@cast, @var).
 //
-// It errs on the side of too many. An error means that one cannot be told, or
-// changed after since, when the compile began: then the module must not be
-// cached.
+// The list may contain too many, never too few. An error means that an
+// executable cannot be identified, or has changed after since, when the compile
+// began: the module must not be cached then.
 func executablesOf(module, script []byte, since time.Time) ([]executable, error) {
 	if probedPID.Match(module) {
-		return nil, errors.New("it probes a process by its id")
+		return nil, errors.New("script probes a process by its process id")
 	}
 	if probedGlob.Match(script) {
-		return nil, errors.New("it probes programs by a pattern")
+		return nil, errors.New("script probes executables by a pattern")
 	}
-	names := map[string]bool{} // true: it must be found
-	for _, s := range pathsIn(module) {
-		names[s] = false
+	required := map[string]bool{} // by name; false: it may be no executable
+	for _, path := range pathsIn(module) {
+		required[path] = false
 	}
-	// may be there later: an optional probe of it is then not in the module
-	absent := map[string]bool{}
+	// Names that may not exist yet: the module has no optional probe of them.
+	optional := map[string]bool{}
 	for _, m := range literal.FindAllSubmatch(script, -1) {
-		names[string(m[1])] = false
-		absent[string(m[1])] = m[1][0] == '/'
+		required[string(m[1])] = false
+		optional[string(m[1])] = m[1][0] == '/'
 	}
 	for _, m := range namedIn.FindAllSubmatch(script, -1) {
-		absent[string(m[1])] = true
+		optional[string(m[1])] = true
 	}
 	for _, m := range probedIn.FindAllSubmatch(module, -1) {
-		names[string(m[1])] = true
+		required[string(m[1])] = true
 	}
 	var found []executable
-	for name, must := range names {
-		p, err := identify(name)
+	for name, must := range required {
+		e, err := identify(name)
 		switch {
 		case err != nil && must:
-			return nil, fmt.Errorf("probed program %s: %w", name, err)
-		case absent[name] && errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("probed executable %s: %w", name, err)
+		case optional[name] && errors.Is(err, fs.ErrNotExist):
 			found = append(found, executable{Name: name})
 			continue
 		case err != nil:
 			continue
-		case time.Unix(0, p.Stamp.CTime).After(since.Add(-tick)):
-			return nil, fmt.Errorf("probed program %s has only just changed", name)
+		case time.Unix(0, e.Stamp.CTime).After(since.Add(-clockTick)):
+			return nil, fmt.Errorf("probed executable %s changed during the compile", name)
 		}
-		found = append(found, p)
+		found = append(found, e)
 	}
 	slices.SortFunc(found, func(a, b executable) int { return strings.Compare(a.Name, b.Name) })
 	return found, nil
@@ -189,7 +162,7 @@ func executablesOf(module, script []byte, since time.Time) ([]executable, error)
 func pathsIn(file []byte) (paths []string) {
 	const maxPath = 4096
 	for {
-		// A string begins after the end of another, or after padding.
+		// A string follows the end of another, or padding.
 		i := bytes.Index(file, []byte("\x00/"))
 		if i < 0 {
 			return paths

@@ -1,8 +1,6 @@
 package modcache
 
 import (
-	"debug/elf"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +12,7 @@ import (
 	"stap-exporter/internal/staptest"
 )
 
-func TestProgramsOf(t *testing.T) {
+func TestExecutablesOf(t *testing.T) {
 	dir := t.TempDir()
 	prog := staptest.PutExecutable(t, filepath.Join(dir, "prog"), "/bin/true")
 	link := filepath.Join(dir, "link")
@@ -31,29 +29,54 @@ func TestProgramsOf(t *testing.T) {
 		want                 []string // NAME>PATH
 		err                  string
 	}{
-		{"nothing", "\x00abc\x00", "probe begin { }", nil, ""},
-		{"path in the module", "\x00" + prog + "\x00", "", []string{prog + ">" + prog}, ""},
-		{"path in a probe point", `x process("` + prog + `").begin`, "", []string{prog + ">" + prog}, ""},
-		{"path in a quoted probe point", `x process(\"` + prog + `\").library(\"` + link + `\")`, "", []string{link + ">" + prog, prog + ">" + prog}, ""},
-		{"link in the script", "\x00" + prog + "\x00", `probe process("` + link + `")`, []string{link + ">" + prog, prog + ">" + prog}, ""},
-		{"name in the script", "", `@cast(p, "x", "true")`, []string{"true>" + resolved}, ""},
-		{"no program", "\x00/etc/passwd\x00/nowhere\x00/dev/null\x00/bin\x00", `"/etc/passwd"`, nil, ""},
-		{"may come later", "", `probe process("/nowhere").begin ?, process("no-such-name").begin ?`, []string{"/nowhere>", "no-such-name>"}, ""},
-		{"probed and gone", `process("/nowhere").begin`, "", nil, "probed program /nowhere"},
-		{"library that is gone", `process("` + prog + `").library("/nowhere")`, "", nil, "probed program /nowhere"},
-		{"script as program", `process("/etc/passwd").begin`, "", nil, "not an ELF file"},
-		{"process id", `process(12).begin`, "", nil, "by its id"},
-		{"pattern", "", `probe process( "/bin/*").begin`, nil, "by a pattern"},
-		{"pattern in a function is none", "", `probe process("` + prog + `").function("a*")`, []string{prog + ">" + prog}, ""},
+		{name: "nothing", module: "\x00abc\x00", script: "probe begin { }"},
+		{name: "path in the module", module: "\x00" + prog + "\x00", want: []string{prog + ">" + prog}},
+		{name: "path in a probe point", module: `x process("` + prog + `").begin`, want: []string{prog + ">" + prog}},
+		{
+			name:   "path in a quoted probe point",
+			module: `x process(\"` + prog + `\").library(\"` + link + `\")`,
+			want:   []string{link + ">" + prog, prog + ">" + prog},
+		},
+		{
+			name:   "link in the script",
+			module: "\x00" + prog + "\x00",
+			script: `probe process("` + link + `")`,
+			want:   []string{link + ">" + prog, prog + ">" + prog},
+		},
+		{name: "name in the script", script: `@cast(p, "x", "true")`, want: []string{"true>" + resolved}},
+		{
+			name:   "no executable",
+			module: "\x00/etc/passwd\x00/nowhere\x00/dev/null\x00/bin\x00",
+			script: `"/etc/passwd"`,
+		},
+		{
+			name:   "optional probes",
+			script: `probe process("/nowhere").begin ?, process("no-such-name").begin ?`,
+			want:   []string{"/nowhere>", "no-such-name>"},
+		},
+		{name: "missing", module: `process("/nowhere").begin`, err: "probed executable /nowhere"},
+		{
+			name:   "missing library",
+			module: `process("` + prog + `").library("/nowhere")`,
+			err:    "probed executable /nowhere",
+		},
+		{name: "text file", module: `process("/etc/passwd").begin`, err: "not an ELF file"},
+		{name: "process id", module: `process(12).begin`, err: "by its process id"},
+		{name: "pattern", script: `probe process( "/bin/*").begin`, err: "by a pattern"},
+		{
+			name:   "pattern of functions",
+			script: `probe process("` + prog + `").function("a*")`,
+			want:   []string{prog + ">" + prog},
+		},
 	} {
 		found, err := executablesOf([]byte(c.module), []byte(c.script), time.Now())
 		var got []string
-		for _, p := range found {
-			got = append(got, p.Name+">"+p.Path)
-			if p.BuildID == "" && p.Path != "" {
-				t.Errorf("%s: %s has no build id", c.name, p.Path)
+		for _, e := range found {
+			got = append(got, e.Name+">"+e.Path)
+			if e.BuildID == "" && e.Path != "" {
+				t.Errorf("%s: %s has no build-id", c.name, e.Path)
 			}
-			if err := p.changed(); err != nil {
+			if err := e.changed(); err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
 		}
@@ -63,45 +86,30 @@ func TestProgramsOf(t *testing.T) {
 		}
 	}
 	info, _ := os.Stat(prog)
-	if _, err := executablesOf([]byte("\x00"+prog+"\x00"), nil, time.Unix(0, fileid.StampOf(info).CTime)); err == nil {
-		t.Error("a program that changed during the compile is taken")
+	begun := time.Unix(0, fileid.StampOf(info).CTime)
+	if _, err := executablesOf([]byte("\x00"+prog+"\x00"), nil, begun); err == nil {
+		t.Error("no error for an executable that changed during the compile")
 	}
 }
 
-func TestProgramChanged(t *testing.T) {
+func TestExecutableChanged(t *testing.T) {
 	dir := t.TempDir()
 	prog := filepath.Join(dir, "prog")
 	for name, change := range map[string]func(){
 		"replaced":             func() { staptest.PutExecutable(t, prog, "/bin/false") },
-		"replaced by its like": func() { staptest.PutExecutable(t, prog, "/bin/true") },
+		"replaced by an equal": func() { staptest.PutExecutable(t, prog, "/bin/true") },
 		"removed":              func() { _ = os.Remove(prog) },
-		"no program":           func() { staptest.WriteFile(t, prog, "x") },
+		"text file":            func() { staptest.WriteFile(t, prog, "x") },
 		"link to another":      func() { _ = os.Remove(prog); _ = os.Symlink("/bin/true", prog) },
 	} {
 		_ = os.Remove(prog)
-		p, err := identify(staptest.PutExecutable(t, prog, "/bin/true"))
+		e, err := identify(staptest.PutExecutable(t, prog, "/bin/true"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		change()
-		if p.changed() == nil {
-			t.Errorf("%s: nothing is said", name)
+		if e.changed() == nil {
+			t.Errorf("%s: not noticed", name)
 		}
-	}
-}
-
-func TestBuildIDIsWhatReadelfSays(t *testing.T) {
-	id, err := buildID("/bin/true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := elf.Open("/bin/true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	note, err := f.Section(".note.gnu.build-id").Data()
-	if err != nil || fmt.Sprintf("%x", note[16:]) != id || len(id) != 40 {
-		t.Errorf("it is %s, the note is %x (%v)", id, note, err)
 	}
 }

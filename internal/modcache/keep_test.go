@@ -7,11 +7,15 @@ import (
 
 func TestClockWasSet(t *testing.T) {
 	for _, c := range []struct {
-		passed, shown time.Duration
-		set           bool
-	}{{time.Minute, time.Minute + time.Millisecond, false}, {time.Minute, -time.Hour, true}, {time.Minute, time.Hour, true}} {
-		if clockWasSet(c.passed, c.shown) != c.set {
-			t.Errorf("%v passed, the clock shows %v: %v", c.passed, c.shown, !c.set)
+		monotonic, wall time.Duration
+		set             bool
+	}{
+		{time.Minute, time.Minute + time.Millisecond, false},
+		{time.Minute, -time.Hour, true},
+		{time.Minute, time.Hour, true},
+	} {
+		if clockWasSet(c.monotonic, c.wall) != c.set {
+			t.Errorf("monotonic %v, wall clock %v: %v, want %v", c.monotonic, c.wall, !c.set, c.set)
 		}
 	}
 }

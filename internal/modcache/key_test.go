@@ -9,7 +9,7 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
+func TestKeyCoversEveryInput(t *testing.T) {
 	d := staptest.NewDir(t, "")
 	in := func(name string) string { return d.Path(name) }
 	c := &Cache{fingerprint: Fingerprint{
@@ -43,16 +43,16 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		{"module", func() { src.Module = "m2" }, false},
 		{"option", func() { src.Args = append(src.Args, "-g") }, false},
 		{"tapset", func() { staptest.WriteFile(t, in("tapset/new.stpm"), "") }, false},
-		{"no tapset", func() { staptest.WriteFile(t, in("tapset/new.txt"), "") }, true},
-		{"more tapsets", func() { staptest.WriteFile(t, filepath.Join(more, "sub", "x.stp"), "") }, false},
+		{"file that is no tapset", func() { staptest.WriteFile(t, in("tapset/new.txt"), "") }, true},
+		{"tapset of -I", func() { staptest.WriteFile(t, filepath.Join(more, "sub", "x.stp"), "") }, false},
 		{"runtime", func() { staptest.WriteFile(t, in("runtime/any"), "") }, false},
 		{"default options", func() { staptest.WriteFile(t, in("rc"), "-g\n") }, false},
 		{"variable", func() { t.Setenv("SYSTEMTAP_DEBUGINFO_PATH", "/x") }, false},
 		{"another variable", func() { t.Setenv("EDITOR", "x") }, true},
 		{"kernel release", func() { c.fingerprint.Release += "x" }, false},
 		{"kernel version", func() { c.fingerprint.Version += "x" }, false},
-		{"other runtime", func() { src.Args = append(src.Args, "-R", more) }, false},
-		{"stap's own runtime meanwhile", func() { staptest.WriteFile(t, in("runtime/other"), "") }, true},
+		{"runtime of -R", func() { src.Args = append(src.Args, "-R", more) }, false},
+		{"stap's own runtime, with -R", func() { staptest.WriteFile(t, in("runtime/other"), "") }, true},
 		{"compiler", func() {
 			bin := t.TempDir()
 			staptest.PutExecutable(t, filepath.Join(bin, "gcc"), "/bin/true")
@@ -62,14 +62,13 @@ func TestModuleKeyHoldsWhatModulesAreMadeOf(t *testing.T) {
 		step.change()
 		now := key()
 		if (now == last) != step.same {
-			t.Errorf("%s: key is the same: %v", step.what, now == last)
+			t.Errorf("%s: the same key: %v, want %v", step.what, now == last, step.same)
 		}
 		last = now
 	}
 	for _, bad := range []string{"-r", "--sysroot=/x"} {
-		if _, err := c.Key(
-			toolchain.Build{Script: src.Script, Module: "m1", Args: []string{bad, "x"}},
-		); err == nil {
+		b := toolchain.Build{Script: src.Script, Module: "m1", Args: []string{bad, "x"}}
+		if _, err := c.Key(b); err == nil {
 			t.Errorf("%s has a key", bad)
 		}
 	}
