@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
-	"time"
 
 	"stap-exporter/bench/body"
 	"stap-exporter/internal/procfile"
@@ -21,6 +20,11 @@ import (
 
 // size is the size of a text in bytes.
 const size = 3 << 10
+
+// pause is long enough for a reader to close the FIFO, and short compared with
+// the time between two scrapes: a reader that opens it meanwhile gets no text
+// and must read again.
+var pause = syscall.Timespec{Nsec: 200_000}
 
 func main() {
 	runtime.GOMAXPROCS(1) // thousands of these run at the same time
@@ -59,14 +63,15 @@ func run(dir string) error {
 			return fmt.Errorf("write %q: %w", path, err)
 		}
 		_ = syscall.Close(fd)
-		// stapbpf does not pause here, which would use all CPU time.
-		for pause := time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
+		// stapbpf does not pause here, which uses all CPU time while a reader is
+		// slow.
+		for {
+			_ = syscall.Nanosleep(&pause, nil)
 			fd, err := open(path, syscall.O_NONBLOCK)
 			if err != nil {
 				break
 			}
 			_ = syscall.Close(fd)
-			time.Sleep(pause)
 		}
 	}
 }
