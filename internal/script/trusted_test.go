@@ -115,7 +115,7 @@ func TestConfigMap(t *testing.T) {
 		0o777 | fs.ModeSticky: "",
 		0o777: `scripts" is writable by all users, as Kubernetes makes the directory of a ConfigMap: ` +
 			`run chmod go-w "%s", ` +
-			"or, in a pod whose scripts come by the API server alone, start with --scripts.allow-insecure",
+			"or, in a pod whose scripts only the API server can write, start with --scripts.allow-insecure",
 	} {
 		dir := configMap(t, mode)
 		c, err := Scan(dir, testInst, ScanOptions{})

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// MakePrivate makes dir, or takes one that is this user's, and lets nobody else
-// in.
+// MakePrivate creates dir with mode 0700, and its parents where they are missing.
+// An existing directory must be this user's, and gets that mode.
 func MakePrivate(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -22,7 +22,7 @@ func MakePrivate(dir string) error {
 		return err
 	}
 	if st.Mode&syscall.S_IFMT != syscall.S_IFDIR || int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s is not a folder of this user", dir)
+		return fmt.Errorf("%q is not a directory of this user", dir)
 	}
 	return os.Chmod(dir, 0o700)
 }

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-func TestPrivateFolder(t *testing.T) {
+func TestMakePrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	for range 2 {
 		if err := MakePrivate(dir); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(dir, 0o755); err != nil { // the second time it is too open
+		if err := os.Chmod(dir, 0o755); err != nil { // too open for the next call
 			t.Fatal(err)
 		}
 	}
@@ -27,6 +27,6 @@ func TestPrivateFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := MakePrivate(link); err == nil {
-		t.Error("a symlink is taken")
+		t.Error("no error for a symlink")
 	}
 }
