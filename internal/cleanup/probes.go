@@ -14,20 +14,22 @@ import (
 	"stap-exporter/internal/proc"
 )
 
-// RemoveProbes removes the probe definitions that stapbpf, killed, left in
-// tracefs: in uprobe_events (seen) and kprobe_events (it removes them itself
-// when it ends in order). They count nothing any more, but would pile up with
-// every kill. pids are those of processes that have ended, or that have made
-// none yet. A probe stays busy for a moment after its process is gone (seen),
-// so that is waited for, at most wait. It returns what it could not remove, by
-// name.
+// RemoveProbes removes the probe definitions in tracefs that the processes pids
+// have made. These must have ended, or not have made any yet. Observed with
+// SystemTap 4.8: stapbpf leaves its definitions in uprobe_events and
+// kprobe_events when it is killed, and removes them when it ends by itself.
+// Such definitions have no effect, but accumulate.
+//
+// A probe can stay busy for a moment after its process has ended (observed), so
+// RemoveProbes retries for at most wait. It returns by name what it could not
+// remove.
 func (c *Cleaner) RemoveProbes(pids []int, wait time.Duration) (residue []string) {
 	limit := time.Now().Add(wait)
 	for _, list := range []string{"uprobe_events", "kprobe_events"} {
 		path := filepath.Join(c.Tracing, list)
 		text, err := os.ReadFile(path)
 		if err != nil {
-			continue // no tracefs, so no probes; or not ours to see
+			continue // there is no tracefs, or this user cannot read it
 		}
 		for line := range strings.Lines(string(text)) {
 			name, _, _ := strings.Cut(line, " ")
@@ -35,12 +37,7 @@ func (c *Cleaner) RemoveProbes(pids []int, wait time.Duration) (residue []string
 			if !isProbeOf(name, pids) {
 				continue
 			}
-			err := removeProbe(path, name)
-			for p := proc.NewPauses(10*time.Millisecond, 100*time.Millisecond); errors.Is(err, syscall.EBUSY) && time.Now().Before(limit); {
-				time.Sleep(p.Next())
-				err = removeProbe(path, name)
-			}
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := removeBusyProbe(path, name, limit); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				residue = append(residue, fmt.Sprintf("probe %s (%v)", name, err))
 			}
 		}
@@ -48,8 +45,9 @@ func (c *Cleaner) RemoveProbes(pids []int, wait time.Duration) (residue []string
 	return residue
 }
 
-// isProbeOf knows the names that stapbpf gives: uprobes/stapprobe_PID_N and, in
-// the group that the kernel takes for them, kprobes/pPID_N.
+// isProbeOf reports whether stapbpf gives this name to probes of one of the
+// processes: uprobes/stapprobe_PID_N, or kprobes/pPID_N, where kprobes is the
+// kernel's default group.
 func isProbeOf(name string, pids []int) bool {
 	return slices.ContainsFunc(pids, func(pid int) bool {
 		return strings.Contains(name, fmt.Sprintf("/stapprobe_%d_", pid)) ||
@@ -57,10 +55,21 @@ func isProbeOf(name string, pids []int) bool {
 	})
 }
 
-// removeProbe writes to a list of probes. Opening one for writing from the
-// start would clear it, everybody's probes included.
-func removeProbe(path, name string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+// removeBusyProbe removes a probe, and retries until limit while it is busy.
+func removeBusyProbe(list, name string, limit time.Time) error {
+	err := removeProbe(list, name)
+	pauses := proc.NewPauses(10*time.Millisecond, 100*time.Millisecond)
+	for errors.Is(err, syscall.EBUSY) && time.Now().Before(limit) {
+		time.Sleep(pauses.Next())
+		err = removeProbe(list, name)
+	}
+	return err
+}
+
+// removeProbe removes a probe from a list in tracefs. It must append: opening a
+// list with O_TRUNC removes the probes of all processes.
+func removeProbe(list, name string) error {
+	f, err := os.OpenFile(list, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return err
 	}

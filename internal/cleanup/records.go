@@ -10,14 +10,14 @@ import (
 	"stap-exporter/internal/proc"
 )
 
-// recordFile is a file in each work directory: the processes of the run that
-// lead its process groups or may have set probes, one a line. The cleanup after
-// a crash needs it for what carries no run tag: members of a group, and the
-// probes of a killed stapbpf, which are named by its process id only.
+// recordFile is a file in each work directory. It lists, one a line, the
+// processes of the run that lead a process group or may have made probes. After
+// a crash it identifies what has no run tag: the members of those groups, and
+// probes, whose names contain only the process id of their stapbpf.
 const recordFile = ".processes"
 
-// Record adds processes to a work directory's record. Errors are ignored: only
-// the cleanup after a crash depends on it.
+// Record adds processes to the record in a work directory. It ignores errors:
+// only the cleanup after a crash depends on the record.
 func Record(work string, list ...proc.Process) {
 	f, err := os.OpenFile(filepath.Join(work, recordFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
@@ -29,9 +29,10 @@ func Record(work string, list ...proc.Process) {
 	_ = f.Close()
 }
 
-// recorded returns the process groups that recorded processes lead now, and the
-// ids of recorded processes that have ended. An id that another process has by
-// now is neither: its group and its probes are the other's.
+// recorded reads the record in a work directory. It returns the process groups
+// that recorded processes lead now, and the ids of recorded processes that have
+// ended. It omits an id that another process has now: group and probes of that
+// id belong to the other process.
 func recorded(work string) (groups, ended []int) {
 	text, _ := os.ReadFile(filepath.Join(work, recordFile))
 	for line := range strings.Lines(string(text)) {
@@ -39,11 +40,11 @@ func recorded(work string) (groups, ended []int) {
 		started, boot, _ := strings.Cut(rest, " ")
 		pid, err := strconv.Atoi(id)
 		if err != nil || boot != proc.BootID() {
-			continue // cut short by a crash, or from before a reboot
+			continue // truncated by a crash, or of an earlier boot
 		}
-		p, lives := proc.Read(pid)
+		p, alive := proc.Read(pid)
 		switch {
-		case !lives:
+		case !alive:
 			ended = append(ended, pid)
 		case p.Started == started && p.Group == pid:
 			groups = append(groups, pid)

@@ -351,7 +351,7 @@ func TestForeignFIFOFolderIsNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := l.start(l.script("m1")).exited()
-	if len(e.Residue) != 1 || !strings.HasPrefix(e.Residue[0], "FIFO folder ") {
+	if len(e.Residue) != 1 || !strings.HasPrefix(e.Residue[0], "FIFO directory ") {
 		t.Errorf("exit is %s", e.Reason())
 	}
 	if _, err := os.Stat(filepath.Join(elsewhere, "precious")); err != nil {

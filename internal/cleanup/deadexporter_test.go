@@ -24,11 +24,11 @@ func tagged(t *testing.T, work string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	staptest.WaitFor(t, "it has the tag", func() bool { return len(proc.Tagged(work).Find()) == 1 })
+	staptest.WaitFor(t, "the process has the run tag", func() bool { return len(proc.Tagged(work).Find()) == 1 })
 	return cmd
 }
 
-// endedBy fails the test when another signal than TERM ended the process.
+// endedByTERM fails the test unless TERM ended the process.
 func endedByTERM(t *testing.T, what string, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
@@ -36,7 +36,7 @@ func endedByTERM(t *testing.T, what string, cmd *exec.Cmd) {
 	}
 }
 
-func TestAllRemovesWhatADeadExporterLeft(t *testing.T) {
+func TestAllCleansUpAfterADeadExporter(t *testing.T) {
 	d, tracing := staptest.NewDir(t, ""), t.TempDir()
 	c := Cleaner{
 		Staprun:   d.Path("bin", "staprun"),
@@ -55,13 +55,13 @@ func TestAllRemovesWhatADeadExporterLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := tagged(t, filepath.Join(runs, "stap_exporter_01_a"))
-	lost := tagged(t, filepath.Join(runs, "gone")) // its work directory is gone
+	lost := tagged(t, filepath.Join(runs, "gone")) // without a work directory
 	foreign := tagged(t, "/elsewhere/run/stap_exporter_02_a")
 	for _, dir := range []string{
 		filepath.Join(runs, "stap_exporter_01_a", "tmp"),
-		filepath.Join(runs, "trial"),
+		filepath.Join(runs, "unprefixed"),
 		d.Path("fifo", "stap_exporter_01_b"),
-		d.Path("fifo", "trial"),
+		d.Path("fifo", "unprefixed"),
 		d.Path("fifo", "stap_exporter_02_b"),
 	} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -71,17 +71,17 @@ func TestAllRemovesWhatADeadExporterLeft(t *testing.T) {
 	modules := "other 1\nstap_exporter_01_a 1\nstap_exporter_01_c 1\nstap_exporter_02_c 1\ngone 1\n"
 	staptest.WriteFile(t, c.Modules, modules)
 
-	group := exec.Command("/bin/sleep", "1000") // in a group of the run, without a tag
+	group := exec.Command("/bin/sleep", "1000") // in a recorded group, without a tag
 	group.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := group.Start(); err != nil {
 		t.Fatal(err)
 	}
 	leader, _ := proc.Read(group.Process.Pid)
-	again := leader // its id belongs to another process now
+	again := leader // a recorded process whose id another process has now
 	again.PID, again.Started = foreign.Process.Pid, "1"
 	self := again
 	self.PID = os.Getpid()
-	Record(filepath.Join(runs, "trial"), proc.Process{PID: dead.Process.Pid}, leader, again, self)
+	Record(filepath.Join(runs, "unprefixed"), proc.Process{PID: dead.Process.Pid}, leader, again, self)
 	var probes strings.Builder
 	for _, pid := range []int{dead.Process.Pid, os.Getpid(), 99} {
 		fmt.Fprintf(&probes, "p:uprobes/stapprobe_%d_0 /x:0x1\n", pid)
@@ -90,10 +90,10 @@ func TestAllRemovesWhatADeadExporterLeft(t *testing.T) {
 
 	found := c.All()
 	endedByTERM(t, "the process with a tag", mine)
-	endedByTERM(t, "the process with a tag and no work directory", lost)
+	endedByTERM(t, "the process with a tag, without a work directory", lost)
 	endedByTERM(t, "the process of a recorded group", group)
 	if text, _ := os.ReadFile(c.Modules); string(text) != "other 1\nstap_exporter_02_c 1\n" {
-		t.Errorf("modules are %q", text)
+		t.Errorf("loaded modules are %q", text)
 	}
 	for dir, want := range map[string]string{runs: "", c.FIFORoot: "stap_exporter_02_b"} {
 		var names []string
@@ -102,7 +102,7 @@ func TestAllRemovesWhatADeadExporterLeft(t *testing.T) {
 			names = append(names, e.Name())
 		}
 		if got := strings.Join(names, " "); got != want {
-			t.Errorf("%s has %q, want %q", dir, got, want)
+			t.Errorf("%s contains %q, want %q", dir, got, want)
 		}
 	}
 	want := probes.String() + fmt.Sprintf("-:uprobes/stapprobe_%d_0\n", dead.Process.Pid)
@@ -112,29 +112,13 @@ func TestAllRemovesWhatADeadExporterLeft(t *testing.T) {
 	if err := foreign.Process.Signal(syscall.Signal(0)); err != nil {
 		t.Errorf("the process of another exporter: %v", err)
 	}
-	names := []string{"gone", "stap_exporter_01_a", "stap_exporter_01_b", "stap_exporter_01_c", "trial"}
+	names := []string{"gone", "stap_exporter_01_a", "stap_exporter_01_b", "stap_exporter_01_c", "unprefixed"}
 	if !slices.Equal(found.Modules, names) || len(found.Processes) != 3 || len(found.Residue) > 0 {
 		t.Errorf("found %+v", found)
 	}
 	if found := c.All(); !found.Nothing() {
-		t.Errorf("the second time it found %+v", found)
+		t.Errorf("the second call found %+v", found)
 	}
 	_ = foreign.Process.Kill()
 	_ = foreign.Wait()
-}
-
-// Records of another boot are about no process of this one.
-func TestRecordsOfAnotherBootAreIgnored(t *testing.T) {
-	dir := t.TempDir()
-	self, _ := proc.Read(os.Getpid())
-	Record(dir, self)
-	path := filepath.Join(dir, recordFile)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	staptest.WriteFile(t, path, strings.Replace(string(text), proc.BootID(), "another", 1)+"999999 1 another\n9")
-	if groups, ended := recorded(dir); len(groups) > 0 || len(ended) > 0 {
-		t.Errorf("groups %v, ended %v", groups, ended)
-	}
 }
