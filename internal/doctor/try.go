@@ -91,7 +91,7 @@ func (d *diagnosis) try(h *runner.Host, check string, runtime toolchain.Runtime)
 	}
 }
 
-// judgeTry turns the end of a try into a finding.
+// findingOf turns the end of a try into a finding.
 func findingOf(check string, e runner.Exit, body []byte, readErr error, took time.Duration) Finding {
 	f := Finding{Check: check, Remedy: e.Remedy}
 	switch {
