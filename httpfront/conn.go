@@ -42,12 +42,22 @@ type clientConn struct {
 	net.Conn
 	// of a connection over the limit: the deadline for its request; else zero
 	rejectBy time.Time
-	idle     atomic.Bool // between a reply and the first byte of the next request
+	// between a reply and the first byte of the next request
+	idle atomic.Bool
+	// since when the connection waits for a request: since it was accepted, or
+	// since its last reply; answering or gaveWay
+	waiting atomic.Int64
 	// before the close, give the client time to read the reply: it may send
 	// more that the server does not read
 	linger atomic.Bool
 	line   lineCounter
 }
+
+// Values of clientConn.waiting that are not a time.
+const (
+	answering = 0  // the server makes or sends a reply
+	gaveWay   = -1 // closed, to make room for another connection
+)
 
 // secureConn is the connection that fasthttp recognizes as TLS.
 type secureConn struct {

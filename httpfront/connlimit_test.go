@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"stap-exporter/httpfront/internal/testpki"
+	"stap-exporter/internal/scrape"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -36,14 +37,42 @@ func fill(t *testing.T, n int, connect func() net.Conn) (conns []net.Conn, reade
 	return conns, readers
 }
 
-// Each of thousands of connections over the limit gets a 503 or is closed. Open
-// ones go on, and a connection that ends makes room for another.
+// busyScripts serves x.stp at once and busy.stp once release is called. begun
+// receives for each request for busy.stp.
+func busyScripts() (scripts *fakeScripts, begun chan struct{}, release func()) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	quick := serveBody("count 1\n", "x.stp", "busy.stp")
+	return &fakeScripts{answer: func(name string, q scrape.Query) scrape.Answer {
+		if name == "busy.stp" {
+			begun <- struct{}{}
+			<-finish
+		}
+		return quick.answer(name, q)
+	}}, begun, sync.OnceFunc(func() { close(finish) })
+}
+
+// fillBusy opens n connections whose requests wait for release.
+func fillBusy(t *testing.T, n int, begun <-chan struct{}, connect func() net.Conn) (conns []net.Conn) {
+	t.Helper()
+	for range n {
+		c := connect()
+		_, _ = io.WriteString(c, "GET /busy.stp HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-begun
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// Each of thousands of connections over the limit gets a 503 or is closed. Busy
+// ones go on, and one that becomes idle makes room for another.
 func TestConnectionsOverTheLimit(t *testing.T) {
 	const limit, more, clients = 30, 3000, 50
 	core, logs := observer.New(zap.WarnLevel)
-	s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), MaxConnections: limit, Logger: zap.New(core)})
+	scripts, begun, release := busyScripts()
+	defer release()
+	s := New(Config{Scripts: scripts, MaxConnections: limit, Logger: zap.New(core)})
 	addr := serve(t, s)
-	open, readers := fill(t, limit, func() net.Conn { return dial(t, addr) })
+	busy := fillBusy(t, limit, begun, func() net.Conn { return dial(t, addr) })
 
 	var answered, closed atomic.Int64
 	var flood sync.WaitGroup
@@ -85,14 +114,16 @@ func TestConnectionsOverTheLimit(t *testing.T) {
 	if got := get(t, addr, "GET", "/-/healthy"); got.code != 200 {
 		t.Errorf("health: %d", got.code)
 	}
-	for i, c := range open {
-		_, _ = io.WriteString(c, simpleGet)
-		if got := receive(t, readers[i], "GET"); got.code != 200 {
-			t.Errorf("connection %d: %d", i, got.code)
+	release()
+	for i, c := range busy {
+		from := bufio.NewReader(c)
+		for range 2 {
+			if got := receive(t, from, "GET"); got.code != 200 {
+				t.Errorf("connection %d: %d", i, got.code)
+			}
+			_, _ = io.WriteString(c, simpleGet)
 		}
 	}
-	_ = open[0].Close()
-	eventually(t, "a connection has ended", func() bool { return s.open() < limit })
 	if got := get(t, addr, "GET", "/x.stp"); got.code != 200 {
 		t.Errorf("below the limit: %d", got.code)
 	}
@@ -104,13 +135,17 @@ func TestConnectionsOverTheLimitByKind(t *testing.T) {
 	t.Run("tls", func(t *testing.T) {
 		dir := t.TempDir()
 		testpki.New(t, dir, "ca").Issue("server")
+		scripts, begun, release := busyScripts()
+		defer release()
 		s := New(Config{
-			Scripts:        serveBody("count 1\n", "x.stp"),
-			MaxConnections: 3,
+			Scripts:        scripts,
+			MaxConnections: 6,
 			Web:            webConfig(t, dir, serverTLS, zap.NewNop()),
 		})
 		addr := serve(t, s)
-		overTheLimit(t, s, func() net.Conn { return tls.Client(dial(t, addr), &tls.Config{InsecureSkipVerify: true}) })
+		overTheLimit(t, s, begun, func() net.Conn {
+			return tls.Client(dial(t, addr), &tls.Config{InsecureSkipVerify: true})
+		})
 	})
 	t.Run("unix", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "socket")
@@ -118,9 +153,11 @@ func TestConnectionsOverTheLimitByKind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := New(Config{Scripts: serveBody("count 1\n", "x.stp"), MaxConnections: 3})
+		scripts, begun, release := busyScripts()
+		defer release()
+		s := New(Config{Scripts: scripts, MaxConnections: 6})
 		serveOn(t, s, ln)
-		overTheLimit(t, s, func() net.Conn {
+		overTheLimit(t, s, begun, func() net.Conn {
 			c, err := net.Dial("unix", path)
 			if err != nil {
 				t.Fatal(err)
@@ -131,15 +168,16 @@ func TestConnectionsOverTheLimitByKind(t *testing.T) {
 	})
 }
 
-// overTheLimit checks the limit of a server with a limit of three connections.
-func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
+// overTheLimit checks the limit of a server with a limit of six connections.
+func overTheLimit(t *testing.T, s *Server, begun <-chan struct{}, connect func() net.Conn) {
 	t.Helper()
-	fill(t, 3, connect)
-	silent := make([]net.Conn, rejectSlots)
+	const limit, slots = 6, 3
+	fillBusy(t, limit, begun, connect)
+	silent := make([]net.Conn, slots)
 	for i := range silent {
 		silent[i] = connect()
 	}
-	eventually(t, "the silent connections are accepted", func() bool { return s.rejected.Load() == rejectSlots })
+	eventually(t, "the silent connections are accepted", func() bool { return s.rejected.Load() == slots })
 	if _, secure := silent[0].(*tls.Conn); !secure {
 		got := receive(t, bufio.NewReader(silent[0]), "GET")
 		if got.code != 503 || got.header.Get("Retry-After") != "1" {
@@ -147,7 +185,7 @@ func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
 		}
 	}
 	// While they are open, another connection is closed at once.
-	eventually(t, "the silent connections are closed", func() bool { return s.open() == 3 })
+	eventually(t, "the silent connections are closed", func() bool { return s.open() == limit })
 	one := connect()
 	_, _ = io.WriteString(one, simpleGet)
 	from := bufio.NewReader(one)
@@ -162,6 +200,21 @@ func overTheLimit(t *testing.T, s *Server, connect func() net.Conn) {
 func TestDefaultMaxConnections(t *testing.T) {
 	if n := DefaultMaxConnections(); n < 100 || n > defaultMaxConnections {
 		t.Errorf("%d", n)
+	}
+	for descriptors, want := range map[uint64][2]int{
+		0:       {1, 1},
+		65:      {1, 1},
+		88:      {16, 8},
+		256:     {128, 64},
+		1024:    {704, 64},
+		1 << 20: {defaultMaxConnections, maxRejectSlots},
+		1 << 63: {defaultMaxConnections, maxRejectSlots},
+	} {
+		n := maxConnections(descriptors)
+		slots := New(Config{MaxConnections: n}).rejectSlots()
+		if n != want[0] || slots != want[1] {
+			t.Errorf("%d descriptors: %d connections and %d slots, want %v", descriptors, n, slots, want)
+		}
 	}
 	if n := New(Config{}).cfg.MaxConnections; n != DefaultMaxConnections() {
 		t.Errorf("without a setting: %d", n)

@@ -50,6 +50,10 @@ func (s *Server) newRoutes() map[string]route {
 
 // handle is fasthttp's handler: it answers every request.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	if c := socketOf(ctx.Conn()); c != nil && c.waiting.Swap(answering) == gaveWay {
+		ctx.SetConnectionClose() // the request came too late, its connection is closed
+		return
+	}
 	s.answer(ctx)
 	s.setConfiguredHeaders(ctx)
 	if s.closed.Load() || overLimit(ctx) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -96,6 +97,9 @@ func (s *Server) logConnPanic(p any, c *clientConn) {
 func (s *Server) forget(c *clientConn) {
 	s.mu.Lock()
 	delete(s.conns, c)
+	if !c.rejectBy.IsZero() {
+		s.rejecting--
+	}
 	s.mu.Unlock()
 	if s.closed.Load() {
 		select {
@@ -107,8 +111,17 @@ func (s *Server) forget(c *clientConn) {
 
 // trackConn is fasthttp's hook for the state of a connection. fasthttp calls it
 // twice for every request.
-func trackConn(conn net.Conn, state fasthttp.ConnState) {
-	if c := socketOf(conn); c != nil {
-		c.idle.Store(state == fasthttp.StateIdle)
+func (s *Server) trackConn(conn net.Conn, state fasthttp.ConnState) {
+	c := socketOf(conn)
+	if c == nil {
+		return
+	}
+	c.idle.Store(state == fasthttp.StateIdle)
+	if state == fasthttp.StateIdle && c.rejectBy.IsZero() {
+		c.waiting.CompareAndSwap(answering, s.uptime())
 	}
 }
+
+// uptime returns the time since New, at least 1 ns. It does not follow the
+// system's clock when that is set.
+func (s *Server) uptime() int64 { return max(int64(time.Since(s.begin)), 1) }

@@ -88,6 +88,7 @@ type Server struct {
 	http   *fasthttp.Server
 	routes map[string]route // by path; not written after New
 	now    func() time.Time // time.Now; tests replace it
+	begin  time.Time        // when New was called
 	web    atomic.Pointer[webconfig.Config]
 
 	closed        atomic.Bool   // Shutdown was called; written with mu held
@@ -95,8 +96,12 @@ type Server struct {
 	mu            sync.Mutex
 	listeners     map[*listener]struct{}   // being served
 	conns         map[*clientConn]struct{} // open
+	rejecting     int                      // of conns, those over the limit
+	longestIdle   []idleConn               // candidates to give way, the longest idle last
+	idleFoundAt   time.Time                // when longestIdle was made
 	limitLoggedAt time.Time                // last log line about rejected connections
 
+	evicted     atomic.Uint64 // idle connections closed to make room for others
 	rejected    atomic.Uint64 // connections over the limit
 	disconnects atomic.Uint64 // clients that disconnected while their request waited
 }
@@ -119,6 +124,7 @@ func New(cfg Config) *Server {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		now:       time.Now,
+		begin:     time.Now(),
 		ended:     make(chan struct{}, 1),
 		listeners: make(map[*listener]struct{}),
 		conns:     make(map[*clientConn]struct{}),
@@ -128,7 +134,7 @@ func New(cfg Config) *Server {
 	s.http = &fasthttp.Server{
 		Handler:                      s.handle,
 		ErrorHandler:                 s.rejectRequest,
-		ConnState:                    trackConn,
+		ConnState:                    s.trackConn,
 		Name:                         serverHeaderName,
 		Logger:                       connLogger{cfg.Logger},
 		ReadTimeout:                  requestTimeout,

@@ -5,6 +5,7 @@ type Stats struct {
 	Connections         int    // open now
 	ConnectionsLimit    int    // of open connections
 	RejectedConnections uint64 // because too many were open
+	EvictedConnections  uint64 // idle ones, closed to make room for others
 	ClientDisconnects   uint64 // while the client's request waited
 }
 
@@ -17,6 +18,7 @@ func (s *Server) Stats() Stats {
 		Connections:         open,
 		ConnectionsLimit:    s.cfg.MaxConnections,
 		RejectedConnections: s.rejected.Load(),
+		EvictedConnections:  s.evicted.Load(),
 		ClientDisconnects:   s.disconnects.Load(),
 	}
 }

@@ -7,6 +7,7 @@ type HTTP struct {
 	Connections         int    // open now
 	ConnectionsLimit    int    // that may be open at a time
 	RejectedConnections uint64 // because too many were open
+	EvictedConnections  uint64 // idle ones, closed to make room for others
 	ClientDisconnects   uint64 // of clients whose request was waiting
 }
 
@@ -24,6 +25,10 @@ func NewHTTPCollector(read func() HTTP) prometheus.Collector {
 			"connections_rejected_total",
 			"Connections that were rejected because too many were open.",
 		),
+		evicted: desc(
+			"connections_evicted_total",
+			"Idle connections that were closed to make room for others.",
+		),
 		disconnects: desc(
 			"client_disconnects_total",
 			"Requests whose client disconnected while they were waiting.",
@@ -32,13 +37,13 @@ func NewHTTPCollector(read func() HTTP) prometheus.Collector {
 }
 
 type httpCollector struct {
-	read                               func() HTTP
-	open, limit, rejected, disconnects *prometheus.Desc
+	read                                        func() HTTP
+	open, limit, rejected, evicted, disconnects *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (c *httpCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.open, c.limit, c.rejected, c.disconnects} {
+	for _, d := range []*prometheus.Desc{c.open, c.limit, c.rejected, c.evicted, c.disconnects} {
 		out <- d
 	}
 }
@@ -49,5 +54,6 @@ func (c *httpCollector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(n.Connections))
 	out <- prometheus.MustNewConstMetric(c.limit, prometheus.GaugeValue, float64(n.ConnectionsLimit))
 	out <- prometheus.MustNewConstMetric(c.rejected, prometheus.CounterValue, float64(n.RejectedConnections))
+	out <- prometheus.MustNewConstMetric(c.evicted, prometheus.CounterValue, float64(n.EvictedConnections))
 	out <- prometheus.MustNewConstMetric(c.disconnects, prometheus.CounterValue, float64(n.ClientDisconnects))
 }

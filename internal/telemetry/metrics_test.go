@@ -229,6 +229,7 @@ func TestActorsAndHTTP(t *testing.T) {
 			Connections:         3,
 			ConnectionsLimit:    10,
 			RejectedConnections: 2,
+			EvictedConnections:  4,
 			ClientDisconnects:   1,
 		}
 	})
@@ -239,6 +240,9 @@ stap_exporter_http_client_disconnects_total 1
 # HELP stap_exporter_http_connections Connections that are open.
 # TYPE stap_exporter_http_connections gauge
 stap_exporter_http_connections 3
+# HELP stap_exporter_http_connections_evicted_total Idle connections that were closed to make room for others.
+# TYPE stap_exporter_http_connections_evicted_total counter
+stap_exporter_http_connections_evicted_total 4
 # HELP stap_exporter_http_connections_limit Connections that may be open at a time.
 # TYPE stap_exporter_http_connections_limit gauge
 stap_exporter_http_connections_limit 10
