@@ -7,30 +7,31 @@ import (
 )
 
 const (
-	keepBytes  = 64 << 10 // bytes of a child's output that are kept
-	maxLine    = 4 << 10  // longer lines are looked at in their first bytes only
-	keepErrors = 8        // lines of stap's about what is wrong that are kept beside
+	keepBytes  = 64 << 10 // kept of a child's output
+	maxLine    = 4 << 10  // bytes; of a longer line only the beginning is parsed
+	keepErrors = 8        // error lines that are kept although they came before the kept output
 )
 
-// Capture keeps the last 64 KiB that a child wrote and follows stap's progress
-// in it. Its methods may be called from any goroutine.
+// Capture keeps the last 64 KiB that a child wrote and follows stap's passes in
+// it. Its methods may be called from any goroutine.
 type Capture struct {
 	mu sync.Mutex
-	// at most 2*keepOutput; the older half goes when it is full, which copies
-	// each byte at most once
+	// At most 2*keepBytes. When it is full, the older half is dropped, so each
+	// byte is copied at most once.
 	kept  []byte
-	lines int    // line ends seen in all
+	lines int    // line ends seen since the start
 	line  []byte // the beginning of the line that is not complete yet
 	pass  int    // see parsePass; 0 before the first
 
-	errors []errorLineAt // the last keepErrors: a chatty script's own output would push them out
+	// The last keepErrors error lines: the output of a chatty script would push
+	// them out of kept.
+	errors []errorLineAt
 
-	news chan struct{} // has one element when pass changed
+	news chan struct{} // holds one element after pass has changed
 	log  *LineLog      // may be nil
 }
 
-// errorLineAt is a line that says what is wrong, and how many line ends came
-// before it.
+// errorLineAt is an error line and the number of line ends before it.
 type errorLineAt struct {
 	text   string
 	before int
@@ -41,106 +42,113 @@ func NewCapture(log *LineLog) *Capture {
 	return &Capture{news: make(chan struct{}, 1), log: log}
 }
 
-// Write keeps what a child wrote, and logs its lines.
-func (o *Capture) Write(p []byte) (int, error) {
-	o.log.write(o.keep(p)) // outside the lock, as it may block
+// Write keeps and logs what a child wrote. It copies p and never fails.
+func (c *Capture) Write(p []byte) (int, error) {
+	c.log.write(c.keep(p)) // outside the lock, because it may block
 	return len(p), nil
 }
 
-// Flush logs the line that has no end, and what was left out.
-func (o *Capture) Flush() {
-	o.mu.Lock()
-	line, ok := o.log.take(o.line)
-	o.mu.Unlock()
+// Flush logs an unfinished last line, and how many lines were not logged. The
+// caller has called Write for the last time.
+func (c *Capture) Flush() {
+	c.mu.Lock()
+	line, ok := c.log.take(c.line)
+	c.mu.Unlock()
 	if ok {
-		o.log.write([]logLine{line})
+		c.log.write([]logLine{line})
 	}
-	o.log.flush()
+	c.log.flush()
 }
 
-// keep takes what was written, and returns what of it is to be logged.
-func (o *Capture) keep(p []byte) (say []logLine) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.kept)+len(p) > 2*keepBytes {
-		o.kept = append(o.kept[:0], o.kept[max(0, len(o.kept)-keepBytes):]...)
+// keep adds p to the kept output and returns the lines to log.
+func (c *Capture) keep(p []byte) (out []logLine) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.kept)+len(p) > 2*keepBytes {
+		c.kept = append(c.kept[:0], c.kept[max(0, len(c.kept)-keepBytes):]...)
 	}
-	o.kept = append(o.kept, p...)
+	c.kept = append(c.kept, p...)
 	for len(p) > 0 {
 		i := bytes.IndexByte(p, '\n')
 		part := p
 		if i >= 0 {
 			part = p[:i]
 		}
-		o.line = append(o.line, part[:min(len(part), maxLine-len(o.line))]...)
+		c.line = append(c.line, part[:min(len(part), maxLine-len(c.line))]...)
 		if i < 0 {
-			return say
+			return out
 		}
-		if tellsWhy(o.line) {
-			if len(o.errors) == keepErrors {
-				o.errors = append(o.errors[:0], o.errors[1:]...)
-			}
-			o.errors = append(o.errors, errorLineAt{string(o.line), o.lines})
+		if line, ok := c.endLine(); ok {
+			out = append(out, line)
 		}
-		o.lines++
-		if line, ok := o.log.take(o.line); ok {
-			say = append(say, line)
-		}
-		if pass := parsePass(string(o.line)); pass > o.pass {
-			o.pass = pass
-			select {
-			case o.news <- struct{}{}:
-			default:
-			}
-		}
-		o.line = o.line[:0]
 		p = p[i+1:]
 	}
-	return say
+	return out
 }
 
-// News has one element when the pass has changed.
-func (o *Capture) News() <-chan struct{} { return o.news }
-
-// Pass returns the pass that stap is in, 0 when it has not said anything
-// yet.
-func (o *Capture) Pass() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.pass
+// endLine handles the complete line in c.line, with c.mu held, and returns what
+// to log of it.
+func (c *Capture) endLine() (out logLine, ok bool) {
+	if mayBeError(c.line) {
+		if len(c.errors) == keepErrors {
+			c.errors = append(c.errors[:0], c.errors[1:]...)
+		}
+		c.errors = append(c.errors, errorLineAt{text: string(c.line), before: c.lines})
+	}
+	c.lines++
+	out, ok = c.log.take(c.line)
+	if pass := parsePass(string(c.line)); pass > c.pass {
+		c.pass = pass
+		select {
+		case c.news <- struct{}{}:
+		default:
+		}
+	}
+	c.line = c.line[:0]
+	return out, ok
 }
 
-// Text returns the kept output, from the beginning of a line, after the lines
-// before it that say what is wrong, and how many other lines came before it.
-func (o *Capture) Text() (text string, before int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	kept := o.kept
+// News holds one element after the pass has changed.
+func (c *Capture) News() <-chan struct{} { return c.news }
+
+// Pass returns the pass that stap is in, or 0 before it has printed one.
+func (c *Capture) Pass() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pass
+}
+
+// Text returns the kept output from the beginning of a line. Error lines from
+// before it come first. before is the number of other lines that are missing.
+func (c *Capture) Text() (text string, before int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := c.kept
 	if len(kept) > keepBytes {
 		kept = kept[len(kept)-keepBytes:]
 	}
 	text = string(kept)
-	if before = o.lines - strings.Count(text, "\n"); before > 0 {
+	if before = c.lines - strings.Count(text, "\n"); before > 0 {
 		_, text, _ = strings.Cut(text, "\n")
 		before++
-		var why strings.Builder
-		for _, e := range o.errors {
+		var errorLines strings.Builder
+		for _, e := range c.errors {
 			if e.before < before {
-				why.WriteString(e.text + "\n")
+				errorLines.WriteString(e.text + "\n")
 			}
 		}
-		before -= strings.Count(why.String(), "\n")
-		text = why.String() + text
+		before -= strings.Count(errorLines.String(), "\n")
+		text = errorLines.String() + text
 	}
 	return text, before
 }
 
-// Tail is the useful tail of what was written so far.
-func (o *Capture) Tail() []string { return UsefulTail(o.Text()) }
+// Tail returns the useful tail of the output so far.
+func (c *Capture) Tail() []string { return UsefulTail(c.Text()) }
 
-// tellsWhy is a cheap look, made at each line: does stap, or a part of it, say
-// what is wrong?
-func tellsWhy(line []byte) bool {
+// mayBeError reports whether a line looks like an error of SystemTap. It runs
+// for every line and must be cheap.
+func mayBeError(line []byte) bool {
 	return bytes.Contains(line, []byte("ERROR")) || bytes.HasPrefix(line, []byte("WARNING: ")) ||
 		bytes.Contains(line, []byte(" error:"))
 }

@@ -11,14 +11,17 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// FuzzOutput is a child that writes whatever it likes, in pieces of any size.
-// What is known of it does not depend on the pieces; it is bounded, and fit for
-// a log and a page.
-func FuzzOutput(f *testing.F) {
+// FuzzCapture is a child that writes any bytes in pieces of any size. The
+// result
+// does not depend on the pieces, is bounded, and is fit for a log and a page.
+func FuzzCapture(f *testing.F) {
 	for _, text := range []string{
-		"Pass 1: parsed user script and 487 library scripts\nPass 2: analyzed script\nPass 3: translated\nPass 4: compiled\nPass 5: starting run.\nPass 5: run completed\n",
-		"\x1b[31m\x1b[1mERROR:\x1b[0m probe overhead (1 cycles) exceeded threshold\nWARNING: Number of errors: 1, skipped probes: 0\n",
-		"semantic error: no match\n   at: operator '<'\n\tsource: probe x\n\nPass 2: analysis failed.  [man error::pass2]\nTip: x\nTry again with another '-v' option.\n",
+		"Pass 1: parsed user script and 487 library scripts\nPass 2: analyzed script\nPass 3: translated\n" +
+			"Pass 4: compiled\nPass 5: starting run.\nPass 5: run completed\n",
+		"\x1b[31m\x1b[1mERROR:\x1b[0m probe overhead (1 cycles) exceeded threshold\n" +
+			"WARNING: Number of errors: 1, skipped probes: 0\n",
+		"semantic error: no match\n   at: operator '<'\n\tsource: probe x\n\n" +
+			"Pass 2: analysis failed.  [man error::pass2]\nTip: x\nTry again with another '-v' option.\n",
 		"\xff\xfe\x00a\u202eb\r\n" + strings.Repeat("x", 2*maxLine) + "\nno end",
 		strings.Repeat("a line that says nothing\n", 20) + "a.c:1: error: task_work_cancel\nmake: *** x\n",
 	} {
@@ -29,16 +32,12 @@ func FuzzOutput(f *testing.F) {
 		size = min(max(size, 1), 64<<10)
 		whole := NewCapture(nil)
 		now := time.Unix(1000, 0)
-		said := 0
-		log := NewLineLog(
-			zap.New(
-				zapcore.NewCore(
-					zapcore.NewJSONEncoder(zapcore.EncoderConfig{}),
-					zapcore.AddSync(counter{&said}),
-					zap.DebugLevel,
-				),
-			),
-		)
+		logged := 0
+		log := NewLineLog(zap.New(zapcore.NewCore(
+			zapcore.NewJSONEncoder(zapcore.EncoderConfig{}),
+			zapcore.AddSync(counter{&logged}),
+			zap.DebugLevel,
+		)))
 		log.now = func() time.Time { return now }
 		pieces := NewCapture(log)
 		_, _ = whole.Write(raw)
@@ -57,13 +56,13 @@ func FuzzOutput(f *testing.F) {
 		if whole.Pass() != pass {
 			t.Errorf("pass %d at once, %d in pieces of %d", whole.Pass(), pass, size)
 		}
-		if said > logBurst+1 {
-			t.Errorf("%d lines logged at one moment", said)
+		if logged > logBurst+1 {
+			t.Errorf("%d lines logged without a pause", logged)
 		}
 		text, before := pieces.Text()
 		if len(raw) <= keepBytes {
 			if w, b := whole.Text(); text != w || before != b || text != string(raw) || b != 0 {
-				t.Errorf("text depends on the pieces, or is not all: %d and %d lines before", before, b)
+				t.Errorf("text depends on the pieces, or is incomplete: %d and %d lines before", before, b)
 			}
 		}
 		if len(text) > keepBytes+keepErrors*(maxLine+1) || before < 0 {
@@ -80,9 +79,8 @@ func FuzzOutput(f *testing.F) {
 			}
 		}
 		for line := range strings.Lines(text) {
-			if v := visible(
-				[]byte(line[:min(len(line), maxLine)]),
-			); len(v) > tailWidth+10+len("…") || !utf8.ValidString(v) ||
+			v := visible([]byte(line[:min(len(line), maxLine)]))
+			if len(v) > tailWidth+10+len("…") || !utf8.ValidString(v) ||
 				strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("for the log: %q", v)
 			}
@@ -91,7 +89,7 @@ func FuzzOutput(f *testing.F) {
 	})
 }
 
-// counter counts writes.
+// counter counts the writes to it.
 type counter struct{ n *int }
 
 func (c counter) Write(p []byte) (int, error) {

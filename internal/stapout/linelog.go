@@ -13,38 +13,40 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// How much of a script's output is logged: a burst, then a line a second, so at
-// most about 86,000 lines a day. The last 64 KiB are kept in any case.
+// The rate at which a script's output is logged: a burst, then one line a
+// second, at most about 86,000 lines a day. Capture keeps the last 64 KiB in
+// any
+// case.
 const (
-	logBurst  = 20
-	logPeriod = time.Second // in which one more line may be logged
+	logBurst  = 20          // lines
+	logPeriod = time.Second // for each further line
 )
 
-// LineLog passes a child's lines on to the log, as many as the rate allows, and
-// counts the others. What stap -v says about its passes is for debugging,
-// everything else is the script's own and told at info. Its methods may be
-// called on nil and from any goroutine.
+// LineLog logs a child's lines at a bounded rate and counts the lines that it
+// leaves out. The progress messages of stap -v are logged at debug level, the
+// script's own lines at info level. Its methods may be called on nil and from
+// any goroutine.
 type LineLog struct {
 	log *zap.Logger
 	now func() time.Time
 
 	mu      sync.Mutex
-	full    time.Time // when all of the burst is there again; each line moves it by logPeriod
-	leftOut int       // lines since the last one that was logged
+	full    time.Time // when the whole burst is available again; each line adds logPeriod
+	leftOut int       // lines left out since the last logged line
 }
 
-// NewLineLog returns a LineLog with its whole burst.
+// NewLineLog returns a LineLog that may log its whole burst at once.
 func NewLineLog(log *zap.Logger) *LineLog { return &LineLog{log: log, now: time.Now} }
 
-// logLine is a line that is to be logged.
+// logLine is a line to log, and the number of lines left out before it.
 type logLine struct {
 	entry   *zapcore.CheckedEntry
 	text    string
 	leftOut int
 }
 
-// take decides about one line, without its end, and returns what to log, if
-// anything. It copies the line.
+// take decides whether to log a line, given without its line end. It copies the
+// line and does not block.
 func (l *LineLog) take(line []byte) (logLine, bool) {
 	if l == nil || len(bytes.TrimSpace(line)) == 0 {
 		return logLine{}, false
@@ -72,7 +74,7 @@ func (l *LineLog) take(line []byte) (logLine, bool) {
 	return out, true
 }
 
-// write logs what take gave. It may block as long as the log does.
+// write logs lines that take returned. It may block as long as the log does.
 func (l *LineLog) write(lines []logLine) {
 	for _, line := range lines {
 		fields := []zap.Field{zap.String("line", line.text)}
@@ -83,7 +85,7 @@ func (l *LineLog) write(lines []logLine) {
 	}
 }
 
-// flush logs how many lines were left out at the end.
+// flush logs how many lines were left out since the last logged line.
 func (l *LineLog) flush() {
 	if l == nil {
 		return
@@ -97,9 +99,9 @@ func (l *LineLog) flush() {
 	}
 }
 
-// visible makes a line of a child's output fit for the log: no colours, other
-// control characters and bytes that are no UTF-8 shown as \x1b, bounded length,
-// no blanks at its end.
+// visible makes a line of a child's output fit for the log. It removes colours
+// and trailing blanks, shows other control characters and invalid UTF-8 as
+// \x1b, and bounds the length.
 func visible(line []byte) string {
 	var b strings.Builder
 	rest := strings.TrimRight(ansi.ReplaceAllString(string(line), ""), " \r\t")

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
+// newObserved returns a LineLog, its log, and the clock that it reads.
 func newObserved(level zapcore.Level) (*LineLog, *observer.ObservedLogs, *time.Time) {
 	core, logs := observer.New(level)
 	l := NewLineLog(zap.New(core))
@@ -18,34 +19,34 @@ func newObserved(level zapcore.Level) (*LineLog, *observer.ObservedLogs, *time.T
 	return l, logs, &now
 }
 
-func TestOutputIsLoggedAtARate(t *testing.T) {
+func TestLineLogBoundsTheRate(t *testing.T) {
 	l, logs, now := newObserved(zapcore.InfoLevel)
-	o := NewCapture(l)
+	c := NewCapture(l)
 	for range 100 {
-		_, _ = o.Write([]byte("Pass 1: parsed user script\nchatter\n\n"))
+		_, _ = c.Write([]byte("Pass 1: parsed user script\nchatter\n\n"))
 	}
 	if n := logs.Len(); n != logBurst {
-		t.Errorf("%d lines logged of a burst", n)
+		t.Errorf("%d lines logged of a burst, want %d", n, logBurst)
 	}
 	*now = now.Add(2 * logPeriod)
-	_, _ = o.Write([]byte("a\nb\nc\n"))
+	_, _ = c.Write([]byte("a\nb\nc\n"))
 	last := logs.All()[logBurst:]
 	if len(last) != 2 || last[0].ContextMap()["line"] != "a" ||
 		last[0].ContextMap()["left_out"] != int64(100-logBurst) ||
 		last[1].ContextMap()["left_out"] != nil {
-		t.Errorf("then: %v", last)
+		t.Errorf("after two periods: %v", last)
 	}
-	o.Flush()
+	c.Flush()
 	if last := logs.All()[logBurst+2:]; len(last) != 1 || last[0].ContextMap()["left_out"] != int64(1) {
-		t.Errorf("at the end: %v", last)
+		t.Errorf("after the flush: %v", last)
 	}
 }
 
-func TestOutputIsLoggedToItsEnd(t *testing.T) {
+func TestLineLogFlush(t *testing.T) {
 	l, logs, _ := newObserved(zapcore.DebugLevel)
-	o := NewCapture(l)
-	_, _ = o.Write([]byte("Pass 1: parsed user script\nWARNING: x\nno end"))
-	o.Flush()
+	c := NewCapture(l)
+	_, _ = c.Write([]byte("Pass 1: parsed user script\nWARNING: x\nno end"))
+	c.Flush()
 	var got []string
 	for _, e := range logs.All() {
 		got = append(got, e.Level.String()+" "+e.ContextMap()["line"].(string))

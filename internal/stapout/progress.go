@@ -2,7 +2,10 @@ package stapout
 
 import "strings"
 
-// Names of stap's passes, as the README of SystemTap has them.
+// PassLoad is the pass in which the module is loaded and runs.
+const PassLoad = 5
+
+// activities are stap's passes as SystemTap's README names them.
 var activities = [...]string{
 	1:        "pass 1: parse the script",
 	2:        "pass 2: analyze the script",
@@ -11,15 +14,12 @@ var activities = [...]string{
 	PassLoad: "pass 5: load the module",
 }
 
-// Activity describes a pass in a few words.
+// Activity describes a pass, 1 to PassLoad, in a few words.
 func Activity(pass int) string { return activities[pass] }
 
-// PassLoad is the pass in which the module is loaded and runs.
-const PassLoad = 5
-
-// parsePass reads a line of "stap -v" and returns the pass that stap is in
-// after it: a "Pass N: …" line is written when pass N is done, but "Pass 5:
-// starting run." before. 0: the line tells nothing new.
+// parsePass returns the pass that stap is in after it printed line, or 0 when
+// the line does not tell. "stap -v" prints "Pass N: …" when pass N is done, but
+// "Pass 5: starting run." before pass 5.
 func parsePass(line string) (pass int) {
 	rest, ok := strings.CutPrefix(line, "Pass ")
 	if !ok || len(rest) < 3 || rest[1] != ':' || rest[0] < '1' || rest[0] > '5' {

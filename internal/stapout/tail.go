@@ -9,41 +9,45 @@ import (
 	"unicode"
 )
 
+// The bounds of a useful tail.
 const (
 	tailLines = 12
 	tailBytes = 2 << 10
-	tailWidth = 300 // bytes of one line
+	tailWidth = 300 // bytes of a line
 )
 
 var (
+	// A terminal control sequence, such as a colour.
 	ansi = regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
 
-	// What stap says when all is well, or always; "Copy failed" of stapconf is
-	// about its own cache, which -m switches off.
+	// What stap prints also when nothing is wrong. "Copy failed" of stapconf
+	// concerns stap's own cache, which -m disables.
 	noiseLine = regexp.MustCompile(
 		`^Pass [1-5]: (parsed|analyzed|translated|compiled|using cached|starting run|pass skipped|run completed)` +
-			`|^Tip: |^[a-z0-9_]+\.[kb]o$|^WARNING: Kernel function symbol table missing|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`,
+			`|^Tip: |^[a-z0-9_]+\.[kb]o$|^WARNING: Kernel function symbol table missing` +
+			`|^Try again with |^Keeping temporary directory|^Copy failed \(".*/stapconf_`,
 	)
 
 	errorLine = regexp.MustCompile(
-		`(?i)\berror\b|^WARNING: |^Pass [1-5]: .*failed|^Checking ".*" failed|^panic: |not permitted|denied|No such file`,
+		`(?i)\berror\b|^WARNING: |^Pass [1-5]: .*failed|^Checking ".*" failed` +
+			`|^panic: |not permitted|denied|No such file`,
 	)
 )
 
-// UsefulTail makes a noisy output into at most a dozen lines: stap's errors
-// with the indented lines that belong to them, from the first on, and the last
-// lines where room is left. before is the number of lines that came before
-// text. The last line counts what was left out.
+// UsefulTail reduces a noisy output to at most a dozen lines: first stap's
+// errors with their indented lines, then, while there is room, the last lines.
+// before is the number of lines before text. When lines are left out, one more
+// line says how many.
 func UsefulTail(text string, before int) []string {
 	var lines []string
-	left := before
+	leftOut := before
 	for line := range strings.Lines(text) {
 		line = Clean(line)
 		if line == "" {
 			continue
 		}
 		if noiseLine.MatchString(line) {
-			left++
+			leftOut++
 			continue
 		}
 		lines = append(lines, line)
@@ -74,15 +78,15 @@ func UsefulTail(text string, before int) []string {
 			tail = append(tail, line)
 		}
 	}
-	if left += len(lines) - taken; left > 0 && taken > 0 {
-		tail = append(tail, fmt.Sprintf("(%d more lines left out)", left))
+	if leftOut += len(lines) - taken; leftOut > 0 && taken > 0 {
+		tail = append(tail, fmt.Sprintf("(%d more lines left out)", leftOut))
 	}
 	return tail
 }
 
-// Clean makes a line of a child's output fit for a log or a page: no colours,
-// no control characters nor others that are not printed, valid UTF-8, bounded
-// length, no blanks at its end.
+// Clean makes a line of a child's output fit for a log or a page. It removes
+// colours, characters that cannot be printed and trailing blanks, replaces
+// invalid UTF-8, and bounds the length.
 func Clean(line string) string {
 	line = strings.ReplaceAll(ansi.ReplaceAllString(line, ""), "\t", "    ")
 	line = strings.Map(func(r rune) rune {
@@ -98,9 +102,9 @@ func Clean(line string) string {
 	return strings.ToValidUTF8(line, "�")
 }
 
-// mayBeNoise is a cheap look before noiseLine: a script that floods its output
-// costs little.
+// mayBeNoise reports whether noiseLine can match a line. It is cheap: a script
+// that floods its output must cost little.
 func mayBeNoise(line []byte) bool {
-	return len(line) > 0 && bytes.IndexByte([]byte("PTWKC"), line[0]) >= 0 || bytes.HasSuffix(line, []byte(".ko")) ||
-		bytes.HasSuffix(line, []byte(".bo"))
+	return len(line) > 0 && bytes.IndexByte([]byte("PTWKC"), line[0]) >= 0 ||
+		bytes.HasSuffix(line, []byte(".ko")) || bytes.HasSuffix(line, []byte(".bo"))
 }
