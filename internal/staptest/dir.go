@@ -3,28 +3,29 @@ package staptest
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
 
-// Dir is the directory in which stand-ins work: bin/ has stap, stapbpf, staprun
-// and script.stp, kernel/ and fifo/ the files of running scripts, tapset/ and
-// runtime/ what stap says it uses, modules the list of loaded modules, log a
-// line for each call.
+// Dir is the directory in which stand-ins work. It contains
+//   - bin/: stap, stapbpf, staprun and script.stp, all stand-ins,
+//   - kernel/, fifo/: the procfs files and FIFOs of running scripts,
+//   - tapset/, runtime/: the directories that stap --help names,
+//   - modules: the list of loaded modules,
+//   - log: a line for each call, and what stand-ins log beside that.
 type Dir struct {
 	root string
 	t    *testing.T
 }
 
-// NewDir makes the directory and sets the environment for the stand-ins, whose
-// misbehaviour mode describes.
+// NewDir makes the directory for one test and sets the environment of the
+// stand-ins. mode selects their faults, see standIn.
 func NewDir(t *testing.T, mode string) Dir {
 	t.Helper()
 	d := Dir{root: t.TempDir(), t: t}
 	t.Setenv("STANDIN_DIR", d.root)
 	t.Setenv("STANDIN_MODE", mode)
-	// the race detector's processes end a second late otherwise
+	// Otherwise a process under the race detector takes a second to exit.
 	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	for _, name := range []string{"bin", "fifo", "kernel", "tapset", "runtime"} {
 		if err := os.Mkdir(d.Path(name), 0o700); err != nil {
@@ -48,8 +49,9 @@ func (d Dir) Path(elements ...string) string {
 	return filepath.Join(append([]string{d.root}, elements...)...)
 }
 
-// Processes are the command lines of all processes that were started with this
-// directory.
+// Processes returns the process ids and command lines of all processes that
+// were
+// started with this directory in the environment.
 func (d Dir) Processes() []string { return ProcessesWith("environ", "STANDIN_DIR="+d.root) }
 
 // Log returns what the stand-ins have logged.
@@ -58,38 +60,17 @@ func (d Dir) Log() string {
 	return string(text)
 }
 
-// LogBegins reports whether a stand-in has logged a line with this prefix.
+// LogBegins reports whether a line of the log begins with prefix.
 func (d Dir) LogBegins(prefix string) bool { return strings.Contains("\n"+d.Log(), "\n"+prefix) }
 
-// LogHas reports whether a stand-in has logged line.
-func (d Dir) LogHas(line string) bool {
-	return slices.Contains(strings.Split(d.Log(), "\n"), line)
-}
+// LogHas reports whether the log contains the line.
+func (d Dir) LogHas(line string) bool { return logHas(d.root, line) }
 
-// WaitForLog waits until a stand-in has logged line.
+// WaitForLog waits until the log contains the line.
 func (d Dir) WaitForLog(line string) {
 	d.t.Helper()
 	WaitFor(d.t, "log line "+line, func() bool { return d.LogHas(line) })
 }
 
-// Compiles counts the modules that the stand-in stap was called to compile.
+// Compiles returns how often stap was called to compile a module.
 func (d Dir) Compiles() int { return strings.Count(d.Log(), " -p4 ") }
-
-// Release is the kernel release of a Machine.
-const Release = "1.2.3-lab"
-
-// Machine makes a directory with the files of a machine on which kernel modules
-// could work: RELEASE/build/.config as in /lib/modules, status as in
-// /proc/self/status, modules_disabled as in /proc/sys/kernel.
-func Machine(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	build := filepath.Join(dir, Release, "build")
-	if err := os.MkdirAll(build, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	WriteFile(t, filepath.Join(build, ".config"), "")
-	WriteFile(t, filepath.Join(dir, "status"), "Name:\tx\nCapEff:\t0000000000010000\n")
-	WriteFile(t, filepath.Join(dir, "modules_disabled"), "0\n")
-	return dir
-}

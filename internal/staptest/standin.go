@@ -11,8 +11,15 @@ import (
 	"syscall"
 )
 
-// Main makes the test binary a stand-in when it was called as one, and does not
-// return then. TestMain calls it first.
+// standin is one process of the stand-in.
+type standin struct {
+	dir  string         // STANDIN_DIR
+	mode []string       // words of STANDIN_MODE
+	term chan os.Signal // receives TERM
+}
+
+// Main acts as a stand-in, and does not return, when the test binary was called
+// by a stand-in's name. TestMain must call it first.
 func Main() {
 	if len(os.Args) > 0 && os.Getenv("STANDIN_DIR") != "" &&
 		filepath.Base(os.Args[0]) != filepath.Base(Executable()) {
@@ -20,11 +27,20 @@ func Main() {
 	}
 }
 
-// standIn is SystemTap for tests: stap, stapbpf, staprun, an executable script,
-// and their grandchildren. It works inside STANDIN_DIR (kernel/, fifo/,
-// modules, log), and STANDIN_MODE, words separated by blanks, makes it
-// misbehave: all of them, or with "MODULE:" before the word those that are
-// about MODULE.
+// standIn acts as an executable of SystemTap: stap, stapbpf, staprun, an
+// executable script, or one of their grandchildren. It works in STANDIN_DIR
+// (see Dir) and returns the exit code.
+//
+// STANDIN_MODE contains words, separated by blanks, that each select a fault.
+// "MODULE:" before a word limits it to calls for that module.
+//   - NAME-ignores-term, NAME-floods, NAME-fails, NAME-leaves-grandchild,
+//     NAME-leaves-escapee (a grandchild in a session of its own): of any
+//     executable
+//   - compile-hangs, compile-waits (until the file go-MODULE exists),
+//     compile-fails: of stap
+//   - load-hangs, load-waits (until the file go exists): of a kernel module
+//   - no-file, probe-taken, probe-taken-once: of stapbpf
+//   - module-stuck: of staprun -d
 func standIn(name string, args []string) int {
 	s := &standin{
 		dir:  os.Getenv("STANDIN_DIR"),
@@ -32,14 +48,7 @@ func standIn(name string, args []string) int {
 		term: make(chan os.Signal, 1),
 	}
 	for i, word := range s.mode {
-		if module, mode, ok := strings.Cut(
-			word,
-			":",
-		); ok &&
-			slices.ContainsFunc(
-				args,
-				func(a string) bool { return a == module || a == module+".bo" || a == module+".ko" },
-			) {
+		if module, mode, ok := strings.Cut(word, ":"); ok && names(args, module) {
 			s.mode[i] = mode
 		}
 	}
@@ -81,10 +90,11 @@ func standIn(name string, args []string) int {
 	}
 }
 
-type standin struct {
-	dir  string
-	mode []string
-	term chan os.Signal
+// names reports whether one of args is the module or its file.
+func names(args []string, module string) bool {
+	return slices.ContainsFunc(args, func(a string) bool {
+		return a == module || a == module+".bo" || a == module+".ko"
+	})
 }
 
 func (s *standin) is(mode string) bool { return slices.Contains(s.mode, mode) }
@@ -98,8 +108,15 @@ func (s *standin) log(line string) {
 	_ = f.Close()
 }
 
-// grandchild starts a process that stays until TERM, or KILL, in the group or
-// in a session of its own.
+// logHas reports whether the log in dir contains the line.
+func logHas(dir, line string) bool {
+	text, _ := os.ReadFile(filepath.Join(dir, "log"))
+	return slices.Contains(strings.Split(string(text), "\n"), line)
+}
+
+// grandchild starts a process that runs until TERM or KILL, in this process's
+// group or, if escape is true, in a session of its own. It returns when the
+// process is up.
 func (s *standin) grandchild(name string, escape bool) {
 	cmd := exec.Command(Executable())
 	cmd.Args = []string{name}
@@ -108,196 +125,7 @@ func (s *standin) grandchild(name string, escape bool) {
 	if err := cmd.Start(); err != nil {
 		panic(err)
 	}
-	for !LogHas(s.dir, name+" up") { // so that it is there when this process ends
-		Pause()
-	}
-}
-
-// LogHas reports whether a stand-in that works in dir has logged line.
-func LogHas(dir, line string) bool {
-	text, _ := os.ReadFile(filepath.Join(dir, "log"))
-	return slices.Contains(strings.Split(string(text), "\n"), line)
-}
-
-func (s *standin) stap(args []string) int {
-	if args[0] == "--version" {
-		fmt.Fprintln(os.Stderr, "Systemtap stand-in (version 1)")
-		return 0
-	}
-	if args[0] == "--help" {
-		fmt.Printf(
-			"Options (in %[1]s/rc and on command line):\n   -I DIR     look in DIR, in addition to\n              %[1]s/tapset\n   -R DIR     look in DIR for runtime, instead of\n              %[1]s/runtime\n",
-			s.dir,
-		)
-		return 0
-	}
-	module := args[slices.Index(args, "-m")+1]
-	fmt.Fprintln(
-		os.Stderr,
-		"Pass 1: parsed user script and 69 library scripts in 0ms.\nPass 2: analyzed script: 2 probes in 0ms.",
-	)
-	if s.is("compile-hangs") {
-		s.log("compiling")
-		<-s.term
-		return 1
-	}
-	if s.is("compile-waits") {
-		s.log(fmt.Sprintf("compiling %s %d", module, os.Getpid()))
-		if !s.waitFor("go-" + module) {
-			return 1
-		}
-	}
-	if s.is("compile-fails") {
-		fmt.Fprintln(os.Stderr, "error: the stand-in does not compile")
-		return 1
-	}
-	if slices.Contains(args, "-p2") {
-		return 0
-	}
-	if slices.Contains(args, "-p4") {
-		for _, ext := range []string{".bo", ".ko"} {
-			if err := os.WriteFile(module+ext, s.object(args[len(args)-1]), 0o600); err != nil {
-				panic(err)
-			}
-		}
-		return 0
-	}
-	fmt.Fprintln(os.Stderr, "Pass 3: translated to C.\nPass 4: compiled C into \"x.ko\" in 0ms.\nPass 5: starting run.")
-	return s.module(module)
-}
-
-// module behaves as a script of the kernel-module runtime: it is in the list of
-// modules, then its file is there; TERM takes both away.
-func (s *standin) module(module string) int {
-	s.editModules(func(lines []string) []string { return append(lines, module+" 16384 0 - Live 0x0") })
-	s.log("inserted")
-	if s.is("load-hangs") || s.is("load-waits") && !s.waitFor("go") {
-		if s.is("load-hangs") {
-			<-s.term
-		}
-		return 1 // as stap does, it leaves the module loaded
-	}
-	folder := filepath.Join(s.dir, "kernel", module)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		panic(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "__prometheus"), []byte("up 1\n"), 0o400); err != nil {
-		panic(err)
-	}
-	<-s.term
-	_ = os.RemoveAll(folder)
-	s.editModules(func(lines []string) []string {
-		return slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, module+" ") })
-	})
-	return 0
-}
-
-// object is a module for the kernel in the file "running", with the strings of
-// the script, or as much of it as a test needs.
-func (s *standin) object(path string) []byte {
-	text, _ := os.ReadFile(path) // none with -e
-	running, _ := os.ReadFile(filepath.Join(s.dir, "running"))
-	return fmt.Appendf(nil, "module for %q\x00%s\x00end", running, text[:min(len(text), 4096)])
-}
-
-// fits tells whether the kernel takes the module in a file.
-func (s *standin) fits(path string) bool {
-	module, _ := os.ReadFile(path)
-	running, _ := os.ReadFile(filepath.Join(s.dir, "running"))
-	return strings.HasPrefix(string(module), fmt.Sprintf("module for %q\x00", running)) &&
-		strings.HasSuffix(string(module), "\x00end")
-}
-
-// waitFor waits for a file, and tells whether no TERM came before.
-func (s *standin) waitFor(name string) bool {
-	for {
-		select {
-		case <-s.term:
-			return false
-		default:
-		}
-		if _, err := os.Stat(filepath.Join(s.dir, name)); err == nil {
-			return true
-		}
-		Pause()
-	}
-}
-
-func (s *standin) stapbpf(module string) int {
-	if _, err := os.Stat(module + ".bo"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if s.is("no-file") {
-		<-s.term
-		return 0
-	}
-	if taken := "probe taken"; s.is("probe-taken") || s.is("probe-taken-once") && !LogHas(s.dir, taken) {
-		s.log(taken)
-		fmt.Fprintln(os.Stderr, "Error creating probe 0: File exists")
-		return 1
-	}
-	folder := filepath.Join(s.dir, "fifo", module)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		panic(err)
-	}
-	fifo := filepath.Join(folder, "__prometheus")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		_ = os.Remove(fifo)
-		fmt.Fprintln(os.Stderr, "mkfifo: File exists")
-		return 1
-	}
-	if s.is("dies") {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	}
-	<-s.term
-	_ = os.RemoveAll(folder)
-	return 0
-}
-
-func (s *standin) staprun(args []string) int {
-	if args[0] != "-d" {
-		ko := args[slices.IndexFunc(args, func(a string) bool { return strings.HasSuffix(a, ".ko") })]
-		if !s.fits(ko) {
-			s.log("misfit")
-			fmt.Fprintf(os.Stderr, "ERROR: Couldn't insert module '%s': Invalid module format\n", ko)
-			return 1
-		}
-		if strings.Contains(ko, "_probe_") {
-			return 0 // it ends by itself
-		}
-		return s.module(strings.TrimSuffix(ko, ".ko"))
-	}
-	if s.is("unload-hangs") {
-		signal.Ignore(syscall.SIGTERM)
-		select {}
-	}
-	if s.is("module-stuck") {
-		fmt.Fprintln(os.Stderr, "ERROR: Module is in use.")
-		return 234
-	}
-	s.editModules(func(lines []string) []string {
-		return slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, args[1]+" ") })
-	})
-	return 0
-}
-
-func (s *standin) editModules(edit func([]string) []string) {
-	path := filepath.Join(s.dir, "modules")
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		panic(err)
-	}
-	defer func() { _ = lock.Close() }()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		panic(err)
-	}
-	text, _ := os.ReadFile(path)
-	lines := edit(strings.Split(strings.TrimSuffix(string(text), "\n"), "\n"))
-	if err := os.WriteFile(path+".new", []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		panic(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		panic(err)
+	for !logHas(s.dir, name+" up") {
+		pause()
 	}
 }

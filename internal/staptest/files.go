@@ -7,9 +7,16 @@ import (
 	"time"
 )
 
-// PutExecutable puts an executable with a build-id at path, in the place of
-// what is
-// there, as package managers do.
+// WriteFile writes a file that only this user can read.
+func WriteFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// PutExecutable copies the executable from to path and returns path. As package
+// managers do, it replaces an existing file by a rename.
 func PutExecutable(t *testing.T, path, from string) string {
 	t.Helper()
 	text, err := os.ReadFile(from)
@@ -26,8 +33,8 @@ func PutExecutable(t *testing.T, path, from string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A module is not kept when an executable has changed during the compile,
-	// and the clock of files may be behind.
+	// The module cache rejects executables that changed during the compile, and
+	// the clock of file times may lag behind.
 	changed := info.Sys().(*syscall.Stat_t).Ctim
 	WaitFor(t, "the executable is older than the compile", func() bool {
 		return time.Since(time.Unix(changed.Unix())) > 20*time.Millisecond
