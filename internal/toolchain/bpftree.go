@@ -11,9 +11,9 @@ import (
 	"runtime"
 )
 
-// BPFTree returns the folder to give to "stap --bpf -r", or "" where the kernel
-// has its own. The first call makes it below dir, under a temporary name, so
-// that a folder that is there is whole.
+// BPFTree returns the build tree for "stap --bpf -r", or "" when the kernel has
+// its own. The first call creates it below dir, under a temporary name, so a
+// tree that exists is complete.
 func (s System) BPFTree(dir string) (string, error) {
 	if s.HasBuildTree() {
 		return "", nil
@@ -22,13 +22,15 @@ func (s System) BPFTree(dir string) (string, error) {
 	if _, err := os.Stat(filepath.Join(tree, ".config")); err == nil {
 		return tree, nil
 	}
-	if err := s.makeTree(tree); err != nil {
-		return "", fmt.Errorf("make build tree for bpf: %w", err)
+	if err := s.createTree(tree); err != nil {
+		return "", fmt.Errorf("create bpf build tree: %w", err)
 	}
 	return tree, nil
 }
 
-func (s System) makeTree(tree string) error {
+// createTree writes what stap requires of a build tree: the configuration and
+// the release.
+func (s System) createTree(tree string) error {
 	if err := os.MkdirAll(filepath.Dir(tree), 0o700); err != nil {
 		return err
 	}
@@ -63,15 +65,15 @@ func (s System) makeTree(tree string) error {
 	if err := os.MkdirAll(filepath.Join(tmp, "arch", arch, "include"), 0o700); err != nil {
 		return err
 	}
-	// Another run may have been faster, and its folder is as good; a torn one
-	// from a full disk is not there, thanks to the temporary name.
+	// A tree that another run has created in the meantime is as good. After a
+	// full disk there is no incomplete one, because of the temporary name.
 	if err := os.Rename(tmp, tree); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
 }
 
-// kernelConfig returns the running kernel's configuration.
+// kernelConfig returns the text of the running kernel's configuration.
 func (s System) kernelConfig() ([]byte, error) {
 	if f, err := os.Open(s.ConfigGz); err == nil {
 		defer func() { _ = f.Close() }()
@@ -89,7 +91,8 @@ func (s System) kernelConfig() ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf(
-			"find the kernel's configuration: neither %s nor %s is there; install the headers of kernel %s, or load the module \"configs\"",
+			"find kernel configuration: neither %s nor %s exists; "+
+				"install the headers of kernel %s or load the module \"configs\"",
 			s.ConfigGz,
 			path,
 			s.Release,

@@ -28,18 +28,20 @@ func TestBPFTree(t *testing.T) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for want, put := range map[string]func(){
-		"CONFIG_FROM_BOOT=y\n": func() { staptest.WriteFile(t, filepath.Join(sys.Boot, "config-"+sys.Release), "CONFIG_FROM_BOOT=y\n") },
-		"CONFIG_FROM_GZ=y\n":   func() { staptest.WriteFile(t, sys.ConfigGz, gz.String()) },
+	for want, write := range map[string]func(){
+		"CONFIG_FROM_BOOT=y\n": func() {
+			staptest.WriteFile(t, filepath.Join(sys.Boot, "config-"+sys.Release), "CONFIG_FROM_BOOT=y\n")
+		},
+		"CONFIG_FROM_GZ=y\n": func() { staptest.WriteFile(t, sys.ConfigGz, gz.String()) },
 	} {
 		dir := t.TempDir()
-		put()
+		write()
 		tree, err := sys.BPFTree(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if again, err := sys.BPFTree(dir); again != tree || err != nil {
-			t.Errorf("the second time: %q (%v)", again, err)
+			t.Errorf("second call: %q (%v), want %q", again, err, tree)
 		}
 		if got, _ := os.ReadFile(filepath.Join(tree, ".config")); string(got) != want {
 			t.Errorf("configuration is %q, want %q", got, want)
@@ -48,7 +50,7 @@ func TestBPFTree(t *testing.T) {
 			t.Errorf("release is %q", got)
 		}
 		if entries, _ := os.ReadDir(filepath.Dir(tree)); len(entries) != 1 {
-			t.Errorf("beside the tree: %v", entries)
+			t.Errorf("files beside the tree: %v", entries)
 		}
 		_ = os.Remove(sys.ConfigGz)
 	}

@@ -9,11 +9,27 @@ import (
 	"stap-exporter/internal/proc"
 )
 
-// environment is what children get: this process's own, with stap's messages
-// untranslated (their text is parsed), its temporary files in tmp, and, where
-// tree is not empty, that build tree as the kernel's. stap(1) names
-// SYSTEMTAP_RELEASE as the same as -r, so bpf wrappers work without headers
-// too; a value of the user's own is kept.
+// Timeout bounds one short command. "staprun -d" takes half a second, "stap
+// --version" less.
+const Timeout = 10 * time.Second
+
+// Environment returns the environment of a run's processes. It is the
+// exporter's own, with untranslated messages, because they are parsed, and
+// temporary files in tmp. tree, unless empty, is the build tree that stapbpf
+// scripts compile against.
+func (t Tools) Environment(tmp, tree string) []string {
+	env := environment(os.Environ(), tmp, tree)
+	if t.RuntimeDir != "" && os.Getenv("SYSTEMTAP_RUNTIME") == "" {
+		// For executable scripts, which get no options: stap(1) documents it as
+		// equivalent to -R.
+		env = append(env, "SYSTEMTAP_RUNTIME="+t.RuntimeDir)
+	}
+	return env
+}
+
+// environment returns base, changed as Environment says. stap(1) documents
+// SYSTEMTAP_RELEASE as equivalent to -r, so executable bpf scripts work without
+// headers too. A value that the user has set is kept.
 func environment(base []string, tmp, tree string) []string {
 	env := make([]string, 0, len(base)+3)
 	for _, kv := range base {
@@ -32,21 +48,8 @@ func environment(base []string, tmp, tree string) []string {
 	return env
 }
 
-// Environment returns what children get, see the function environment.
-func (t Tools) Environment(tmp, tree string) []string {
-	env := environment(os.Environ(), tmp, tree)
-	if t.RuntimeDir != "" && os.Getenv("SYSTEMTAP_RUNTIME") == "" {
-		// for wrappers, which get no option; stap(1) names it as the same as -R
-		env = append(env, "SYSTEMTAP_RUNTIME="+t.RuntimeDir)
-	}
-	return env
-}
-
-// Timeout bounds one short command: staprun -d takes half a second, stap
-// --version less.
-const Timeout = 10 * time.Second
-
-// Output runs a short command of SystemTap's, see proc.Output.
+// Output runs a short command of SystemTap with untranslated messages, see
+// proc.Output.
 func Output(ctx context.Context, argv ...string) (string, error) {
 	return proc.Output(ctx, environment(os.Environ(), os.TempDir(), ""), argv...)
 }

@@ -11,41 +11,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The launcher's first argument.
+// The launcher's first argument, its mode.
 const (
-	// for stapbpf itself: a reader that leaves early must not kill it
+	// IgnoreSIGPIPE is for stapbpf: a reader that closes its FIFO early must
+	// not
+	// kill it.
 	IgnoreSIGPIPE = "ignore-sigpipe"
-	// for programs that may rely on SIGPIPE, as shell pipelines do
-	LeaveSIGPIPE = "leave-sigpipe"
+	// leaveSIGPIPE is for executable scripts, which may rely on SIGPIPE as
+	// shell
+	// pipelines do.
+	leaveSIGPIPE = "leave-sigpipe"
 )
 
-// LaunchesStapbpf reports whether launch with these arguments becomes stapbpf.
+// LaunchesStapbpf reports whether Launch with these arguments becomes stapbpf.
 func LaunchesStapbpf(args []string) bool { return len(args) > 0 && args[0] == IgnoreSIGPIPE }
 
-// Launch becomes the command args[1:], whose first element is a path, after it
-// has prepared what only the process itself can prepare; args[0] is the
-// launcher's mode. It is called by this program when re-executed as
-// Config.Launcher says, in the place of main. It returns only when it fails.
+// Launch prepares this process and replaces it with the command args[1:], whose
+// first element is a path. args[0] is the mode. The exporter's re-executed
+// executable calls it instead of main, see Tools.Launcher. Launch returns only
+// when it fails.
 //
-// stapbpf insists on raising RLIMIT_MEMLOCK to infinity and gives up where that
-// is not allowed (no CAP_SYS_RESOURCE, usual in containers), though kernels
-// since 5.11 do not count bpf maps against it. So the limit is raised here;
-// where that fails for root, a seccomp filter answers "done" to such a request,
-// without doing anything. For others it is left alone: stapbpf is set-user-id
-// root for them and can raise it.
+// Observed with SystemTap 4.8: stapbpf raises RLIMIT_MEMLOCK to infinity and
+// gives up when it may not, as in most containers (no CAP_SYS_RESOURCE),
+// although kernels since 5.11 do not count bpf maps against that limit. So
+// Launch raises the limit itself. Where that fails for root, it installs a
+// seccomp filter that reports success for such a request without executing it.
+// Other users need no filter: for them stapbpf is set-user-ID root and may
+// raise the limit.
 func Launch(args []string) error {
-	if len(args) < 2 || args[0] != IgnoreSIGPIPE && args[0] != LeaveSIGPIPE {
+	if len(args) < 2 || args[0] != IgnoreSIGPIPE && args[0] != leaveSIGPIPE {
 		return errors.New("launch: want a mode and a command")
 	}
 	if args[0] == IgnoreSIGPIPE {
 		signal.Ignore(syscall.SIGPIPE)
 	}
-	// the filter holds for this thread, which must be the one that calls exec
+	// The filter applies to this thread, which must be the one that calls exec.
 	runtime.LockOSThread()
 	limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil && os.Geteuid() == 0 {
 		if err := filterMemlock(); err != nil {
-			// Only bpf scripts need it, and stapbpf will say so.
+			// Only bpf scripts need the filter, and stapbpf reports the
+			// failure.
 			fmt.Fprintf(os.Stderr, "launch: install filter for RLIMIT_MEMLOCK: %v\n", err)
 		}
 	}

@@ -14,8 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asLauncher runs argv under the launcher, without CAP_SYS_RESOURCE and with a
-// small memory-lock limit where that can be arranged.
+// asLauncher runs argv through the launcher and returns its output.
 func asLauncher(t *testing.T, mode string, argv ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(staptest.Executable(), append([]string{"as-launcher", mode}, argv...)...)
@@ -25,7 +24,7 @@ func asLauncher(t *testing.T, mode string, argv ...string) (string, error) {
 }
 
 func TestLauncherSIGPIPE(t *testing.T) {
-	for mode, want := range map[string]uint64{IgnoreSIGPIPE: 1, LeaveSIGPIPE: 0} {
+	for mode, want := range map[string]uint64{IgnoreSIGPIPE: 1, leaveSIGPIPE: 0} {
 		out, err := asLauncher(t, mode, "/bin/cat", "/proc/self/status")
 		if err != nil {
 			t.Fatal(err, out)
@@ -36,20 +35,20 @@ func TestLauncherSIGPIPE(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := set >> (syscall.SIGPIPE - 1) & 1; got != want {
-			t.Errorf("%s: SIGPIPE ignored is %d, want %d", mode, got, want)
+			t.Errorf("%s: SIGPIPE ignored: %d, want %d", mode, got, want)
 		}
 	}
 }
 
-func TestLauncherLiftsTheMemoryLockLimit(t *testing.T) {
+func TestLauncherRaisesTheMemoryLockLimit(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root gets the filter")
+		t.Skip("only root gets the seccomp filter")
 	}
-	// prlimit(1) is in util-linux, which every Debian has. It calls prlimit64
-	// for itself and then execs.
+	// prlimit(1) of util-linux calls prlimit64 for itself and then becomes the
+	// command.
 	out, err := asLauncher(
 		t,
-		LeaveSIGPIPE,
+		leaveSIGPIPE,
 		"/usr/bin/prlimit",
 		"--memlock=unlimited:unlimited",
 		"--nofile=77:77",
@@ -58,63 +57,107 @@ func TestLauncherLiftsTheMemoryLockLimit(t *testing.T) {
 		"ulimit -n",
 	)
 	if err != nil || strings.TrimSpace(out) != "77" {
-		t.Errorf("prlimit says %q (%v)", out, err)
+		t.Errorf("prlimit prints %q (%v)", out, err)
 	}
 	out, err = asLauncher(
 		t,
-		LeaveSIGPIPE,
+		leaveSIGPIPE,
 		"/bin/sh",
 		"-c",
 		"ulimit -l >/dev/null && ulimit -l unlimited && echo done",
 	)
 	if err != nil || strings.TrimSpace(out) != "done" {
-		t.Errorf("sh says %q (%v)", out, err)
+		t.Errorf("sh prints %q (%v)", out, err)
 	}
 }
 
-func TestLauncherRefusesNonsense(t *testing.T) {
+func TestLauncherReportsErrors(t *testing.T) {
 	for _, args := range [][]string{nil, {"ignore-sigpipe"}, {"x", "/bin/true"}} {
 		if err := Launch(args); err == nil {
-			t.Errorf("Launch(%q) gives no error", args)
+			t.Errorf("Launch(%q) returns no error", args)
 		}
 	}
-	out, err := asLauncher(t, LeaveSIGPIPE, "/nowhere")
+	out, err := asLauncher(t, leaveSIGPIPE, "/nowhere")
 	if err == nil || !strings.Contains(out, "launch /nowhere: no such file") {
-		t.Errorf("it says %q (%v)", out, err)
+		t.Errorf("launcher prints %q (%v)", out, err)
 	}
 }
 
-// TestMemlockFilter runs the filter's program, since this machine's kernel
-// tells only what it does for this architecture.
+// TestMemlockFilter interprets the filter: the kernel would only run it for
+// this
+// machine's architecture.
 func TestMemlockFilter(t *testing.T) {
-	program := memlockFilter(unix.AUDIT_ARCH_X86_64)
+	filter := memlockFilter(unix.AUDIT_ARCH_X86_64)
 	const ptr, highPtr = 0x1000, 1 << 40
 	for _, c := range []struct {
-		what string
-		arch uint32
-		nr   uint32
-		args [3]uint64
-		done bool
+		what    string
+		arch    uint32
+		number  uint32
+		args    [3]uint64
+		success bool
 	}{
-		{"raise own limit", unix.AUDIT_ARCH_X86_64, unix.SYS_PRLIMIT64, [3]uint64{0, unix.RLIMIT_MEMLOCK, ptr}, true},
-		{"raise another's limit", unix.AUDIT_ARCH_X86_64, unix.SYS_PRLIMIT64, [3]uint64{4711, unix.RLIMIT_MEMLOCK, highPtr}, true},
-		{"ask", unix.AUDIT_ARCH_X86_64, unix.SYS_PRLIMIT64, [3]uint64{0, unix.RLIMIT_MEMLOCK, 0}, false},
-		{"another limit", unix.AUDIT_ARCH_X86_64, unix.SYS_PRLIMIT64, [3]uint64{0, unix.RLIMIT_NOFILE, ptr}, false},
-		{"setrlimit", unix.AUDIT_ARCH_X86_64, unix.SYS_SETRLIMIT, [3]uint64{unix.RLIMIT_MEMLOCK, ptr}, true},
-		{"setrlimit of another", unix.AUDIT_ARCH_X86_64, unix.SYS_SETRLIMIT, [3]uint64{unix.RLIMIT_NOFILE, ptr}, false},
-		{"another call", unix.AUDIT_ARCH_X86_64, unix.SYS_READ, [3]uint64{unix.RLIMIT_MEMLOCK, unix.RLIMIT_MEMLOCK, ptr}, false},
-		{"another architecture", unix.AUDIT_ARCH_I386, unix.SYS_PRLIMIT64, [3]uint64{0, unix.RLIMIT_MEMLOCK, ptr}, false},
+		{
+			what:    "raise own limit",
+			arch:    unix.AUDIT_ARCH_X86_64,
+			number:  unix.SYS_PRLIMIT64,
+			args:    [3]uint64{0, unix.RLIMIT_MEMLOCK, ptr},
+			success: true,
+		},
+		{
+			what:    "raise another's limit",
+			arch:    unix.AUDIT_ARCH_X86_64,
+			number:  unix.SYS_PRLIMIT64,
+			args:    [3]uint64{4711, unix.RLIMIT_MEMLOCK, highPtr},
+			success: true,
+		},
+		{
+			what:   "query own limit",
+			arch:   unix.AUDIT_ARCH_X86_64,
+			number: unix.SYS_PRLIMIT64,
+			args:   [3]uint64{0, unix.RLIMIT_MEMLOCK, 0},
+		},
+		{
+			what:   "another limit",
+			arch:   unix.AUDIT_ARCH_X86_64,
+			number: unix.SYS_PRLIMIT64,
+			args:   [3]uint64{0, unix.RLIMIT_NOFILE, ptr},
+		},
+		{
+			what:    "setrlimit",
+			arch:    unix.AUDIT_ARCH_X86_64,
+			number:  unix.SYS_SETRLIMIT,
+			args:    [3]uint64{unix.RLIMIT_MEMLOCK, ptr},
+			success: true,
+		},
+		{
+			what:   "setrlimit of another limit",
+			arch:   unix.AUDIT_ARCH_X86_64,
+			number: unix.SYS_SETRLIMIT,
+			args:   [3]uint64{unix.RLIMIT_NOFILE, ptr},
+		},
+		{
+			what:   "another call",
+			arch:   unix.AUDIT_ARCH_X86_64,
+			number: unix.SYS_READ,
+			args:   [3]uint64{unix.RLIMIT_MEMLOCK, unix.RLIMIT_MEMLOCK, ptr},
+		},
+		{
+			what:   "another architecture",
+			arch:   unix.AUDIT_ARCH_I386,
+			number: unix.SYS_PRLIMIT64,
+			args:   [3]uint64{0, unix.RLIMIT_MEMLOCK, ptr},
+		},
 	} {
-		words := map[uint32]uint32{seccompNumber: c.nr, seccompArch: c.arch}
+		words := map[uint32]uint32{seccompNumber: c.number, seccompArch: c.arch}
 		for i, a := range c.args {
 			words[seccompArgs+8*uint32(i)] = uint32(a)
 			words[seccompArgs+8*uint32(i)+4] = uint32(a >> 32)
 		}
 		want := uint32(unix.SECCOMP_RET_ALLOW)
-		if c.done {
+		if c.success {
 			want = unix.SECCOMP_RET_ERRNO
 		}
-		if got := interpret(t, program, words); got != want {
+		if got := interpret(t, filter, words); got != want {
 			t.Errorf("%s: %#x, want %#x", c.what, got, want)
 		}
 	}
@@ -123,12 +166,13 @@ func TestMemlockFilter(t *testing.T) {
 	}
 }
 
-// interpret runs the few instructions of classic bpf that the filter uses.
-func interpret(t *testing.T, program []unix.SockFilter, words map[uint32]uint32) uint32 {
+// interpret runs the instructions of classic BPF that the filter uses on the
+// words of a seccomp_data, by their offsets.
+func interpret(t *testing.T, filter []unix.SockFilter, words map[uint32]uint32) uint32 {
 	t.Helper()
 	var a uint32
-	for i := 0; i < len(program); i++ {
-		switch in := program[i]; in.Code {
+	for i := 0; i < len(filter); i++ {
+		switch in := filter[i]; in.Code {
 		case unix.BPF_LD | unix.BPF_W | unix.BPF_ABS:
 			a = words[in.K]
 		case unix.BPF_JMP | unix.BPF_JA:
@@ -142,9 +186,9 @@ func interpret(t *testing.T, program []unix.SockFilter, words map[uint32]uint32)
 		case unix.BPF_RET | unix.BPF_K:
 			return in.K
 		default:
-			t.Fatalf("instruction %#x", in.Code)
+			t.Fatalf("unknown instruction %#x", in.Code)
 		}
 	}
-	t.Fatal("the program has no end")
+	t.Fatal("the filter does not return")
 	return 0
 }

@@ -7,15 +7,17 @@ import (
 	"stap-exporter/internal/staptest"
 )
 
-// machine is one on which kernel modules could work.
+// machine returns a System on which kernel modules could work.
 func machine(t *testing.T) System {
 	t.Helper()
 	dir := staptest.Machine(t)
+	modules := filepath.Join(dir, "modules")
+	staptest.WriteFile(t, modules, "")
 	return System{
 		Release:         staptest.Release,
 		Version:         "#1",
 		LibModules:      dir,
-		Modules:         "/proc/modules",
+		Modules:         modules,
 		ConfigGz:        filepath.Join(dir, "config.gz"),
 		Boot:            dir,
 		Status:          filepath.Join(dir, "status"),

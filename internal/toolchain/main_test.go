@@ -10,8 +10,8 @@ import (
 	"stap-exporter/internal/staptest"
 )
 
-// TestMain makes the test binary the launcher, SystemTap's stand-ins (by the
-// name it is called by), and the tests.
+// TestMain lets the test binary also be the launcher and, by the name that it
+// is called by, the stand-ins for SystemTap's executables.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "as-launcher" {
 		fmt.Fprintln(os.Stderr, Launch(os.Args[2:]))

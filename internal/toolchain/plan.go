@@ -8,11 +8,12 @@ import (
 	"stap-exporter/internal/script"
 )
 
-// Stage says where in its life a run was when it ended.
+// Stage is a part of a run's life.
 type Stage string
 
-// The stages as Exit reports them. StageStart is an executable script before
-// its procfs file is there: whether it compiles or loads, only it knows.
+// The stages in their order. StageStart is also the stage of an executable
+// script until its procfs file exists: whether it compiles or loads is not
+// visible from outside.
 const (
 	StageStart   Stage = "start"
 	StageCompile Stage = "compile"
@@ -23,40 +24,41 @@ const (
 // ModuleSuffix is the extension of a compiled kernel module.
 const ModuleSuffix = ".ko"
 
-// Step is one process of a run. All but the last must end with exit code 0
-// before the next begins.
+// Step is one process of a run. Every step but the last must end with exit code
+// 0 before the next one starts.
 type Step struct {
-	Stage  Stage    // what it is doing until its procfs file is there
-	Argv   []string // argv[0] is an absolute path
+	Stage  Stage    // of the run until the procfs file exists
+	Argv   []string // Argv[0] is an absolute path
 	Offers bool     // the procfs file appears while it runs
 }
 
-// Build is what a kernel module is compiled from, as far as the command line
-// tells.
+// Build is the specification of a kernel module: what stap's command line says
+// about it.
 type Build struct {
-	Script  string   // its path
-	Module  string   // the module's name
-	Args    []string // stap's arguments, but for the script
-	NoReuse string   // why the module is good for this start only; empty: it may be cached
+	Script  string   // path
+	Module  string   // name
+	Args    []string // of stap, without the script
+	NoReuse string   // why the module must not be cached; empty: it may be
 }
 
-// Plan is everything that a run will do, before any of it is done.
+// Plan is everything that a run will do.
 type Plan struct {
 	Steps  []Step
-	Direct bool   // the FIFO's writer is our own child, with SIGPIPE ignored
-	Build  *Build // nil but for a kernel module, whose two stages are to compile and to load it
+	Direct bool   // the FIFO's writer is the exporter's own child, with SIGPIPE ignored
+	Build  *Build // only of a kernel module; the two steps then compile and load it
 }
 
-// Plan is the one place where command lines are made. tree is the build
-// tree for bpf where the kernel has none of its own, else empty; runtime is not
-// Auto.
+// Plan returns the plan for a start of s. Every command line of a run is made
+// here. runtime must not be Auto. tree is the build tree for bpf, or empty when
+// the kernel has one of its own. The error is ErrNoStap or fs.ErrPermission
+// when the executable that loads the module cannot be used.
 func (t Tools) Plan(s script.Script, runtime Runtime, tree string) (Plan, error) {
 	switch {
 	case s.Executable:
-		// Wrappers pass "$@" on to stap; "-m MODULE" is all they get. stap runs
-		// stapbpf as its own child, so the memory lock has to be seen to
-		// before.
-		argv := t.launch(LeaveSIGPIPE, s.Path, "-m", s.Module)
+		// An executable script passes its arguments, only "-m MODULE", on to
+		// stap. stap may run stapbpf, so the launcher prepares the memory-lock
+		// limit here too.
+		argv := t.launch(leaveSIGPIPE, s.Path, "-m", s.Module)
 		return Plan{Steps: []Step{{Stage: StageStart, Argv: argv, Offers: true}}}, nil
 	case runtime == Kernel:
 		if t.StaprunDenied != "" {
@@ -88,8 +90,9 @@ func (t Tools) Plan(s script.Script, runtime Runtime, tree string) (Plan, error)
 	}
 }
 
-// KernelModule compiles from, the end of stap's command line, to MODULE.ko in
-// the work folder, and loads that.
+// KernelModule returns the plan that compiles a kernel module into MODULE.ko in
+// the work directory and loads it. from is the end of stap's command line: the
+// script's path, or "-e" and its text.
 func (t Tools) KernelModule(module string, o script.Options, from ...string) Plan {
 	args := []string{"-v", "-p4", "-m", module}
 	if t.RuntimeDir != "" {
@@ -111,7 +114,7 @@ func (t Tools) KernelModule(module string, o script.Options, from ...string) Pla
 	}
 }
 
-// launch puts the launcher before a command line, where there is one.
+// launch puts the launcher, if there is one, before a command line.
 func (t Tools) launch(mode string, argv ...string) []string {
 	if len(t.Launcher) == 0 {
 		return argv

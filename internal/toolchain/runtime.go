@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ErrNoStap tells that SystemTap, or the part of it that was asked for, is not
+// ErrNoStap reports that SystemTap, or a part that a script needs, is not
 // installed.
 var ErrNoStap = errors.New("systemtap is not installed")
 
@@ -13,15 +13,15 @@ var ErrNoStap = errors.New("systemtap is not installed")
 // programs.
 type Runtime uint8
 
-// The runtimes. Auto means kernel modules where a trial has shown that they
-// work, bpf otherwise and until then.
+// The runtimes. Auto means kernel modules after a capability probe has shown
+// that they work, and bpf until then or otherwise.
 const (
 	Auto Runtime = iota
 	Kernel
 	BPF
 )
 
-// String returns the name as the --script.runtime flag takes it.
+// String returns the runtime's value of the flag --script.runtime.
 func (r Runtime) String() string {
 	switch r {
 	case Auto:
@@ -35,7 +35,7 @@ func (r Runtime) String() string {
 	}
 }
 
-// ParseRuntime reads a --script.runtime flag.
+// ParseRuntime parses a value of the flag --script.runtime.
 func ParseRuntime(s string) (Runtime, error) {
 	for _, r := range []Runtime{Auto, Kernel, BPF} {
 		if s == r.String() {

@@ -11,7 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// System is where facts about this machine are read; tests stand in for it.
+// TracingDir is where stapbpf expects tracefs.
+const TracingDir = "/sys/kernel/debug/tracing"
+
+// Numbers of capabilities, see capabilities(7).
+const (
+	CapSysModule   = 16
+	CapSysResource = 24
+)
+
+// System holds facts about this machine and the paths of others. Tests
+// substitute files of their own.
 type System struct {
 	Release         string // uname -r
 	Version         string // uname -v
@@ -21,20 +31,10 @@ type System struct {
 	Boot            string // /boot
 	Status          string // /proc/self/status
 	ModulesDisabled string // /proc/sys/kernel/modules_disabled
-	Tracing         string // see there
+	Tracing         string // TracingDir
 }
 
-// TracingDir is where stapbpf looks for tracefs.
-const TracingDir = "/sys/kernel/debug/tracing"
-
-// HasBuildTree tells whether the kernel's headers are installed: "build" is
-// often a link whose target is gone, so look for the file that stap looks for.
-func (s System) HasBuildTree() bool {
-	_, err := os.Stat(filepath.Join(s.LibModules, s.Release, "build", ".config"))
-	return err == nil
-}
-
-// ThisSystem is where the facts are on a real machine.
+// ThisSystem returns the System of the running kernel.
 func ThisSystem() (System, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
@@ -53,14 +53,17 @@ func ThisSystem() (System, error) {
 	}, nil
 }
 
-// The numbers of capabilities, see capabilities(7).
-const (
-	CapSysModule   = 16
-	CapSysResource = 24
-)
+// HasBuildTree reports whether the kernel's headers are installed. "build" is
+// often a symbolic link without a target, so this checks the file that stap
+// checks.
+func (s System) HasBuildTree() bool {
+	_, err := os.Stat(filepath.Join(s.LibModules, s.Release, "build", ".config"))
+	return err == nil
+}
 
-// Missing names the first thing without which kernel modules cannot work here;
-// "" when a trial has to tell.
+// Missing names the first requirement of kernel modules that this machine does
+// not meet. It returns "" when it meets them all and only a capability probe
+// can show whether modules work.
 func (s System) Missing(staprun string) string {
 	disabled, _ := os.ReadFile(s.ModulesDisabled)
 	_, noModules := os.Stat(s.Modules)
@@ -86,8 +89,9 @@ func (s System) Missing(staprun string) string {
 	}
 }
 
-// HasCapability looks into CapEff of a /proc/PID/status file.
-func HasCapability(status string, bit uint) bool {
+// HasCapability reports whether CapEff in a /proc/PID/status file has the
+// capability with this number.
+func HasCapability(status string, number uint) bool {
 	text, err := os.ReadFile(status)
 	if err != nil {
 		return false
@@ -95,21 +99,8 @@ func HasCapability(status string, bit uint) bool {
 	for line := range strings.Lines(string(text)) {
 		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
 			set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-			return err == nil && set>>bit&1 == 1
+			return err == nil && set>>number&1 == 1
 		}
 	}
 	return false
-}
-
-// KernelFiles are the files of a kernel on which the code that stap compiles
-// depends.
-func KernelFiles(libModules, release string) []string {
-	build := filepath.Join(libModules, release, "build")
-	return []string{
-		filepath.Join(build, ".config"),
-		filepath.Join(build, "Module.symvers"),
-		filepath.Join(build, "vmlinux"),
-		filepath.Join("/usr/lib/debug/lib/modules", release, "vmlinux"),
-		filepath.Join("/usr/lib/debug/boot", "vmlinux-"+release),
-	}
 }

@@ -7,22 +7,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
-// Tools are the absolute paths of SystemTap's programs; empty where one is
-// missing.
+// Tools holds the absolute paths of SystemTap's executables. A path is empty
+// when there is no such executable.
 type Tools struct {
-	Stap          string
-	Staprun       string
-	StaprunDenied string // where staprun is, when this user may not execute it
+	Stap    string
+	Staprun string
+	Stapbpf string
+
+	// The paths of staprun and stapbpf when this user must not execute them.
+	StaprunDenied string
 	StapbpfDenied string
-	Stapbpf       string
-	Launcher      []string
-	RuntimeDir    string // folder for stap -R; empty: stap's own
+
+	Launcher   []string // the command line of the launcher; empty: run executables without it
+	RuntimeDir string   // for stap -R; empty: stap's own runtime
 }
 
-// Find looks for stap, and beside it, beside what it links to, and in PATH
-// for its companions.
+// Find finds stap by name or path, and staprun and stapbpf beside it, beside
+// the target of its symbolic link, or in PATH. Its error is ErrNoStap when
+// there is no stap.
 func Find(name string) (Tools, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {
@@ -34,44 +39,36 @@ func Find(name string) (Tools, error) {
 		}
 		return Tools{}, fmt.Errorf("find stap %q: %w", name, err)
 	}
-	places := []string{filepath.Dir(path)}
+	dirs := []string{filepath.Dir(path)}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
-		places = append(places, filepath.Dir(target))
+		dirs = append(dirs, filepath.Dir(target))
 	}
-	beside := func(name string) string {
-		for _, dir := range places {
-			if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-				return p
-			}
-		}
-		if p, err := exec.LookPath(name); err == nil {
-			if p, err = filepath.Abs(p); err == nil {
-				return p
-			}
-		}
-		return ""
-	}
-	t := Tools{Stap: path, Staprun: beside("staprun"), Stapbpf: beside("stapbpf")}
-	denied := func(name string) string {
-		for _, dir := range append(places, filepath.SplitList(os.Getenv("PATH"))...) {
-			if p := filepath.Join(dir, name); isFile(p) {
-				return p
-			}
-		}
-		return ""
-	}
-	if t.Staprun == "" {
-		t.StaprunDenied = denied("staprun")
-	}
-	if t.Stapbpf == "" {
-		t.StapbpfDenied = denied("stapbpf")
-	}
+	t := Tools{Stap: path}
+	t.Staprun, t.StaprunDenied = findBeside(dirs, "staprun")
+	t.Stapbpf, t.StapbpfDenied = findBeside(dirs, "stapbpf")
 	return t, nil
 }
 
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
+// findBeside finds an executable in dirs or in PATH. When there is only a file
+// of that name that this user must not execute, it returns that as denied.
+func findBeside(dirs []string, name string) (path, denied string) {
+	for _, dir := range dirs {
+		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return p, ""
+		}
+	}
+	if p, err := exec.LookPath(name); err == nil {
+		if p, err = filepath.Abs(p); err == nil {
+			return p, ""
+		}
+	}
+	for _, dir := range slices.Concat(dirs, filepath.SplitList(os.Getenv("PATH"))) {
+		p := filepath.Join(dir, name)
+		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() {
+			return "", p
+		}
+	}
+	return "", ""
 }
 
 // LookPath finds an executable in PATH. Its error is fs.ErrNotExist when there

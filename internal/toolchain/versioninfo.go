@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 
@@ -13,94 +12,84 @@ import (
 	"stap-exporter/internal/stapout"
 )
 
-// VersionInfo is what stap says of itself.
+// VersionInfo is what stap reports about itself.
 type VersionInfo struct {
 	Version string
-	Tapsets []string // where it looks for tapsets without any -I
-	Runtime string   // its runtime without -R
-	RC      string   // its file of default options
+	Tapsets []string // the tapset directories that need no -I
+	Runtime string   // the runtime directory that needs no -R
+	RC      string   // the file with default options
 }
 
-// VersionReader asks stap about itself, and again only when its file, or the
-// environment that it looks at, has changed. Its methods may be called from any
-// goroutine.
+// VersionReader reads stap's VersionInfo, and reads it again only after stap's
+// file or the environment that stap depends on has changed. The zero value is
+// ready. Its methods may be called from any goroutine.
 type VersionReader struct {
-	mu    sync.Mutex
-	asked string
-	about VersionInfo
+	mu   sync.Mutex
+	key  string // of info; empty before the first
+	info VersionInfo
 }
 
-func (t *VersionReader) Read(stap string) (VersionInfo, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := strings.Join(append(Variables(), fileid.SizeAndTime(stap), os.Getenv("HOME")), "\x00")
-	if t.asked == now {
-		return t.about, nil
+// Read returns the VersionInfo of the executable stap. The caller must not
+// change it.
+func (r *VersionReader) Read(stap string) (VersionInfo, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := strings.Join(append(Variables(), fileid.SizeAndTime(stap), os.Getenv("HOME")), "\x00")
+	if r.key == key {
+		return r.info, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
 	version, err := Output(ctx, stap, "--version")
 	if err != nil {
-		return VersionInfo{}, fmt.Errorf("ask stap for its version: %w", err)
+		return VersionInfo{}, fmt.Errorf("read stap's version: %w", err)
 	}
 	help, err := Output(ctx, stap, "--help")
 	if err != nil {
-		return VersionInfo{}, fmt.Errorf("ask stap for its folders: %w", err)
+		return VersionInfo{}, fmt.Errorf("read stap's directories: %w", err)
 	}
-	a := parseHelp(help)
-	if len(a.Tapsets) == 0 || a.Runtime == "" {
-		return VersionInfo{}, errors.New("stap --help does not tell its tapset and runtime folders")
+	info := parseHelp(help)
+	if len(info.Tapsets) == 0 || info.Runtime == "" {
+		return VersionInfo{}, errors.New("parse stap --help: it names no tapset directory or no runtime directory")
 	}
-	first, _, _ := strings.Cut(version, "\n")
-	a.Version = stapout.Clean(first)
-	t.asked, t.about = now, a
-	return a, nil
+	info.Version = firstLine(version)
+	r.key, r.info = key, info
+	return info, nil
 }
 
-// parseHelp finds stap's folders in the output of stap --help: each stands in a
-// line of its own below the option that adds to it or replaces it, and the file
-// of default options stands in parentheses after "Options" (session.cxx,
-// usage).
-func parseHelp(help string) (a VersionInfo) {
-	var at string
+// parseHelp finds stap's directories in the output of "stap --help". Each has a
+// line of its own below the option that adds to it or replaces it. The file
+// with default options follows "Options (in ". Observed with SystemTap 4.8:
+// session.cxx, usage.
+func parseHelp(help string) (info VersionInfo) {
+	var option string
 	for line := range strings.Lines(help) {
 		word := strings.TrimSpace(line)
 		switch {
 		case strings.HasPrefix(line, "Options (in "):
-			a.RC, _, _ = strings.Cut(strings.TrimPrefix(line, "Options (in "), " ")
-			at = ""
+			info.RC, _, _ = strings.Cut(strings.TrimPrefix(line, "Options (in "), " ")
+			option = ""
 		case strings.HasPrefix(word, "-"):
-			at = word[:min(2, len(word))]
-		case at == "-I" && strings.HasPrefix(word, "/"):
-			a.Tapsets = append(a.Tapsets, word)
-		case at == "-R" && strings.HasPrefix(word, "/") && a.Runtime == "":
-			a.Runtime = word
+			option = word[:min(2, len(word))]
+		case option == "-I" && strings.HasPrefix(word, "/"):
+			info.Tapsets = append(info.Tapsets, word)
+		case option == "-R" && strings.HasPrefix(word, "/") && info.Runtime == "":
+			info.Runtime = word
 		}
 	}
-	return a
+	return info
 }
 
-// Version is the first line of stap --version; without an answer it is
-// empty.
+// Version returns the first line of "stap --version", or "" when stap does not
+// answer.
 func (t Tools) Version() string {
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
-	out, _ := Output(ctx, t.Stap, "--version")
-	first, _, _ := strings.Cut(out, "\n")
-	return stapout.Clean(first)
+	version, _ := Output(ctx, t.Stap, "--version")
+	return firstLine(version)
 }
 
-// Variables are the environment variables that stap 4.8 reads for what it
-// compiles (getenv in session.cxx and util.cxx; elfutils reads the debuginfod
-// ones), sorted.
-func Variables() (found []string) {
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if strings.HasPrefix(name, "SYSTEMTAP_") ||
-			slices.Contains([]string{"PATH", "LD_LIBRARY_PATH", "XDG_DATA_DIRS", "DEBUGINFOD_URLS"}, name) {
-			found = append(found, kv)
-		}
-	}
-	slices.Sort(found)
-	return found
+func firstLine(text string) string {
+	first, _, _ := strings.Cut(text, "\n")
+	return stapout.Clean(first)
 }

@@ -22,34 +22,34 @@ func TestParseHelp(t *testing.T) {
    -r RELEASE cross-compile to kernel /lib/modules/RELEASE/build, instead of
               /lib/modules/6.1.0/build
 `
-	a := parseHelp(text)
-	if a.RC != "/root/.systemtap/rc" || a.Runtime != "/usr/share/systemtap/runtime" ||
-		!slices.Equal(a.Tapsets, []string{"/usr/share/systemtap/tapset", "/opt/data/systemtap/tapset"}) {
-		t.Errorf("got %+v", a)
+	info := parseHelp(text)
+	if info.RC != "/root/.systemtap/rc" || info.Runtime != "/usr/share/systemtap/runtime" ||
+		!slices.Equal(info.Tapsets, []string{"/usr/share/systemtap/tapset", "/opt/data/systemtap/tapset"}) {
+		t.Errorf("got %+v", info)
 	}
 }
 
-func TestRealStapTellsItsFolders(t *testing.T) {
+func TestVersionInfoOfRealStap(t *testing.T) {
 	stap, err := exec.LookPath("stap")
 	if err != nil {
 		t.Skip("SystemTap is not installed")
 	}
 	extra := t.TempDir()
 	t.Setenv("XDG_DATA_DIRS", extra)
-	var teller VersionReader
-	a, err := teller.Read(stap)
+	var reader VersionReader
+	info, err := reader.Read(stap)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(a.Tapsets) != 2 || a.Tapsets[1] != extra+"/systemtap/tapset" ||
-		!strings.HasPrefix(a.Version, "Systemtap translator") ||
-		!strings.HasSuffix(a.RC, "/rc") {
-		t.Errorf("got %+v", a)
+	if len(info.Tapsets) != 2 || info.Tapsets[1] != extra+"/systemtap/tapset" ||
+		!strings.HasPrefix(info.Version, "Systemtap translator") ||
+		!strings.HasSuffix(info.RC, "/rc") {
+		t.Errorf("got %+v", info)
 	}
-	if _, err := os.Stat(filepath.Join(a.Tapsets[0], "prometheus.stpm")); err != nil {
+	if _, err := os.Stat(filepath.Join(info.Tapsets[0], "prometheus.stpm")); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(filepath.Join(a.Runtime, "sym.c")); err != nil {
+	if _, err := os.Stat(filepath.Join(info.Runtime, "sym.c")); err != nil {
 		t.Error(err)
 	}
 }

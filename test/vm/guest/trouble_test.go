@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// SystemTap ends a script whose probes take too much of a CPU. The 503 names the
+// SystemTap ends a script whose probes take too much of a CPU. The 503 names
+// the
 // remedy.
 func overload(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"overload.stp": text(t, "overload")}})
