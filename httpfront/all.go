@@ -33,6 +33,13 @@ type part struct {
 // with ?name[]=…: then it counts as a request for each of them. A script that
 // is down, slow or unreadable lacks its samples; the scrape succeeds.
 func (s *Server) all(ctx *fasthttp.RequestCtx) {
+	if s.closed.Load() {
+		s.explain(ctx, scrape.Answer{Err: scrape.ErrShuttingDown})
+		return
+	}
+	if !s.acquirePermit(ctx) {
+		return
+	}
 	q := s.query(ctx)
 	var names []string
 	for _, name := range ctx.QueryArgs().PeekMulti("name[]") {
@@ -51,7 +58,7 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	// A slow read is dropped, so that the page with the others is in time.
 	q.Deadline = s.now().Add(min(q.Deadline.Sub(s.now()), s.cfg.ReadTimeout+readSlack))
 	parts := s.readAll(names, q)
-	if slices.ContainsFunc(parts, func(p part) bool { return p.clientGone }) {
+	if slices.ContainsFunc(parts, func(p part) bool { return p.clientGone }) || isGone(q.Client) {
 		s.clientGone(ctx)
 		return
 	}
@@ -84,6 +91,10 @@ func (s *Server) readAll(names []string, q scrape.Query) []part {
 	slots := make(chan struct{}, allParallel)
 	for i, name := range names {
 		slots <- struct{}{}
+		if isGone(q.Client) { // then nothing more is read for it
+			parts[i].clientGone = true
+			break
+		}
 		release := sync.OnceFunc(func() { <-slots })
 		late := time.AfterFunc(allSlotTime, release)
 		reads.Go(func() {
@@ -105,6 +116,9 @@ func (s *Server) readAll(names []string, q scrape.Query) []part {
 	reads.Wait()
 	return parts
 }
+
+// isGone reports whether a client, which may be nil, has disconnected.
+func isGone(client scrape.Client) bool { return client != nil && client.Gone() }
 
 // scrapePart requests the metrics of one script. It runs in its own goroutine,
 // where a panic would end the process; here the script only lacks its samples.

@@ -8,6 +8,7 @@ import (
 
 	"stap-exporter/httpfront/api"
 	"stap-exporter/internal/cpulimit"
+	"stap-exporter/internal/scrape"
 )
 
 // Paths of the status API. Package api has its replies.
@@ -33,24 +34,41 @@ func (s *Server) apiRoute(rest []byte) route {
 
 // apiList sends all scripts.
 func (s *Server) apiList(ctx *fasthttp.RequestCtx) {
-	reply := api.ScriptList{Scripts: []api.Script{}}
-	osPIDs := s.osPIDs() // may wait for a scan, so before the permit
-	defer cpulimit.Acquire()()
-	for _, st := range s.cfg.Scripts.Statuses() {
-		reply.Scripts = append(reply.Scripts, api.NewScript(st, s.runtimeOf(&st.Script), osPIDs))
-	}
-	writeJSON(ctx, fasthttp.StatusOK, reply)
+	s.share(ctx, apiList, func() *page {
+		reply := api.ScriptList{Scripts: []api.Script{}}
+		osPIDs := s.osPIDs() // may wait for a scan, so before the permit
+		defer cpulimit.Acquire()()
+		for _, st := range s.cfg.Scripts.Statuses() {
+			reply.Scripts = append(reply.Scripts, api.NewScript(st, s.runtimeOf(&st.Script), osPIDs))
+		}
+		return jsonPage(fasthttp.StatusOK, reply)
+	})
 }
 
 // apiScript sends the script called name.
 func (s *Server) apiScript(ctx *fasthttp.RequestCtx, name []byte) {
+	st := s.status(string(name))
+	if st == nil {
+		apiNotFound(ctx)
+		return
+	}
+	s.share(ctx, apiList+"/"+st.Script.Name, func() *page {
+		now := s.status(st.Script.Name)
+		if now == nil {
+			return jsonPage(fasthttp.StatusNotFound, api.Error{Error: "script not found"})
+		}
+		return jsonPage(fasthttp.StatusOK, api.NewScriptDetail(now, s.runtimeOf(&now.Script), s.osPIDs()))
+	})
+}
+
+// status returns the status of the script called name, nil when there is none.
+func (s *Server) status(name string) *scrape.Status {
 	for _, st := range s.cfg.Scripts.Statuses() {
-		if st.Script.Name == string(name) {
-			writeJSON(ctx, fasthttp.StatusOK, api.NewScriptDetail(st, s.runtimeOf(&st.Script), s.osPIDs()))
-			return
+		if st.Script.Name == name {
+			return st
 		}
 	}
-	apiNotFound(ctx)
+	return nil
 }
 
 func apiNotFound(ctx *fasthttp.RequestCtx) {
@@ -67,10 +85,12 @@ func (s *Server) osPIDs() func(leader int) []int {
 
 // apiEvents sends the last events of all scripts.
 func (s *Server) apiEvents(ctx *fasthttp.RequestCtx) {
-	body, err := json.Marshal(api.EventList{Events: s.cfg.Events()})
-	if err != nil {
-		panic(err) // a bug: all fields can be marshaled
-	}
-	ctx.SetContentType("application/json")
-	ctx.SetBody(body)
+	s.share(ctx, apiEventsPath, func() *page {
+		defer cpulimit.Acquire()()
+		body, err := json.Marshal(api.EventList{Events: s.cfg.Events()})
+		if err != nil {
+			panic(err) // a bug: all fields can be marshaled
+		}
+		return &page{code: fasthttp.StatusOK, contentType: applicationJSON, body: body}
+	})
 }

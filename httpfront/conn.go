@@ -47,6 +47,7 @@ type clientConn struct {
 	// since when the connection waits for a request: since it was accepted, or
 	// since its last reply; answering or gaveWay
 	waiting atomic.Int64
+	permit  bool // held by the request; only the connection's goroutine may use it
 	// before the close, give the client time to read the reply: it may send
 	// more that the server does not read
 	linger atomic.Bool

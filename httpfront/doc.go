@@ -10,6 +10,8 @@
 //   - serve.go: Serve, and the goroutine of each connection
 //   - shutdown.go: Shutdown
 //   - connlimit.go: how many connections may be open
+//   - permit.go: how many requests for /all are answered at a time
+//   - shared.go: the server's own pages, made twice a second for all clients
 //   - conn.go: one connection: whether its client is gone, how it is closed
 //   - listen.go: listening sockets, and an Accept that outlives a shortage of
 //     descriptors

@@ -52,6 +52,7 @@ import (
 //	        the same, for start, stop and restart                 lifecycleCode
 //	        client closed its sending side (ErrClientGone)        clientGone
 //	     R  too many connections are open                         connlimit.go
+//	     R  too many requests for /all (--web.max-requests)       permit.go
 //	     R  too many logins wait for their check                  admit.go
 //	     R  /-/ready: autostart scripts are still starting        health.go
 //	        /-/ready: shutting down                               health.go
@@ -98,7 +99,7 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer scrape.Answer) {
 	if o.page {
 		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
 		if accept.PrefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
-			s.writePage(ctx, o.code, "starting", startingViewOf(o, answer.Status, now))
+			writePage(ctx, htmlPage(o.code, "starting", startingViewOf(o, answer.Status, now)))
 			return
 		}
 	}

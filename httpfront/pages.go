@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"stap-exporter/httpfront/accept"
+	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/scrape"
 )
 
@@ -96,18 +97,27 @@ type listView struct {
 // list sends all scripts with their states and paths: a page for browsers,
 // lines of text for other clients.
 func (s *Server) list(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
+	if accept.PrefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
+		s.share(ctx, "list, html", func() *page {
+			defer cpulimit.Acquire()()
+			return htmlPage(fasthttp.StatusOK, "list", s.listView())
+		})
+		return
+	}
+	s.share(ctx, "list, text", func() *page {
+		defer cpulimit.Acquire()()
+		return &page{code: fasthttp.StatusOK, contentType: plainText, body: listText(s.listView())}
+	})
+}
+
+func (s *Server) listView() listView {
 	now := s.now()
 	view := listView{Version: s.cfg.Version}
 	for _, st := range s.cfg.Scripts.Statuses() {
 		view.Rows = append(view.Rows, rowOf(st, now))
 	}
-	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
-	if accept.PrefersHTML(ctx.Request.Header.Peek(fasthttp.HeaderAccept)) {
-		s.writePage(ctx, fasthttp.StatusOK, "list", view)
-		return
-	}
-	ctx.SetContentType(plainText)
-	ctx.SetBody(listText(view))
+	return view
 }
 
 // listText returns a line for each script: path, state, time in it, note. The
@@ -152,14 +162,11 @@ func startingViewOf(o outcome, st *scrape.Status, now time.Time) startingView {
 	return view
 }
 
-// writePage sends one of the templates.
-func (s *Server) writePage(ctx *fasthttp.RequestCtx, code int, name string, view any) {
+// htmlPage returns the reply with one of the templates.
+func htmlPage(code int, name string, view any) *page {
 	var buf bytes.Buffer
 	if err := pages.ExecuteTemplate(&buf, name, view); err != nil {
 		panic(fmt.Errorf("render page %q: %w", name, err)) // a bug in pages.html
 	}
-	ctx.Response.Header.Set(fasthttp.HeaderContentSecurityPolicy, pageSecurity)
-	ctx.SetStatusCode(code)
-	ctx.SetContentType("text/html; charset=utf-8")
-	ctx.SetBody(buf.Bytes())
+	return &page{code: code, contentType: "text/html; charset=utf-8", html: true, body: buf.Bytes()}
 }

@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	plainText = "text/plain; charset=utf-8"
+	plainText       = "text/plain; charset=utf-8"
+	applicationJSON = "application/json"
 
 	allowGet  = "GET, HEAD"
 	allowPost = "POST"
@@ -57,6 +58,11 @@ func notFound(ctx *fasthttp.RequestCtx) {
 
 // writeJSON sends v, indented.
 func writeJSON(ctx *fasthttp.RequestCtx, code int, v any) {
+	writePage(ctx, jsonPage(code, v))
+}
+
+// jsonPage returns the reply with v, indented.
+func jsonPage(code int, v any) *page {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -64,7 +70,5 @@ func writeJSON(ctx *fasthttp.RequestCtx, code int, v any) {
 	if err := enc.Encode(v); err != nil {
 		panic(fmt.Errorf("encode %T: %w", v, err)) // a bug in the type
 	}
-	ctx.SetStatusCode(code)
-	ctx.SetContentType("application/json")
-	ctx.SetBody(buf.Bytes())
+	return &page{code: code, contentType: applicationJSON, body: buf.Bytes()}
 }

@@ -6,8 +6,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
-
-	"stap-exporter/internal/cpulimit"
 )
 
 var scriptSuffix = []byte(".stp")
@@ -17,9 +15,6 @@ type route struct {
 	get  fasthttp.RequestHandler // GET and HEAD; nil: not allowed
 	post fasthttp.RequestHandler // nil: not allowed
 	open bool                    // needs no login, has no rate limit
-	// takes milliseconds of CPU: runs with a permit of cpulimit, so that small
-	// scrapes do not wait for it
-	large bool
 }
 
 // FixedPaths returns the paths that are not those of scripts.
@@ -31,7 +26,7 @@ func FixedPaths() []string {
 // apiScripts. Any other path is a script's, or unknown.
 func (s *Server) newRoutes() map[string]route {
 	routes := map[string]route{
-		"/":          {get: s.list, large: true},
+		"/":          {get: s.list},
 		"/-/healthy": {get: s.healthy, open: true},
 		"/-/ready":   {get: s.ready, open: true},
 		"/sd":        {get: s.discovery},
@@ -43,7 +38,7 @@ func (s *Server) newRoutes() map[string]route {
 		routes[s.cfg.TelemetryPath] = s.telemetry(s.cfg.Telemetry)
 	}
 	if s.cfg.Events != nil {
-		routes[apiEventsPath] = route{get: s.apiEvents, large: true}
+		routes[apiEventsPath] = route{get: s.apiEvents}
 	}
 	return routes
 }
@@ -70,9 +65,6 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	switch {
-	case fixed && r.large:
-		defer cpulimit.Acquire()()
-		r.serve(ctx)
 	case fixed:
 		r.serve(ctx)
 	case bytes.HasPrefix(path, apiScripts):

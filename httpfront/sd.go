@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/script"
 )
 
@@ -63,21 +64,23 @@ func (s *Server) discovery(ctx *fasthttp.RequestCtx) {
 		plainError(ctx, fasthttp.StatusBadRequest, err.Error()+"\n")
 		return
 	}
-	groups := []targetGroup{} // [] when empty, not null
 	switch mode := ctx.QueryArgs().Peek("mode"); {
 	case bytes.Equal(mode, []byte("all")):
-		groups = append(groups, here.target(allPath))
+		writeJSON(ctx, fasthttp.StatusOK, []targetGroup{here.target(allPath)})
 	case len(mode) > 0:
 		plainError(ctx, fasthttp.StatusBadRequest, "mode must be all, or absent\n")
-		return
 	default:
-		for _, st := range s.cfg.Scripts.Statuses() {
-			if st.Script.Refused == nil {
-				groups = append(groups, s.scriptTarget(here, &st.Script))
+		s.share(ctx, fmt.Sprintf("targets %q", here), func() *page {
+			defer cpulimit.Acquire()()
+			groups := []targetGroup{} // [] when empty, not null
+			for _, st := range s.cfg.Scripts.Statuses() {
+				if st.Script.Refused == nil {
+					groups = append(groups, s.scriptTarget(here, &st.Script))
+				}
 			}
-		}
+			return jsonPage(fasthttp.StatusOK, groups)
+		})
 	}
-	writeJSON(ctx, fasthttp.StatusOK, groups)
 }
 
 func (s *Server) scriptTarget(here origin, sc *script.Script) targetGroup {

@@ -95,6 +95,7 @@ func (s *Server) logConnPanic(p any, c *clientConn) {
 
 // forget removes a connection that has ended.
 func (s *Server) forget(c *clientConn) {
+	s.releasePermit(c)
 	s.mu.Lock()
 	delete(s.conns, c)
 	if !c.rejectBy.IsZero() {
@@ -117,6 +118,9 @@ func (s *Server) trackConn(conn net.Conn, state fasthttp.ConnState) {
 		return
 	}
 	c.idle.Store(state == fasthttp.StateIdle)
+	if state == fasthttp.StateIdle {
+		s.releasePermit(c)
+	}
 	if state == fasthttp.StateIdle && c.rejectBy.IsZero() {
 		c.waiting.CompareAndSwap(answering, s.uptime())
 	}

@@ -61,6 +61,7 @@ type Config struct {
 	Logger       *zap.Logger   // silent when nil
 
 	MaxConnections int // open at a time; DefaultMaxConnections when 0
+	MaxRequests    int // for /all at a time; DefaultMaxRequests when 0
 
 	Web *webconfig.Config // TLS, users, rate limit, headers; none when nil
 	// Runtime returns the runtime of scripts that leave the choice to the
@@ -93,6 +94,8 @@ type Server struct {
 
 	closed        atomic.Bool   // Shutdown was called; written with mu held
 	ended         chan struct{} // once closed: receives when a connection ends
+	stopping      chan struct{} // closed by Shutdown
+	permits       chan struct{} // one element for each of MaxRequests in use
 	mu            sync.Mutex
 	listeners     map[*listener]struct{}   // being served
 	conns         map[*clientConn]struct{} // open
@@ -100,6 +103,9 @@ type Server struct {
 	longestIdle   []idleConn               // candidates to give way, the longest idle last
 	idleFoundAt   time.Time                // when longestIdle was made
 	limitLoggedAt time.Time                // last log line about rejected connections
+
+	pagesMu sync.Mutex
+	pages   map[string]*sharedPage // by kind, and what else they depend on
 
 	evicted     atomic.Uint64 // idle connections closed to make room for others
 	rejected    atomic.Uint64 // connections over the limit
@@ -117,6 +123,9 @@ func New(cfg Config) *Server {
 	if cfg.MaxConnections <= 0 {
 		cfg.MaxConnections = DefaultMaxConnections()
 	}
+	if cfg.MaxRequests <= 0 {
+		cfg.MaxRequests = DefaultMaxRequests
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
 	}
@@ -125,6 +134,9 @@ func New(cfg Config) *Server {
 		log:       cfg.Logger,
 		now:       time.Now,
 		begin:     time.Now(),
+		stopping:  make(chan struct{}),
+		permits:   make(chan struct{}, cfg.MaxRequests),
+		pages:     make(map[string]*sharedPage),
 		ended:     make(chan struct{}, 1),
 		listeners: make(map[*listener]struct{}),
 		conns:     make(map[*clientConn]struct{}),

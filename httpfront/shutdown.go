@@ -15,7 +15,9 @@ import (
 // Shutdown do no harm.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.closed.Store(true)
+	if !s.closed.Swap(true) {
+		close(s.stopping)
+	}
 	for l := range s.listeners {
 		_ = l.Close()
 	}

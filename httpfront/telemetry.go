@@ -1,46 +1,68 @@
 package httpfront
 
 import (
+	"bytes"
 	"net/http"
-	"strings"
 
-	"github.com/valyala/fasthttp/fasthttpadaptor"
+	"github.com/valyala/fasthttp"
 
 	"stap-exporter/internal/cpulimit"
 )
 
 // telemetry returns the route of h, which sends the exporter's own metrics. It
-// is a handler of net/http, like client_golang's, and not on the hot path.
+// is a handler of net/http, like client_golang's.
 func (s *Server) telemetry(h http.Handler) route {
-	return route{get: fasthttpadaptor.NewFastHTTPHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { // here, because the adaptor runs it in its own goroutine
-			if p := recover(); p != nil {
-				s.logPanic(p, r.URL.Path)
-				http.Error(w, strings.TrimSpace(internalErrorText), http.StatusInternalServerError)
-			}
-		}()
-		page := &largePage{ResponseWriter: w}
-		defer page.end()
-		h.ServeHTTP(page, r)
-	}))}
+	return route{get: func(ctx *fasthttp.RequestCtx) {
+		page, ok := s.shared(ctx, "telemetry", func() *page { return telemetryPage(h, s.cfg.TelemetryPath) })
+		if ok {
+			writeGzipPage(ctx, page)
+		}
+	}}
 }
 
-// largePage acquires a CPU permit at the first write. The metrics are collected
-// by then; collecting waits for a scan of all processes.
-type largePage struct {
-	http.ResponseWriter
+// telemetryPage returns what h answers to a request without headers: the text
+// format, not compressed.
+func telemetryPage(h http.Handler, path string) *page {
+	r, err := http.NewRequest(http.MethodGet, path, nil)
+	if err != nil {
+		panic(err) // a bug: the flag was checked
+	}
+	w := &pageWriter{header: http.Header{}}
+	defer w.end()
+	h.ServeHTTP(w, r)
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	return &page{code: w.code, contentType: w.header.Get("Content-Type"), body: w.body.Bytes()}
+}
+
+// pageWriter keeps a reply. It acquires a CPU permit at the first write: the
+// metrics are collected by then, and collecting waits for a scan of all
+// processes.
+type pageWriter struct {
+	header  http.Header
+	code    int // 0 before WriteHeader
+	body    bytes.Buffer
 	release func() // of the permit; nil before the first write
 }
 
-func (p *largePage) Write(b []byte) (int, error) {
-	if p.release == nil {
-		p.release = cpulimit.Acquire()
+func (w *pageWriter) Header() http.Header { return w.header }
+
+func (w *pageWriter) WriteHeader(code int) {
+	if w.code == 0 {
+		w.code = code
 	}
-	return p.ResponseWriter.Write(b)
 }
 
-func (p *largePage) end() {
-	if p.release != nil {
-		p.release()
+func (w *pageWriter) Write(b []byte) (int, error) {
+	if w.release == nil {
+		w.release = cpulimit.Acquire()
+	}
+	return w.body.Write(b)
+}
+
+func (w *pageWriter) end() {
+	if w.release != nil {
+		w.release()
 	}
 }

@@ -217,6 +217,7 @@ func (a *App) newServer(maxConnections int) *httpfront.Server {
 	registry := prometheus.NewRegistry()
 	server := httpfront.New(httpfront.Config{
 		MaxConnections: maxConnections,
+		MaxRequests:    a.opts.maxRequests,
 		Scripts:        a.supervisor,
 		ReadTimeout:    a.opts.readTimeout,
 		StartTimeout:   a.opts.startTimeout,

@@ -73,6 +73,8 @@ func addWebFlags(app *kingpin.Application, opts *Options) (port *int) {
 		SetValue(parsed("web.telemetry-path", &opts.telemetryPath, parseTelemetryPath))
 	app.Flag("web.enable-lifecycle", "Start, stop and restart scripts, and reload, by POST.").
 		BoolVar(&opts.lifecycle)
+	app.Flag("web.max-requests", "How many requests for /all are answered at a time (40).").PlaceHolder("N").
+		SetValue(parsed("web.max-requests", &opts.maxRequests, parseCount))
 	app.Flag("web.systemd-socket", "Listen on the sockets that systemd passes, instead of an address.").
 		BoolVar(&opts.systemdSocket)
 	return port

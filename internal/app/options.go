@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"stap-exporter/httpfront"
 	"stap-exporter/internal/toolchain"
 
 	"go.uber.org/zap/zapcore"
@@ -25,6 +26,7 @@ type Options struct {
 	externalURL   *url.URL // nil: taken from each request
 	telemetryPath string
 	lifecycle     bool
+	maxRequests   int
 	systemdSocket bool
 
 	scripts       string // directory
@@ -65,6 +67,7 @@ func defaultOptions(version string) Options {
 	return Options{
 		version:       version,
 		telemetryPath: "/metrics",
+		maxRequests:   httpfront.DefaultMaxRequests,
 		scripts:       "/etc/stap-exporter",
 		startTimeout:  5 * time.Minute,
 		readTimeout:   10 * time.Second,
