@@ -1,6 +1,6 @@
-// Package doctor finds out what this machine can and cannot do for scripts. It
-// looks at what SystemTap needs, and runs a script under each runtime.
+// Package doctor reports what this machine can and cannot do for scripts. It
+// checks what SystemTap needs, and runs a script under each runtime.
 //
-// It keeps nothing. Diagnose returns when its runs have ended; it starts no
-// goroutine but those of its runner.Host.
+// It owns no state. Diagnose may be called from any goroutine and returns when
+// its runs have ended; it starts no goroutines except those of its runner.Host.
 package doctor

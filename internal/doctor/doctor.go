@@ -7,25 +7,25 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// Finding is one line of a diagnosis.
-type Finding struct {
-	Check  string `json:"check"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`           // what was found
-	Remedy string `json:"remedy,omitempty"` // what to do about it, unless OK
-}
-
-// The checks that say whether a runtime works: a script was compiled, run and
-// read.
+// The names of the checks that report whether a runtime works. Such a check
+// compiles, runs and reads a script.
 const (
 	CheckKernel = "kernel modules"
 	CheckBPF    = "bpf"
 )
 
-// Diagnose reports what this host can and cannot do for scripts. It runs a
-// script under each runtime, in cfg.Dir, which no other Host may use; that
-// takes
-// as long as compiling a kernel module. cfg.Runtime is ignored.
+// Finding is the result of one check.
+type Finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`           // what was found
+	Remedy string `json:"remedy,omitempty"` // what the operator can do, unless OK
+}
+
+// Diagnose reports what this machine can and cannot do for scripts. It takes as
+// long as the compilation of a kernel module, because it runs a script under
+// each runtime. No other runner.Host may use cfg.Dir. Diagnose ignores
+// cfg.Runtime.
 func Diagnose(cfg runner.Config) []Finding {
 	sys, err := toolchain.ThisSystem()
 	if err != nil {
@@ -46,6 +46,8 @@ func Diagnose(cfg runner.Config) []Finding {
 	return d.findings
 }
 
+// diagnosis collects findings. Each check is a method, in checks.go and
+// runtimes.go.
 type diagnosis struct {
 	cfg      runner.Config
 	system   toolchain.System
@@ -53,6 +55,7 @@ type diagnosis struct {
 	findings []Finding
 }
 
+// add adds a finding. One that is OK needs no remedy and loses it.
 func (d *diagnosis) add(f Finding) {
 	if f.OK {
 		f.Remedy = ""

@@ -6,6 +6,7 @@ import (
 )
 
 func TestFindRemedy(t *testing.T) {
+	seen := map[string]bool{}
 	for _, c := range []struct {
 		text string
 		want string // a part of the remedy
@@ -33,8 +34,15 @@ func TestFindRemedy(t *testing.T) {
 		{"launch /s/x.stp: exec format error", "#! line"},
 		{"You must be root to run this", "CAP_SYS_ADMIN"},
 	} {
-		if got := FindRemedy(c.text); !strings.Contains(got, c.want) {
+		got := FindRemedy(c.text)
+		seen[got] = true
+		if !strings.Contains(got, c.want) {
 			t.Errorf("remedy of %q is %q, want %q in it", c.text, got, c.want)
+		}
+	}
+	for _, f := range failures {
+		if !seen[f.remedy] {
+			t.Errorf("no text of this test matches %q", f.match)
 		}
 	}
 	if got := FindRemedy("all is well"); got != "" {

@@ -104,7 +104,7 @@ func TestDoctor(t *testing.T) {
 	for _, f := range findings {
 		seen[f.Check] = f
 		if f.OK == (f.Remedy != "") {
-			t.Errorf("a finding is good or has a mend: %+v", f)
+			t.Errorf("a finding must be OK or have a remedy: %+v", f)
 		}
 	}
 	for _, name := range []string{"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit", "user", "cache directory", "scripts", doctor.CheckKernel, doctor.CheckBPF} {
@@ -123,5 +123,5 @@ func TestDoctorWithoutStap(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	holds(t, out, "apt install systemtap", "kernel headers")
-	holds(t, errs, "no runtime works here")
+	holds(t, errs, "no runtime works")
 }

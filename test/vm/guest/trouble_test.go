@@ -8,8 +8,7 @@ import (
 )
 
 // SystemTap ends a script whose probes take too much of a CPU. The 503 names
-// the
-// remedy.
+// the remedy.
 func overload(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"overload.stp": text(t, "overload")}})
 	p := e.says("/overload.stp", 503, "probe overhead", "exceeded threshold")

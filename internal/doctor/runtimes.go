@@ -14,16 +14,22 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// works is a script that needs no debuginfo and has metrics in both runtimes.
+// works is a script that needs no debuginfo and offers metrics under both
+// runtimes.
 const works = `global a
 probe begin { a[1] = 1 }
 probe timer.s(1000) { a[1]++ }
 probe prometheus { @prometheus_dump_array1(a, "works", "x") }
 `
 
+// worksMetrics is what works offers in its first 1,000 seconds.
+const worksMetrics = "works{x=\"1\"} 1\n"
+
+const otherCacheDir = "name another directory with --cache.dir"
+
 // runtimes runs a script under each runtime.
 func (d *diagnosis) runtimes() {
-	d.cfg.Runtime = toolchain.BPF // or kernel: it only must not be probed in the background
+	d.cfg.Runtime = toolchain.BPF // not Auto, which would probe kernel modules in the background
 	if d.tools.Stapbpf == "" {
 		d.cfg.Runtime = toolchain.Kernel
 	}
@@ -41,27 +47,27 @@ func (d *diagnosis) runtimes() {
 		case d.tools.Stap == "":
 			d.add(Finding{Check: check, Detail: "SystemTap is not installed", Remedy: installStap})
 		case err != nil:
-			d.add(Finding{Check: check, Detail: err.Error(), Remedy: "name another directory with --cache.dir"})
+			d.add(Finding{Check: check, Detail: err.Error(), Remedy: otherCacheDir})
 		case runtime == toolchain.Kernel && missing != "":
 			d.add(Finding{
 				Check:  check,
-				Detail: "do not work here: they need " + missing,
-				Remedy: "see the checks above; scripts run under bpf where that works",
+				Detail: "not available: kernel modules need " + missing,
+				Remedy: "see the checks above, or run scripts under bpf",
 			})
 		default:
-			d.try(host, check, runtime)
+			d.runScript(host, check, runtime)
 		}
 	}
 }
 
-// try runs a script under runtime and reads its metrics.
-func (d *diagnosis) try(h *runner.Host, check string, runtime toolchain.Runtime) {
+// runScript runs a script under runtime and reads its metrics once.
+func (d *diagnosis) runScript(h *runner.Host, check string, runtime toolchain.Runtime) {
 	path := filepath.Join(d.cfg.Dir, "works.stp")
 	if err := os.WriteFile(path, []byte(works), 0o600); err != nil {
-		d.add(Finding{Check: check, Detail: err.Error(), Remedy: "name another directory with --cache.dir"})
+		d.add(Finding{Check: check, Detail: err.Error(), Remedy: otherCacheDir})
 		return
 	}
-	begun := time.Now()
+	start := time.Now()
 	s := script.Script{
 		Name:    "works.stp",
 		Path:    path,
@@ -85,13 +91,14 @@ func (d *diagnosis) try(h *runner.Host, check string, runtime toolchain.Runtime)
 			cancel()
 			run.Stop(nil)
 		case runner.Exited:
-			d.add(findingOf(check, e.Exit, body, readErr, time.Since(begun)))
+			d.add(findingOf(check, e.Exit, body, readErr, time.Since(start)))
 			return
 		}
 	}
 }
 
-// findingOf turns the end of a try into a finding.
+// findingOf returns the finding about a run that ended with e after a read that
+// returned body and readErr.
 func findingOf(check string, e runner.Exit, body []byte, readErr error, took time.Duration) Finding {
 	f := Finding{Check: check, Remedy: e.Remedy}
 	switch {
@@ -99,18 +106,16 @@ func findingOf(check string, e runner.Exit, body []byte, readErr error, took tim
 		f.Detail = "a script does not run: " + strings.Join(strings.Split(e.Reason(), "\n"), "; ")
 	case readErr != nil:
 		f.Detail = "a script runs, but its metrics cannot be read: " + readErr.Error()
-	case string(body) != "works{x=\"1\"} 1\n":
-		f.Detail = fmt.Sprintf("a script's metrics are not what it gave: %q", body)
+	case string(body) != worksMetrics:
+		f.Detail = fmt.Sprintf("a script runs, but its metrics are wrong: %q, want %q", body, worksMetrics)
 	case len(e.Residue) > 0:
-		f.Detail = "a script was run, but left behind: " + strings.Join(e.Residue, ", ")
+		f.Detail = "a script ran, but left residue: " + strings.Join(e.Residue, ", ")
 	default:
-		f.OK, f.Detail = true, fmt.Sprintf(
-			"work: a script was compiled, run and read in %v",
-			took.Round(10*time.Millisecond),
-		)
+		f.OK = true
+		f.Detail = fmt.Sprintf("a script was compiled, run and read in %v", took.Round(10*time.Millisecond))
 	}
 	if !f.OK && f.Remedy == "" {
-		f.Remedy = "see the message; stap-report gathers what SystemTap's own developers ask for"
+		f.Remedy = "see the message; for a bug report to SystemTap, run stap-report"
 	}
 	return f
 }
