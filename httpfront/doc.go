@@ -26,6 +26,7 @@
 //   - api.go: the status API
 //   - lifecycle.go: what an operator may do by POST
 //   - crossorigin.go: that no page of another site does it
+//   - rejected.go: how many requests were rejected
 //   - telemetry.go, stats.go: /metrics and /api/v1/events, the server's
 //     counters
 //

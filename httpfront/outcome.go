@@ -272,6 +272,7 @@ func (s *Server) rejectRequest(ctx *fasthttp.RequestCtx, err error) {
 		plainError(ctx, fasthttp.StatusRequestEntityTooLarge, "request body too large\n")
 	default:
 		plainError(ctx, fasthttp.StatusBadRequest, "malformed request\n")
+		s.countRejected(fasthttp.StatusBadRequest, ctx.RemoteAddr())
 	}
 }
 

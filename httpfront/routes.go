@@ -51,6 +51,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	s.answer(ctx)
 	s.setConfiguredHeaders(ctx)
+	if code := ctx.Response.StatusCode(); code != fasthttp.StatusOK {
+		s.countRejected(code, ctx.RemoteAddr())
+	}
 	if s.closed.Load() || overLimit(ctx) {
 		ctx.SetConnectionClose()
 	}

@@ -107,8 +107,11 @@ type Server struct {
 	pagesMu sync.Mutex
 	pages   map[string]*sharedPage // by kind, and what else they depend on
 
-	evicted     atomic.Uint64 // idle connections closed to make room for others
-	rejected    atomic.Uint64 // connections over the limit
+	evicted  atomic.Uint64 // idle connections closed to make room for others
+	rejected atomic.Uint64 // connections over the limit
+	// requests that were rejected
+	malformed, loginsRejected, rateLimited rejections
+
 	disconnects atomic.Uint64 // clients that disconnected while their request waited
 }
 

@@ -6,6 +6,9 @@ type Stats struct {
 	ConnectionsLimit    int    // of open connections
 	RejectedConnections uint64 // because too many were open
 	EvictedConnections  uint64 // idle ones, closed to make room for others
+	MalformedRequests   uint64 // 400
+	RejectedLogins      uint64 // 401
+	RateLimitedRequests uint64 // 429
 	ClientDisconnects   uint64 // while the client's request waited
 }
 
@@ -19,6 +22,9 @@ func (s *Server) Stats() Stats {
 		ConnectionsLimit:    s.cfg.MaxConnections,
 		RejectedConnections: s.rejected.Load(),
 		EvictedConnections:  s.evicted.Load(),
+		MalformedRequests:   s.malformed.count.Load(),
+		RejectedLogins:      s.loginsRejected.count.Load(),
+		RateLimitedRequests: s.rateLimited.count.Load(),
 		ClientDisconnects:   s.disconnects.Load(),
 	}
 }

@@ -8,6 +8,9 @@ type HTTP struct {
 	ConnectionsLimit    int    // that may be open at a time
 	RejectedConnections uint64 // because too many were open
 	EvictedConnections  uint64 // idle ones, closed to make room for others
+	MalformedRequests   uint64 // 400
+	RejectedLogins      uint64 // 401
+	RateLimitedRequests uint64 // 429
 	ClientDisconnects   uint64 // of clients whose request was waiting
 }
 
@@ -29,6 +32,12 @@ func NewHTTPCollector(read func() HTTP) prometheus.Collector {
 			"connections_evicted_total",
 			"Idle connections that were closed to make room for others.",
 		),
+		requests: prometheus.NewDesc(
+			"stap_exporter_http_requests_rejected_total",
+			"Requests that were rejected, by status code: 400 (malformed), 401 (no valid login) or 429 (rate limit).",
+			[]string{"code"},
+			nil,
+		),
 		disconnects: desc(
 			"client_disconnects_total",
 			"Requests whose client disconnected while they were waiting.",
@@ -37,13 +46,13 @@ func NewHTTPCollector(read func() HTTP) prometheus.Collector {
 }
 
 type httpCollector struct {
-	read                                        func() HTTP
-	open, limit, rejected, evicted, disconnects *prometheus.Desc
+	read                                                  func() HTTP
+	open, limit, rejected, evicted, requests, disconnects *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
 func (c *httpCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.open, c.limit, c.rejected, c.evicted, c.disconnects} {
+	for _, d := range []*prometheus.Desc{c.open, c.limit, c.rejected, c.evicted, c.requests, c.disconnects} {
 		out <- d
 	}
 }
@@ -55,5 +64,12 @@ func (c *httpCollector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(c.limit, prometheus.GaugeValue, float64(n.ConnectionsLimit))
 	out <- prometheus.MustNewConstMetric(c.rejected, prometheus.CounterValue, float64(n.RejectedConnections))
 	out <- prometheus.MustNewConstMetric(c.evicted, prometheus.CounterValue, float64(n.EvictedConnections))
+	for code, count := range map[string]uint64{
+		"400": n.MalformedRequests,
+		"401": n.RejectedLogins,
+		"429": n.RateLimitedRequests,
+	} {
+		out <- prometheus.MustNewConstMetric(c.requests, prometheus.CounterValue, float64(count), code)
+	}
 	out <- prometheus.MustNewConstMetric(c.disconnects, prometheus.CounterValue, float64(n.ClientDisconnects))
 }

@@ -230,6 +230,9 @@ func TestActorsAndHTTP(t *testing.T) {
 			ConnectionsLimit:    10,
 			RejectedConnections: 2,
 			EvictedConnections:  4,
+			MalformedRequests:   5,
+			RejectedLogins:      6,
+			RateLimitedRequests: 7,
 			ClientDisconnects:   1,
 		}
 	})
@@ -249,6 +252,11 @@ stap_exporter_http_connections_limit 10
 # HELP stap_exporter_http_connections_rejected_total Connections that were rejected because too many were open.
 # TYPE stap_exporter_http_connections_rejected_total counter
 stap_exporter_http_connections_rejected_total 2
+# HELP stap_exporter_http_requests_rejected_total Requests that were rejected, by status code: 400 (malformed), 401 (no valid login) or 429 (rate limit).
+# TYPE stap_exporter_http_requests_rejected_total counter
+stap_exporter_http_requests_rejected_total{code="400"} 5
+stap_exporter_http_requests_rejected_total{code="401"} 6
+stap_exporter_http_requests_rejected_total{code="429"} 7
 `
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want)); err != nil {
 		t.Error(err)
