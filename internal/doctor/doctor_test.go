@@ -32,8 +32,7 @@ func find(t *testing.T, findings []Finding, check string) Finding {
 }
 
 // A missing executable of SystemTap is a finding, although there is then no
-// Host
-// for some runtime.
+// Host for some runtime.
 func TestDiagnoseWithoutAnExecutable(t *testing.T) {
 	for _, missing := range []string{"stap", "stapbpf", "staprun"} {
 		t.Run(missing, func(t *testing.T) {

@@ -146,7 +146,7 @@ func (c *Capture) Text() (text string, before int) {
 // Tail returns the useful tail of the output so far.
 func (c *Capture) Tail() []string { return UsefulTail(c.Text()) }
 
-// mayBeError reports whether a line looks like an error of SystemTap. It runs
+// mayBeError reports whether a line may be an error of SystemTap. It runs
 // for every line and must be cheap.
 func mayBeError(line []byte) bool {
 	return bytes.Contains(line, []byte("ERROR")) || bytes.HasPrefix(line, []byte("WARNING: ")) ||

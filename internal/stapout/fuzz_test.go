@@ -12,8 +12,8 @@ import (
 )
 
 // FuzzCapture is a child that writes any bytes in pieces of any size. The
-// result
-// does not depend on the pieces, is bounded, and is fit for a log and a page.
+// result does not depend on the pieces, is bounded, and is fit for a log and a
+// page.
 func FuzzCapture(f *testing.F) {
 	for _, text := range []string{
 		"Pass 1: parsed user script and 487 library scripts\nPass 2: analyzed script\nPass 3: translated\n" +
@@ -23,7 +23,7 @@ func FuzzCapture(f *testing.F) {
 		"semantic error: no match\n   at: operator '<'\n\tsource: probe x\n\n" +
 			"Pass 2: analysis failed.  [man error::pass2]\nTip: x\nTry again with another '-v' option.\n",
 		"\xff\xfe\x00a\u202eb\r\n" + strings.Repeat("x", 2*maxLine) + "\nno end",
-		strings.Repeat("a line that says nothing\n", 20) + "a.c:1: error: task_work_cancel\nmake: *** x\n",
+		strings.Repeat("a line without meaning\n", 20) + "a.c:1: error: task_work_cancel\nmake: *** x\n",
 	} {
 		f.Add([]byte(text), 1)
 		f.Add([]byte(text), 7)

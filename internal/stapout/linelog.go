@@ -15,8 +15,7 @@ import (
 
 // The rate at which a script's output is logged: a burst, then one line a
 // second, at most about 86,000 lines a day. Capture keeps the last 64 KiB in
-// any
-// case.
+// any case.
 const (
 	logBurst  = 20          // lines
 	logPeriod = time.Second // for each further line

@@ -18,7 +18,7 @@ var activities = [...]string{
 func Activity(pass int) string { return activities[pass] }
 
 // parsePass returns the pass that stap is in after it printed line, or 0 when
-// the line does not tell. "stap -v" prints "Pass N: …" when pass N is done, but
+// the line reports none. "stap -v" prints "Pass N: …" when pass N is done, but
 // "Pass 5: starting run." before pass 5.
 func parsePass(line string) (pass int) {
 	rest, ok := strings.CutPrefix(line, "Pass ")

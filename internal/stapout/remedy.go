@@ -7,7 +7,7 @@ import (
 
 // failure is a failure whose cause is known.
 type failure struct {
-	match  *regexp.Regexp // a message of SystemTap, gcc, the kernel or this program
+	match  *regexp.Regexp // a message of SystemTap, gcc, the kernel or the exporter
 	remedy string         // "cause: what the operator can do", shown to users
 }
 

@@ -37,7 +37,7 @@ var (
 // UsefulTail reduces a noisy output to at most a dozen lines: first stap's
 // errors with their indented lines, then, while there is room, the last lines.
 // before is the number of lines before text. When lines are left out, one more
-// line says how many.
+// line reports how many.
 func UsefulTail(text string, before int) []string {
 	var lines []string
 	leftOut := before

@@ -14,12 +14,10 @@ import (
 // The launcher's first argument, its mode.
 const (
 	// IgnoreSIGPIPE is for stapbpf: a reader that closes its FIFO early must
-	// not
-	// kill it.
+	// not kill it.
 	IgnoreSIGPIPE = "ignore-sigpipe"
 	// leaveSIGPIPE is for executable scripts, which may rely on SIGPIPE as
-	// shell
-	// pipelines do.
+	// shell pipelines do.
 	leaveSIGPIPE = "leave-sigpipe"
 )
 

@@ -84,8 +84,7 @@ func TestLauncherReportsErrors(t *testing.T) {
 }
 
 // TestMemlockFilter interprets the filter: the kernel would only run it for
-// this
-// machine's architecture.
+// this machine's architecture.
 func TestMemlockFilter(t *testing.T) {
 	filter := memlockFilter(unix.AUDIT_ARCH_X86_64)
 	const ptr, highPtr = 0x1000, 1 << 40

@@ -70,9 +70,8 @@ func memlockFilter(arch uint32) []unix.SockFilter {
 
 // filterMemlock installs memlockFilter for the calling thread and the
 // executables that the thread becomes. Without CAP_SYS_ADMIN the kernel
-// requires
-// no_new_privs first, which disables set-user-ID executables. Root loses
-// nothing by that; other users must not call it.
+// requires no_new_privs first, which disables set-user-ID executables. Root
+// loses nothing by that; other users must not call it.
 func filterMemlock() error {
 	arch, ok := auditArch[runtime.GOARCH]
 	if !ok {
