@@ -52,7 +52,8 @@ type authenticator struct {
 	secret  [32]byte
 	compare func(hash, password []byte) error // bcrypt's; tests replace it
 
-	valid, invalid atomic.Pointer[map[credential]struct{}] // the maps are immutable
+	// the user of each credential; the maps are immutable
+	valid, invalid atomic.Pointer[map[credential]string]
 
 	mu      sync.Mutex
 	pending map[credential]*check
@@ -76,8 +77,8 @@ func newAuthenticator(users map[string]config.Secret) (*authenticator, error) {
 		pending: map[credential]*check{},
 	}
 	_, _ = rand.Read(a.secret[:]) // never fails
-	a.valid.Store(&map[credential]struct{}{})
-	a.invalid.Store(&map[credential]struct{}{})
+	a.valid.Store(&map[credential]string{})
+	a.invalid.Store(&map[credential]string{})
 	slowest := -1
 	for _, name := range slices.Sorted(maps.Keys(users)) {
 		hash := []byte(users[name])
@@ -91,6 +92,22 @@ func newAuthenticator(users map[string]config.Secret) (*authenticator, error) {
 		a.users[name] = hash
 	}
 	return a, nil
+}
+
+// inherit takes over the valid credentials of users whose hash is the same in
+// old, which may be nil. Nobody may use a yet.
+func (a *authenticator) inherit(old *authenticator) {
+	if a == nil || old == nil {
+		return
+	}
+	a.secret = old.secret
+	valid := map[credential]string{}
+	for id, user := range *old.valid.Load() {
+		if hash, found := a.users[user]; found && bytes.Equal(hash, old.users[user]) {
+			valid[id] = user
+		}
+	}
+	a.valid.Store(&valid)
 }
 
 // login checks an Authorization header, which it does not keep.
@@ -154,9 +171,9 @@ func (a *authenticator) run(c *check, id credential, user, password []byte) {
 		a.mu.Lock()
 		delete(a.pending, id)
 		if c.ok {
-			remember(&a.valid, id)
+			remember(&a.valid, id, string(user))
 		} else {
-			remember(&a.invalid, id)
+			remember(&a.invalid, id, string(user))
 		}
 		a.mu.Unlock()
 		close(c.done)
@@ -173,7 +190,7 @@ func (a *authenticator) run(c *check, id credential, user, password []byte) {
 
 // remember replaces the map of cache by one that also holds id. A full one
 // drops another id.
-func remember(cache *atomic.Pointer[map[credential]struct{}], id credential) {
+func remember(cache *atomic.Pointer[map[credential]string], id credential, user string) {
 	next := maps.Clone(*cache.Load())
 	for old := range next { // in random order
 		if len(next) < maxCached {
@@ -181,7 +198,7 @@ func remember(cache *atomic.Pointer[map[credential]struct{}], id credential) {
 		}
 		delete(next, old)
 	}
-	next[id] = struct{}{}
+	next[id] = user
 	cache.Store(&next)
 }
 

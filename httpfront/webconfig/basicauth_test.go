@@ -220,3 +220,45 @@ func BenchmarkCachedLogin(b *testing.B) {
 		}
 	}
 }
+
+// After a reload a user whose hash is the same costs no bcrypt. One with
+// another
+// hash, and one that is gone, is checked again.
+func TestLoginsOutliveAReload(t *testing.T) {
+	hashes := map[string]config.Secret{}
+	for _, user := range []string{"same", "changed", "gone"} {
+		hashes[user] = config.Secret(hashOf(t, user, bcrypt.MinCost))
+	}
+	old, err := newAuthenticator(hashes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for user := range hashes {
+		if old.login([]byte(basic(user, user))) != LoginAccepted {
+			t.Errorf("%s was rejected", user)
+		}
+	}
+	_ = old.login([]byte(basic("same", "wrong")))
+	a, n := newCounting(t, map[string]string{"changed": "other"})
+	a.users["same"] = []byte(hashes["same"])
+	a.inherit(old)
+	for _, c := range []struct {
+		user, password string
+		want           Login
+		bcrypts        int64
+	}{
+		{"same", "same", LoginAccepted, 0},
+		{"same", "wrong", LoginRejected, 1},
+		{"changed", "changed", LoginRejected, 1},
+		{"changed", "other", LoginAccepted, 1},
+		{"gone", "gone", LoginRejected, 1},
+	} {
+		before := n.Load()
+		if got := a.login([]byte(basic(c.user, c.password))); got != c.want || n.Load()-before != c.bcrypts {
+			t.Errorf("%s with password %s: %v, %d bcrypts", c.user, c.password, got, n.Load()-before)
+		}
+	}
+	var none *authenticator
+	none.inherit(old)
+	a.inherit(none)
+}

@@ -99,13 +99,18 @@ func Load(path string, log *zap.Logger) (*Config, error) {
 	return c, nil
 }
 
-// Reload reads the same file again. c stays as it is. The Reload of a nil
-// Config is nil.
+// Reload reads the same file again. c stays as it is. Users whose hash is the
+// same stay logged in. The Reload of a nil Config is nil.
 func (c *Config) Reload() (*Config, error) {
 	if c == nil {
 		return nil, nil
 	}
-	return Load(c.path, c.log)
+	next, err := Load(c.path, c.log)
+	if err != nil {
+		return nil, err
+	}
+	next.auth.inherit(c.auth)
+	return next, nil
 }
 
 // TLS returns the configuration for tls.Server, nil for plain HTTP.

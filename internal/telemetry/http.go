@@ -34,7 +34,7 @@ func NewHTTPCollector(read func() HTTP) prometheus.Collector {
 		),
 		requests: prometheus.NewDesc(
 			"stap_exporter_http_requests_rejected_total",
-			"Requests that were rejected, by status code: 400 (malformed), 401 (no valid login) or 429 (rate limit).",
+			"Requests that were rejected, by status code: 400, 401 or 429.",
 			[]string{"code"},
 			nil,
 		),

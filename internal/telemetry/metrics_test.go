@@ -252,7 +252,7 @@ stap_exporter_http_connections_limit 10
 # HELP stap_exporter_http_connections_rejected_total Connections that were rejected because too many were open.
 # TYPE stap_exporter_http_connections_rejected_total counter
 stap_exporter_http_connections_rejected_total 2
-# HELP stap_exporter_http_requests_rejected_total Requests that were rejected, by status code: 400 (malformed), 401 (no valid login) or 429 (rate limit).
+# HELP stap_exporter_http_requests_rejected_total Requests that were rejected, by status code: 400, 401 or 429.
 # TYPE stap_exporter_http_requests_rejected_total counter
 stap_exporter_http_requests_rejected_total{code="400"} 5
 stap_exporter_http_requests_rejected_total{code="401"} 6
