@@ -17,59 +17,37 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// make chaos sets them. Without them the run is one of a minute, with the race
-// detector where the tests have it, and the p99 is only shown: others use the
-// machine, too.
+// make chaos sets them. Without them a run takes a minute, uses the race
+// detector if the tests have it, and does not check the p99, because other
+// tests
+// use the machine, too.
 var (
 	chaosTime = flag.Duration(
 		"chaos",
 		0,
-		"how long TestChaos makes trouble, at least 30s, and checks the p99 of it",
+		"how long TestChaos makes trouble, at least 30s; it checks the p99 then",
 	)
 	chaosSeed = flag.Uint64(
 		"chaos.seed",
 		0,
-		"the seed of an earlier run, to make its choices again; what happens between them is never the same",
+		"the seed of an earlier run, for the same choices; their timing always differs",
 	)
-	chaosExporter = flag.String("chaos.exporter", "", "the stap-exporter to run, instead of this test")
+	chaosExporter = flag.String("chaos.exporter", "", "the stap-exporter to run (default: build one)")
 )
 
-// Phases of a run. What is asked of the healthy scripts is the same in each.
+// Phases of a run. The requests for the healthy scripts are the same in each.
 const (
-	quiet   = iota // all scripts and those who read them behave, and are as many as later
-	chaotic        // all there is
-	after          // the misbehaving ones are stopped
+	quiet   = iota // all scripts and their readers behave, and are as many as later
+	chaotic        // everything
+	after          // the bad scripts are stopped
 	phases
 )
 
 var phaseNames = [phases]string{"quiet", "chaos", "after"}
 
-// The scripts: chaosHealthy are never touched, and a quarter as many misbehave,
-// among them chaosPets that are good children with a bad master.
-const (
-	chaosHealthy = 150
-	chaosPets    = 14
-	chaosEach    = 3 // of each bad role
-)
+const p99Limit = 2 // times the p99 of the quiet phase
 
-var badRoles = []string{
-	"slow",
-	"crash",
-	"dies",
-	"unready",
-	"hang",
-	"stubborn",
-	"flood",
-	"tear",
-	"empty",
-	"huge",
-	"exits",
-	"leaves",
-}
-
-const p99Limit = 2 // times its quiet value
-
-// chaos is one run: an exporter, its scripts, and all who make its life hard.
+// chaos is one run: an exporter, its scripts, and everything that disturbs it.
 type chaos struct {
 	t        *testing.T
 	e        *harness.Exporter
@@ -77,68 +55,58 @@ type chaos struct {
 	dir      string // of the scripts
 	cache    string
 	instance string
-	child    string // the program that all scripts are
+	child    string // the executable that all scripts name
 	long     bool   // make chaos
 	seed     uint64
 	interval time.Duration // between two scrapes of a script
-	grace    time.Duration // for an answer after its deadline
+	grace    time.Duration // for a reply after its deadline
 	read     time.Duration // --script.read-timeout
 	start    time.Duration // --script.start-timeout
 	length   [phases]time.Duration
 
 	healthy, bad []*chaosScript
-	// the bad ones have got their roles, set before there is a second goroutine
-	// that writes them
-	turned bool
-	phase  atomic.Int32
-	clock  [phases]load // what each phase took of the processors
+	// the bad scripts have their roles; set before other goroutines write files
+	misbehaving bool
+	phase       atomic.Int32
+	load        [phases]load // CPU time of each phase
 	ledger
 }
 
-// chaosScript is a file of the folder.
-type chaosScript struct {
-	name, role string
-	version    int
-	busy       sync.Mutex // held by the event that is about it
-
-	mu      sync.Mutex
-	touched int             // how often something was done to it that starts it over
-	lives   map[string]bool // seen in its texts
-	newest  sight           // of the last of them
-}
-
-// Two hundred scripts, a quarter of which misbehave in every way that we know,
-// clients that vanish, crawl and hammer, and an operator without a plan: the
-// other scripts do not notice, everybody is answered, and nothing stays behind.
+// Two hundred scripts, a quarter of which misbehave in every known way, clients
+// that disconnect, are slow or send too much, and an operator who does things
+// at
+// random: the healthy scripts are not affected, every request gets a reply, and
+// no residue is left.
 func TestChaos(t *testing.T) {
+	harness.SkipIfShort(t)
 	c := newChaos(t)
 	c.begin()
 
 	stop := make(chan struct{})
 	scrapers := c.scrapeHealthy(stop)
-	c.everyBad("start", 202)
-	c.allUp()
+	c.operateBad("start")
+	c.waitUntilBadRun()
 	c.measure(quiet, c.length[quiet], c.scrapers)
-	c.everyBad("stop", 202)
-	c.allQuiet()
+	c.operateBad("stop")
+	c.waitUntilBadIdle()
 	before := c.resources()
 
-	c.turnBad()
-	c.everyBad("start", 202)
-	c.measure(chaotic, c.length[chaotic], c.scrapers, c.clients, c.events)
+	c.misbehave()
+	c.operateBad("start")
+	c.measure(chaotic, c.length[chaotic], c.scrapers, c.abusers, c.events)
 	peak := c.resources()
 
-	c.pass(after, func() {
-		c.everyBad("stop", 202)
-		c.petsRecover()
-		c.everyBad("stop", 202)
-		c.allQuiet()
+	c.inPhase(after, func() {
+		c.operateBad("stop")
+		c.checkPets()
+		c.operateBad("stop")
+		c.waitUntilBadIdle()
 	})
-	end := c.comesBack(before)
+	end := c.waitForResources(before)
 	close(stop)
 	scrapers.Wait()
 	t.Log(c.report(before, peak, end))
-	c.endsWell()
+	c.stopExporter()
 	c.judge()
 }
 
@@ -158,8 +126,8 @@ func newChaos(t *testing.T) *chaos {
 	if *chaosTime > 0 {
 		total, c.long = max(*chaosTime, 30*time.Second), true
 		c.interval, c.grace, c.read, c.start = 2*time.Second, 2*time.Second, 3*time.Second, 8*time.Second
-		// this process measures another one: its own collections are not to be
-		// in what it measures
+		// The garbage collections of this process would be in the times that it
+		// measures.
 		debug.SetGCPercent(400)
 	}
 	if *chaosSeed > 0 {
@@ -176,72 +144,26 @@ func newChaos(t *testing.T) *chaos {
 	return c
 }
 
-// begin starts the exporter; on return every healthy script has answered, every
-// other has had its first start, and is stopped.
+// begin starts the exporter. On return every healthy script has answered, and
+// the others are stopped.
 func (c *chaos) begin() {
-	add := func(list *[]*chaosScript, role string, i int) {
-		kind := ""
-		if i%2 == 0 {
-			kind = "-autostart"
-		}
-		s := &chaosScript{name: fmt.Sprintf("%s%s-%03d.stp", role, kind, i), role: role, lives: map[string]bool{}}
-		c.write(s)
-		*list = append(*list, s)
-	}
-	for i := range chaosHealthy {
-		add(&c.healthy, "healthy", i)
-	}
-	for _, role := range badRoles {
-		for i := range chaosEach {
-			add(&c.bad, role, i)
-		}
-	}
-	for i := range chaosPets {
-		add(&c.bad, []string{"pet", "stays"}[i/2%2], i)
-	}
-	// or those that never start keep the others from misbehaving
-	program := *chaosExporter
-	if program == "" {
-		program = harness.Binary(c.t)
+	c.createScripts()
+	executable := *chaosExporter
+	if executable == "" {
+		executable = harness.Binary(c.t)
 	}
 	c.e = harness.StartBinary(
 		c.t,
-		program,
+		executable,
 		c.dir,
 		"--cache.dir="+c.cache,
 		"--web.enable-lifecycle",
-		"--script.max-parallel-starts=8",
+		"--script.max-parallel-starts=8", // more than there are scripts that never start
 		"--script.read-timeout="+c.read.String(),
 		"--script.start-timeout="+c.start.String(),
 	)
 	c.address = strings.TrimPrefix(c.e.URL, "http://")
-
-	var warm sync.WaitGroup
-	places := make(chan struct{}, 8)
-	for _, s := range c.healthy {
-		warm.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
-			for end := time.Now().Add(2 * time.Minute); ; {
-				w := c.client()
-				r, ok := w.ask(question{
-					kind:    "first scrape",
-					path:    "/" + s.name,
-					timeout: time.Minute,
-					known:   []int{200, 503, 504},
-				})
-				w.close()
-				if ok && r.code == 200 {
-					return
-				}
-				if time.Now().After(end) {
-					c.fault("%s never came up: %d %s", s.name, r.code, r.body)
-					return
-				}
-			}
-		})
-	}
-	warm.Wait()
+	c.startHealthy()
 	if c.t.Failed() || c.faulty() {
 		c.judge()
 		c.t.FailNow()
@@ -251,41 +173,47 @@ func (c *chaos) begin() {
 		c.t.Fatalf("locks: %q", locks)
 	}
 	c.instance = filepath.Base(filepath.Dir(locks[0]))
-	c.everyBad("stop", 202)
-	c.allQuiet()
+	c.operateBad("stop")
+	c.waitUntilBadIdle()
 }
 
-// write writes a script's file in its next version, as most editors do.
-func (c *chaos) write(s *chaosScript) {
-	s.version++
-	role := s.role
-	if role == "pet" || !c.turned {
-		role = "healthy"
+func (c *chaos) startHealthy() {
+	var starts sync.WaitGroup
+	slots := make(chan struct{}, 8)
+	for _, s := range c.healthy {
+		starts.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			for end := time.Now().Add(2 * time.Minute); ; {
+				w := c.client()
+				r, ok := w.send(request{
+					kind:    "first scrape",
+					path:    "/" + s.name,
+					timeout: time.Minute,
+					codes:   []int{200, 503, 504},
+				})
+				w.close()
+				if ok && r.code == 200 {
+					return
+				}
+				if time.Now().After(end) {
+					c.fault("%s does not start: %d %s", s.name, r.code, r.body)
+					return
+				}
+			}
+		})
 	}
-	c.place(s, fmt.Sprintf("#!%s %s\n# version %d\n", c.child, role, s.version), 0o755)
+	starts.Wait()
 }
 
-func (c *chaos) place(s *chaosScript, text string, mode os.FileMode) {
-	path := filepath.Join(c.dir, s.name)
-	if err := os.WriteFile(path+".new", []byte(text), mode); err != nil {
-		c.fault("%v", err)
-	}
-	if err := os.Chmod(path+".new", mode); err != nil {
-		c.fault("%v", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		c.fault("%v", err)
-	}
-}
-
-// measure runs a phase for a time, with those who make trouble in it; on return
-// they have ended.
-func (c *chaos) measure(phase int, d time.Duration, troubles ...func(stop <-chan struct{}, ended *sync.WaitGroup)) {
-	c.pass(phase, func() {
+// measure runs a phase for a time, with sources of load or trouble, which have
+// ended when it returns.
+func (c *chaos) measure(phase int, d time.Duration, sources ...func(stop <-chan struct{}, ended *sync.WaitGroup)) {
+	c.inPhase(phase, func() {
 		stop := make(chan struct{})
 		var ended sync.WaitGroup
-		for _, trouble := range troubles {
-			trouble(stop, &ended)
+		for _, source := range sources {
+			source(stop, &ended)
 		}
 		time.Sleep(d)
 		close(stop)
@@ -293,87 +221,78 @@ func (c *chaos) measure(phase int, d time.Duration, troubles ...func(stop <-chan
 	})
 }
 
-// pass does something in a phase, and takes its measure.
-func (c *chaos) pass(phase int, do func()) {
+// inPhase calls do in a phase, and measures its CPU time.
+func (c *chaos) inPhase(phase int, do func()) {
 	c.phase.Store(int32(phase))
-	begun := c.load()
+	begun := c.currentLoad()
 	do()
-	c.clock[phase] = c.load().since(begun)
+	c.load[phase] = c.currentLoad().since(begun)
 }
 
-// everyBad tells all scripts but the healthy ones something.
-func (c *chaos) everyBad(action string, code int) {
+// operate sends an operator's request for a script, whose reply must be one of
+// the codes.
+func (c *chaos) operate(w *client, s *chaosScript, action string, codes ...int) {
+	s.expectRestart()
+	w.send(request{
+		kind:   "operator",
+		method: "POST",
+		path:   "/api/v1/scripts/" + s.name + "/" + action,
+		codes:  codes,
+	})
+}
+
+// operateBad sends an operator's request for every bad script.
+func (c *chaos) operateBad(action string) {
 	w := c.client()
 	defer w.close()
 	for _, s := range c.bad {
-		s.touch()
-		w.ask(question{
-			kind:   "operator",
-			method: "POST",
-			path:   "/api/v1/scripts/" + s.name + "/" + action,
-			known:  []int{code},
-		})
+		c.operate(w, s, action, 202)
 	}
 }
 
-// turnBad gives the misbehaving scripts, which behaved so far, their roles.
-func (c *chaos) turnBad() {
-	c.turned = true
-	for _, s := range c.bad {
-		s.touch()
-		c.write(s)
-	}
-}
-
-// petsRecover holds that whatever was done to a good script, it comes back when
-// it is left alone.
-func (c *chaos) petsRecover() {
+// checkPets checks that a script that behaves recovers, whatever was done to
+// it.
+func (c *chaos) checkPets() {
 	w := c.client()
 	defer w.close()
 	for _, s := range c.bad {
-		if s.role != "pet" && s.role != "stays" {
+		if !s.behaves() {
 			continue
 		}
-		s.touch()
-		w.ask(question{
-			kind:   "operator",
-			method: "POST",
-			path:   "/api/v1/scripts/" + s.name + "/start",
-			known:  []int{202},
-		})
-		r, ok := w.ask(question{
+		c.operate(w, s, "start", 202)
+		r, ok := w.send(request{
 			kind:    "scrape after chaos",
 			path:    "/" + s.name,
 			timeout: 40 * time.Second,
-			known:   []int{200},
+			codes:   []int{200},
 		})
 		if ok {
-			c.look(s, r, sight{})
+			c.checkText(s, r, seenText{})
 		}
 	}
 }
 
-// allQuiet waits until only the healthy scripts have processes.
-func (c *chaos) allQuiet() {
-	left := ""
+// waitUntilBadIdle waits until only the healthy scripts have processes.
+func (c *chaos) waitUntilBadIdle() {
+	others := ""
 	if !c.within(time.Minute, func() bool {
-		left = ""
+		others = ""
 		w := c.client()
 		defer w.close()
 		states, ok := c.states(w)
 		for _, s := range c.bad {
 			if !ok || states[s.name].State != "idle" {
-				left += fmt.Sprintf(" %s (%s)", s.name, states[s.name].State)
+				others += fmt.Sprintf(" %s (%s)", s.name, states[s.name].State)
 			}
 		}
-		return left == ""
+		return others == ""
 	}) {
-		c.fault("not idle a minute after they were stopped:%s", left)
+		c.fault("not idle a minute after a stop:%s", others)
 	}
 }
 
-// allUp waits until every script runs.
-func (c *chaos) allUp() {
+// waitUntilBadRun waits until every bad script runs, while they behave.
+func (c *chaos) waitUntilBadRun() {
 	w := c.client()
 	defer w.close()
 	if !c.within(time.Minute, func() bool {
@@ -383,7 +302,7 @@ func (c *chaos) allUp() {
 		}
 		return ok
 	}) {
-		c.fault("not running a minute after they were started, though none misbehaves yet")
+		c.fault("scripts that behave do not run a minute after a start")
 	}
 }
 
@@ -397,9 +316,9 @@ func (c *chaos) within(d time.Duration, ok func() bool) bool {
 	return true
 }
 
-// endsWell ends the exporter with all scripts on the way up, or up.
-func (c *chaos) endsWell() {
-	c.everyBad("start", 202)
+// stopExporter stops the exporter while all scripts start or run.
+func (c *chaos) stopExporter() {
+	c.operateBad("start")
 	time.Sleep(time.Second)
 	guardian := harness.GuardianOf(c.e.Cmd.Process.Pid)
 	begun := time.Now()
@@ -407,7 +326,10 @@ func (c *chaos) endsWell() {
 		c.fault("exit code %d", code)
 	}
 	c.t.Logf("SIGTERM: it ended in %v", time.Since(begun).Round(10*time.Millisecond))
-	left := append(harness.Residue(c.cache, c.instance, nil), harness.ProcessesWith(c.child)...)
+	left := harness.Residue(c.cache, c.instance, nil)
+	for _, p := range harness.ProcessesWith(c.child) {
+		left = append(left, p.String())
+	}
 	if _, err := os.Stat(fmt.Sprintf("/proc/%d", guardian)); guardian != 0 && err == nil {
 		left = append(left, "the guardian")
 	}

@@ -19,7 +19,7 @@ import (
 // events are what an operator and the machine do, about three a second in a
 // long run.
 func (c *chaos) events(stop <-chan struct{}, ended *sync.WaitGroup) {
-	slow := c.slower()
+	slow := c.slowdown()
 	c.often("script event", slow*350*time.Millisecond, stop, ended, func(r *rand.Rand) {
 		s := c.anyBad(r)
 		if !s.busy.TryLock() {
@@ -30,10 +30,8 @@ func (c *chaos) events(stop <-chan struct{}, ended *sync.WaitGroup) {
 	})
 	c.often("reload", slow*3*time.Second, stop, ended, c.reload)
 	c.often("guardian", slow*7*time.Second, stop, ended, func(*rand.Rand) {
-		if guardian := harness.GuardianOf(
-			c.e.Cmd.Process.Pid,
-		); guardian != 0 &&
-			syscall.Kill(guardian, syscall.SIGKILL) == nil {
+		guardian := harness.GuardianOf(c.e.Cmd.Process.Pid)
+		if guardian != 0 && syscall.Kill(guardian, syscall.SIGKILL) == nil {
 			c.event("guardian killed")
 		}
 	})
@@ -48,26 +46,25 @@ func (c *chaos) reload(r *rand.Rand) {
 	c.event("reload by POST")
 	w := c.client()
 	defer w.close()
-	w.ask(question{kind: "reload", method: "POST", path: "/-/reload", known: []int{200}})
+	w.send(request{
+		kind:   "reload",
+		method: "POST",
+		path:   "/-/reload",
+		codes:  []int{200},
+	})
 }
 
-// scriptEvent does one thing to a script and puts right what must be.
+// scriptEvent does one thing to a script, and undoes what must be undone.
 func (c *chaos) scriptEvent(r *rand.Rand, s *chaosScript, stop <-chan struct{}) {
 	w := c.client()
 	defer w.close()
 	post := func(action string) {
-		s.touch()
 		c.event(action + " by POST")
-		// 409: an event before has just put the file right, and the exporter
-		// has not looked yet.
-		w.ask(question{
-			kind:   "operator",
-			method: "POST",
-			path:   "/api/v1/scripts/" + s.name + "/" + action,
-			known:  []int{202, 409},
-		})
+		// 409: the event before has just corrected the file, and the exporter
+		// has not read it yet.
+		c.operate(w, s, action, 202, 409)
 	}
-	path := filepath.Join(c.dir, s.name)
+	pause := func(limit int) { c.sleep(time.Duration(r.IntN(limit))*time.Millisecond, stop) }
 	switch r.IntN(10) {
 	case 0, 1:
 		post("restart")
@@ -75,54 +72,57 @@ func (c *chaos) scriptEvent(r *rand.Rand, s *chaosScript, stop <-chan struct{}) 
 		post("start")
 	case 3:
 		post("stop")
-		c.sleep(time.Duration(r.IntN(3000))*time.Millisecond, stop)
+		pause(3000)
 		post("start")
 	case 4:
 		c.event("file edited")
-		s.touch()
+		s.expectRestart()
 		c.write(s)
 	case 5:
-		c.event("file removed and returned")
-		s.touch()
-		if err := os.Remove(path); err != nil {
+		c.event("file removed and restored")
+		s.expectRestart()
+		if err := os.Remove(filepath.Join(c.dir, s.name)); err != nil {
 			c.fault("%v", err)
 		}
-		c.sleep(time.Duration(r.IntN(3000))*time.Millisecond, stop)
-		s.touch()
+		pause(3000)
+		s.expectRestart()
 		c.write(s)
-		c.comesTo(w, s)
-	case 6: // while the script runs, its old version runs on
+		c.waitUntilKnown(w, s)
+	case 6: // a script that runs keeps its old version
 		c.event("new version refused")
-		s.touch()
+		s.expectRestart()
 		if r.IntN(2) == 0 {
-			c.place(s, "#!"+c.child+" healthy\n", 0o777)
+			c.replaceFile(s, "#!"+c.child+" healthy\n", 0o777)
 		} else {
-			c.place(s, "#!"+c.child+" healthy\n# stap-exporter: keepalive none of that\n", 0o755)
+			c.replaceFile(s, "#!"+c.child+" healthy\n# stap-exporter: keepalive none of that\n", 0o755)
 		}
-		c.sleep(time.Duration(r.IntN(3000))*time.Millisecond, stop)
-		s.touch()
+		pause(3000)
+		s.expectRestart()
 		c.write(s)
 	case 7:
-		c.signalChild(
-			w,
-			s,
-			[]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}[r.IntN(4)],
-		)
+		signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP}
+		if child := c.childOf(w, s); child != nil {
+			c.signal(s, child, signals[r.IntN(len(signals))])
+			child.close()
+		}
 	case 8, 9:
-		thaw := c.signalChild(w, s, syscall.SIGSTOP)
-		c.sleep(time.Duration(r.IntN(6000))*time.Millisecond, stop)
-		thaw()
+		if child := c.childOf(w, s); child != nil {
+			c.signal(s, child, syscall.SIGSTOP)
+			pause(6000)
+			child.send(syscall.SIGCONT)
+			child.close()
+		}
 	}
 }
 
-// comesTo waits until the exporter knows the script that came back.
-func (c *chaos) comesTo(w *client, s *chaosScript) {
+// waitUntilKnown waits until the exporter has found a script's restored file.
+func (c *chaos) waitUntilKnown(w *client, s *chaosScript) {
 	if !c.within(20*time.Second, func() bool {
 		states, ok := c.states(w)
-		_, there := states[s.name]
-		return ok && there
+		_, known := states[s.name]
+		return ok && known
 	}) {
-		c.fault("%s: its file is back for 20 s, and nobody noticed", s.name)
+		c.fault("%s: its file was restored 20 s ago, and the exporter does not know it", s.name)
 	}
 }
 
@@ -133,37 +133,44 @@ func (c *chaos) sleep(d time.Duration, stop <-chan struct{}) {
 	}
 }
 
-// signalChild signals a script's child, if it has one; thaw sends it CONT, if
-// it is still there.
-func (c *chaos) signalChild(w *client, s *chaosScript, signal syscall.Signal) (thaw func()) {
-	thaw = func() {}
+// process is a process that is held by a descriptor, since its ID may become
+// that of another process.
+type process struct{ fd int }
+
+func (p *process) send(s syscall.Signal) bool { return unix.PidfdSendSignal(p.fd, s, nil, 0) == nil }
+
+func (p *process) close() { _ = unix.Close(p.fd) }
+
+// childOf returns the child of a script, nil when it has none. The caller
+// closes
+// it.
+func (c *chaos) childOf(w *client, s *chaosScript) *process {
 	states, ok := c.states(w)
 	osPID := states[s.name].OSPID
 	if !ok || osPID == 0 {
-		return thaw
+		return nil
 	}
-	// By a descriptor, and only when it is surely ours: the number may be
-	// somebody else's by now.
 	fd, err := unix.PidfdOpen(osPID, 0)
 	if err != nil {
-		return thaw
+		return nil
 	}
+	p := &process{fd}
 	environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", osPID))
 	if !bytes.Contains(environ, []byte("STAP_EXPORTER_RUN="+c.cache+"/")) {
-		_ = unix.Close(fd)
-		return thaw
+		p.close()
+		return nil
 	}
-	s.touch()
-	if unix.PidfdSendSignal(fd, signal, nil, 0) == nil {
+	return p
+}
+
+func (c *chaos) signal(s *chaosScript, child *process, signal syscall.Signal) {
+	s.expectRestart()
+	if child.send(signal) {
 		c.event("child sent " + unix.SignalName(signal))
-	}
-	return func() {
-		_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0)
-		_ = unix.Close(fd)
 	}
 }
 
-// scriptState is what the API says of a script.
+// scriptState is what the API has about a script.
 type scriptState struct {
 	Name  string
 	State string
@@ -171,11 +178,11 @@ type scriptState struct {
 }
 
 func (c *chaos) states(w *client) (map[string]scriptState, bool) {
-	r, ok := w.ask(question{
+	r, ok := w.send(request{
 		kind:  "status",
 		path:  "/api/v1/scripts",
 		quick: true,
-		known: []int{200},
+		codes: []int{200},
 	})
 	var list struct{ Scripts []scriptState }
 	if !ok || json.Unmarshal(r.body, &list) != nil {

@@ -58,11 +58,11 @@ func startBrowser(t *testing.T, flags ...string) *browser {
 	toUs.Close()
 	b := &browser{t: t, in: in, out: bufio.NewReader(out)}
 	t.Cleanup(func() {
-		in.Close() // it ends by itself when the pipe closes
+		in.Close() // it ends when the pipe is closed
 		ended := time.AfterFunc(30*time.Second, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-		_ = cmd.Wait() // how it ended is not what is tested
+		_ = cmd.Wait() // the result does not matter
 		ended.Stop()
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // helpers of it that are slow to end
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its processes that are slow to end
 		out.Close()
 	})
 	if err := out.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
@@ -77,7 +77,7 @@ func startBrowser(t *testing.T, flags ...string) *browser {
 	return b
 }
 
-// call sends a command and waits for its result, passing over events.
+// call sends a command and waits for its result. It skips events.
 func (b *browser) call(method string, params, result any) {
 	b.t.Helper()
 	b.last++
@@ -123,13 +123,13 @@ func (b *browser) call(method string, params, result any) {
 	}
 }
 
-// open goes to an address as if a user had typed it.
+// open navigates to an address as if a user had typed it.
 func (b *browser) open(url string) {
 	b.t.Helper()
 	b.call("Page.navigate", map[string]any{"url": url}, nil)
 }
 
-// text returns what the page shows: its title and its text.
+// text returns the title and the text of the page.
 func (b *browser) text() string {
 	b.t.Helper()
 	var got struct{ Result struct{ Value string } }
@@ -141,32 +141,32 @@ func (b *browser) text() string {
 	return got.Result.Value
 }
 
-// A real browser that opens a script that is not running yet shows that it is
-// warming up, and then its metrics, without a hand on it.
-func TestBrowserSeesMetricsByItself(t *testing.T) {
+// A real browser that opens a script that is not running yet shows that it
+// starts, and then its metrics, without user interaction.
+func TestBrowserShowsMetricsByItself(t *testing.T) {
 	harness.NeedStap(t)
 	harness.NeedProgram(t, "chromium")
 	t.Parallel()
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"a <b>.stp": counting}))
+	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"a <b>.stp": harness.Counting}))
 	b := startBrowser(t)
 	b.open(e.URL)
 	harness.Eventually(t, "the list", func() bool { return strings.Contains(b.text(), "a <b>.stp\tidle") })
 	b.open(e.URL + "/a%20%3Cb%3E.stp")
 	seen := ""
-	harness.Eventually(t, "the warming page", func() bool {
+	harness.Eventually(t, "the starting page", func() bool {
 		seen = b.text()
 		return strings.HasPrefix(seen, "a <b>.stp is not running yet\n")
 	})
 	for _, words := range []string{"Refresh page to access metrics.", "This page refreshes itself."} {
 		if !strings.Contains(seen, words) {
-			t.Errorf("the warming page does not say %q: %q", words, seen)
+			t.Errorf("the starting page does not say %q: %q", words, seen)
 		}
 	}
 	harness.Eventually(t, "the metrics", func() bool {
 		seen = b.text()
 		return strings.Contains(seen, `ticks{number="39",text="filler to make the text longer"} 39`)
 	})
-	if _, shown, _ := strings.Cut(seen, "\n"); !countingText.MatchString(strings.TrimSpace(shown) + "\n") {
+	if _, shown, _ := strings.Cut(seen, "\n"); !harness.CountingText.MatchString(strings.TrimSpace(shown) + "\n") {
 		t.Errorf("the browser shows %q", seen)
 	}
 	var warnings []string

@@ -13,22 +13,22 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// command runs the exporter with a command and returns what it said and its
+// command runs the exporter with a subcommand and returns its output and its
 // exit code.
 func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, err strings.Builder
 	cmd := exec.Command(harness.Binary(t), append(args, "--cache.dir="+t.TempDir())...)
 	cmd.Stdout, cmd.Stderr = &out, &err
-	_ = cmd.Run() // the exit code is returned
+	_ = cmd.Run() // ProcessState has the result
 	return out.String(), err.String(), cmd.ProcessState.ExitCode()
 }
 
-func holds(t *testing.T, text string, words ...string) {
+func contains(t *testing.T, text string, words ...string) {
 	t.Helper()
 	for _, w := range words {
 		if !strings.Contains(text, w) {
-			t.Errorf("does not say %q:\n%s", w, text)
+			t.Errorf("does not contain %q:\n%s", w, text)
 		}
 	}
 }
@@ -36,11 +36,11 @@ func holds(t *testing.T, text string, words ...string) {
 func TestCheck(t *testing.T) {
 	harness.NeedStap(t)
 	dir := harness.ScriptDir(t, map[string]string{
-		"good.stp":      "// stap-exporter: keepalive=300\n" + counting,
+		"good.stp":      "// stap-exporter: keepalive=300\n" + harness.Counting,
 		"syntax.stp":    "probe begin { foo( }\n",
-		"directive.stp": "// stap-exporter: keepalive=zero\n" + counting,
+		"directive.stp": "// stap-exporter: keepalive=zero\n" + harness.Counting,
 		"wrapper.stp":   "#!/bin/sh\nexec stap \"$@\" x.stp\n",
-		"open.stp":      counting,
+		"open.stp":      harness.Counting,
 	})
 	if err := os.Chmod(filepath.Join(dir, "open.stp"), 0o666); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 	if os.Geteuid() == 0 {
 		foreign := filepath.Join(dir, "foreign.stp")
 		if err := errors.Join(
-			os.WriteFile(foreign, []byte(counting), 0o644),
+			os.WriteFile(foreign, []byte(harness.Counting), 0o644),
 			os.Chown(foreign, 65534, 65534),
 		); err != nil {
 			t.Fatal(err)
@@ -59,22 +59,34 @@ func TestCheck(t *testing.T) {
 		code int
 		say  []string
 	}{
-		"good":            {[]string{"check", "-s", dir, "good.stp"}, 0, []string{"accepts it", "bpf", "on request"}},
-		"compiled":        {[]string{"check", "--compile", filepath.Join(dir, "good.stp")}, 0, []string{"accepts it"}},
-		"syntax error":    {[]string{"check", "-s", dir, "syntax.stp"}, 1, []string{"parse error", "syntax.stp:1:20"}},
-		"wrong directive": {[]string{"check", "-s", dir, "directive.stp"}, 1, []string{"directive.stp:1", `keepalive="zero"`, "want"}},
-		"wrapper":         {[]string{"check", "-s", dir, "wrapper.stp"}, 0, []string{"cannot be validated without running it"}},
-		"others write":    {[]string{"check", "-s", dir, "open.stp"}, 1, []string{"writable by all users", "chmod go-w"}},
-		"wrong owner":     {[]string{"check", "-s", dir, "foreign.stp"}, 1, []string{"foreign.stp", "chown root"}},
-		"all":             {[]string{"check", "-s", dir}, 1, []string{"good.stp", "syntax.stp", "directive.stp", "wrapper.stp", "open.stp"}},
-		"none":            {[]string{"check", "-s", dir, "nope.stp"}, 1, []string{"nope.stp"}},
+		"good": {[]string{"good.stp"}, 0, []string{"accepts it", "bpf", "on request"}},
+		"compiled": {
+			[]string{"--compile", filepath.Join(dir, "good.stp")},
+			0,
+			[]string{"accepts it"},
+		},
+		"syntax error": {[]string{"syntax.stp"}, 1, []string{"parse error", "syntax.stp:1:20"}},
+		"wrong directive": {
+			[]string{"directive.stp"},
+			1,
+			[]string{"directive.stp:1", `keepalive="zero"`, "want"},
+		},
+		"wrapper":      {[]string{"wrapper.stp"}, 0, []string{"cannot be validated without running it"}},
+		"others write": {[]string{"open.stp"}, 1, []string{"is writable by all users", "chmod go-w"}},
+		"wrong owner":  {[]string{"foreign.stp"}, 1, []string{"foreign.stp", "chown root"}},
+		"all": {
+			nil,
+			1,
+			[]string{"good.stp", "syntax.stp", "directive.stp", "wrapper.stp", "open.stp"},
+		},
+		"none": {[]string{"nope.stp"}, 1, []string{"nope.stp"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, errs, code := command(t, c.args...)
+			out, errs, code := command(t, append([]string{"check", "-s", dir}, c.args...)...)
 			if code != c.code {
 				t.Errorf("exit code %d, want %d: %s", code, c.code, errs)
 			}
-			holds(t, out, c.say...)
+			contains(t, out, c.say...)
 			if (code == 1) != strings.Contains(errs, "scripts are wrong") {
 				t.Errorf("stderr: %s", errs)
 			}
@@ -87,7 +99,7 @@ func TestCheckWithoutStap(t *testing.T) {
 	if code != exitConfig {
 		t.Errorf("exit code %d", code)
 	}
-	holds(t, errs, "/none/stap", "apt install systemtap")
+	contains(t, errs, "/none/stap", "apt install systemtap")
 }
 
 func TestDoctor(t *testing.T) {
@@ -104,12 +116,15 @@ func TestDoctor(t *testing.T) {
 	for _, f := range findings {
 		seen[f.Check] = f
 		if f.OK == (f.Remedy != "") {
-			t.Errorf("a finding must be OK or have a remedy: %+v", f)
+			t.Errorf("a finding must be good or have a remedy: %+v", f)
 		}
 	}
-	for _, name := range []string{"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit", "user", "cache directory", "scripts", doctor.CheckKernel, doctor.CheckBPF} {
+	for _, name := range []string{
+		"systemtap", "compiler", "kernel headers", "kernel debuginfo", "module loading", "tracefs", "memlock limit",
+		"user", "cache directory", "scripts", doctor.CheckKernel, doctor.CheckBPF,
+	} {
 		if _, ok := seen[name]; !ok {
-			t.Errorf("nothing is said of %s", name)
+			t.Errorf("no finding about %s", name)
 		}
 	}
 	if !seen[doctor.CheckBPF].OK || !strings.Contains(seen["systemtap"].Detail, "version") {
@@ -122,6 +137,6 @@ func TestDoctorWithoutStap(t *testing.T) {
 	if code != 1 {
 		t.Errorf("exit code %d", code)
 	}
-	holds(t, out, "apt install systemtap", "kernel headers")
-	holds(t, errs, "no runtime works")
+	contains(t, out, "apt install systemtap", "kernel headers")
+	contains(t, errs, "no runtime works")
 }

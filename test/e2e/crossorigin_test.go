@@ -37,7 +37,7 @@ func TestBrowserOfAnotherSiteOperatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"a.stp": counting}), "--web.enable-lifecycle")
+	e := harness.Start(t, harness.ScriptDir(t, map[string]string{"a.stp": harness.Counting}), "--web.enable-lifecycle")
 	exporter, err := url.Parse(e.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -15,17 +15,16 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// Clients that leave a script that never comes up are noticed by the program as
-// a whole: their places are free, they count apart, and who stays gets an
-// answer.
-func TestClientsThatLeaveAWaitingScript(t *testing.T) {
+// Clients that disconnect while they wait for a start are counted, and their
+// requests are dropped. A client that stays gets its reply.
+func TestClientsDisconnectFromAStartingScript(t *testing.T) {
 	harness.NeedStap(t)
-	gate := filepath.Join(t.TempDir(), "gate")
+	end := filepath.Join(t.TempDir(), "end")
 	e := harness.Start(
 		t,
 		harness.ScriptDir(
 			t,
-			map[string]string{"slow.stp": "#!/bin/sh\nuntil [ -e " + gate + " ]; do sleep 0.1; done\nexit 1\n"},
+			map[string]string{"slow.stp": "#!/bin/sh\nuntil [ -e " + end + " ]; do sleep 0.1; done\nexit 1\n"},
 		),
 		"--cache.dir="+t.TempDir(),
 	)
@@ -49,33 +48,33 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 		v, _ := series(e.Get("/metrics", "").Body, name)
 		return v
 	}
-	// One after the other, each once the actor knows of the one before.
+	// One after the other, each after the actor has received the one before.
 	request := func() net.Conn {
 		const last = `stap_exporter_script_last_request_timestamp_seconds{script="slow.stp"}`
 		sent := time.Now()
 		conn := connect()
-		harness.Eventually(t, "the request has come", func() bool {
+		harness.Eventually(t, "the request has arrived", func() bool {
 			v, ok := series(e.Get("/metrics", "").Body, last)
 			return ok && v >= float64(sent.UnixNano())/1e9
 		})
 		return conn
 	}
 	stays := request()
-	var leave []net.Conn
+	var gone []net.Conn
 	for range 20 {
-		leave = append(leave, request())
+		gone = append(gone, request())
 	}
-	for i, conn := range leave {
+	for i, conn := range gone {
 		if i%2 == 0 {
 			_ = conn.(*net.TCPConn).SetLinger(0)
 		}
 		_ = conn.Close()
 	}
-	harness.Eventually(t, "it is noticed", func() bool {
+	harness.Eventually(t, "the disconnects are counted", func() bool {
 		return metric(`stap_exporter_http_client_disconnects_total`) == 20
 	})
-	// The start ends in a failure that the last one is told.
-	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+	// The start fails, and the last client gets the reason.
+	if err := os.WriteFile(end, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	reply, err := http.ReadResponse(bufio.NewReader(stays), nil)
@@ -83,7 +82,7 @@ func TestClientsThatLeaveAWaitingScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	if body, err := io.ReadAll(reply.Body); err != nil || reply.StatusCode != 503 {
-		t.Errorf("who stayed: %d %q, %v", reply.StatusCode, body, err)
+		t.Errorf("the client that stayed: %d %q, %v", reply.StatusCode, body, err)
 	}
 	if n := metric(`stap_exporter_script_requests_total{code="503",script="slow.stp"}`); n != 1 {
 		t.Errorf("%v requests counted as answered with 503", n)

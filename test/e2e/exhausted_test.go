@@ -14,8 +14,8 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// A full disk is named, with what to do; once there is room again the script
-// starts. A script that runs already does not notice.
+// The reply names a full disk and the remedy. The script starts when there is
+// space again; a script that runs already is not affected.
 func TestFullDisk(t *testing.T) {
 	harness.NeedStap(t)
 	cache := t.TempDir()
@@ -29,7 +29,7 @@ func TestFullDisk(t *testing.T) {
 	})
 	e := harness.Start(
 		t,
-		harness.ScriptDir(t, map[string]string{"a.stp": counting, "b.stp": counting}),
+		harness.ScriptDir(t, map[string]string{"a.stp": harness.Counting, "b.stp": harness.Counting}),
 		"--cache.dir="+cache,
 	)
 	if p := e.Get("/a.stp", "60"); p.Code != 200 {
@@ -42,7 +42,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d %s", p.Code, p.Body)
 	}
 	if p := e.Get("/a.stp", "60"); p.Code != 200 {
-		t.Errorf("who ran before: %d %s", p.Code, p.Body)
+		t.Errorf("the running script: %d %s", p.Code, p.Body)
 	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
@@ -51,10 +51,7 @@ func TestFullDisk(t *testing.T) {
 	if !strings.Contains(e.Log(), "the disk is full") {
 		t.Error("not in the log")
 	}
-	if code := e.Stop(syscall.SIGTERM); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	e.CheckResidue()
+	e.StopClean()
 }
 
 func fill(t *testing.T, path string) {
@@ -73,26 +70,26 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// Without a file descriptor left nothing starts and nothing can be read; the
-// answers say so, and all goes on when there are some again.
-func TestNoDescriptors(t *testing.T) {
-	e := harness.Start(
-		t,
-		harness.ScriptDir(
-			t,
-			map[string]string{"a.stp": harness.StandInScript("good"), "b.stp": harness.StandInScript("good")},
-		),
-	)
-	if p := e.Get("/a.stp", "60"); p.Code != 200 { // and its connection stays
-		t.Fatalf("%d %s", p.Code, p.Body)
+func twoGoodScripts(t *testing.T) string {
+	t.Helper()
+	return harness.ScriptDir(t, map[string]string{
+		"a.stp": harness.StandInScript("good"),
+		"b.stp": harness.StandInScript("good"),
+	})
+}
+
+// exhaustDescriptors sets a process's limit of descriptors to those that it has
+// open. undo sets it back.
+func exhaustDescriptors(t *testing.T, pid int) (undo func()) {
+	t.Helper()
+	limit := func(set, get *unix.Rlimit) {
+		t.Helper()
+		if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, set, get); err != nil {
+			t.Fatal(err)
+		}
 	}
-	pid := e.Cmd.Process.Pid
-	var before unix.Rlimit
-	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
-		t.Fatal(err)
-	}
-	// The limit is on the number of a new descriptor: the lowest that is free,
-	// once nothing is open for a moment only.
+	// The limit is one on the number of a new descriptor: here the lowest free
+	// number, while none is open for a moment only.
 	free := func() (n int) {
 		for ; ; n++ {
 			if _, err := os.Lstat(fmt.Sprintf("/proc/%d/fd/%d", pid, n)); err != nil {
@@ -101,61 +98,53 @@ func TestNoDescriptors(t *testing.T) {
 		}
 	}
 	lowest, same := free(), 0
-	harness.Eventually(t, "nothing is opened and closed", func() bool {
+	harness.Eventually(t, "no descriptor is opened or closed", func() bool {
 		if now := free(); now != lowest {
 			lowest, same = now, 0
 		}
 		same++
 		return same == 20
 	})
-	if err := unix.Prlimit(
-		pid,
-		unix.RLIMIT_NOFILE,
-		&unix.Rlimit{Cur: uint64(lowest), Max: before.Max},
-		nil,
-	); err != nil {
-		t.Fatal(err)
+	var before unix.Rlimit
+	limit(nil, &before)
+	limit(&unix.Rlimit{Cur: uint64(lowest), Max: before.Max}, nil)
+	return func() { limit(&before, nil) }
+}
+
+// At the limit of file descriptors no script starts and none can be read. The
+// replies name the cause, and everything works again above the limit.
+func TestNoDescriptors(t *testing.T) {
+	e := harness.Start(t, twoGoodScripts(t))
+	if p := e.Get("/a.stp", "60"); p.Code != 200 { // its connection is kept
+		t.Fatalf("%d %s", p.Code, p.Body)
 	}
+	undo := exhaustDescriptors(t, e.Cmd.Process.Pid)
 	if p := e.Get("/a.stp", "60"); p.Code != 502 || !strings.Contains(p.Body, "too many open files") {
 		t.Errorf("running script: %d %s", p.Code, p.Body)
 	}
 	if s := e.Get("/api/v1/scripts/a.stp", ""); !strings.Contains(s.Body, "too many open files") {
 		t.Errorf("its status: %s", s.Body)
 	}
-	if p := e.Get(
-		"/b.stp",
-		"60",
-	); p.Code != 503 || !strings.Contains(p.Body, "too many open files") ||
+	p := e.Get("/b.stp", "60")
+	if p.Code != 503 || !strings.Contains(p.Body, "too many open files") ||
 		!strings.Contains(p.Body, "what to do: the exporter has no file descriptor left") {
 		t.Errorf("new script: %d %s", p.Code, p.Body)
 	}
-	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil); err != nil {
-		t.Fatal(err)
-	}
+	undo()
 	if p := e.Get("/a.stp", "60"); p.Code != 200 {
 		t.Errorf("afterwards: %d %s", p.Code, p.Body)
 	}
 	harness.Eventually(t, "b.stp runs", func() bool { return e.Get("/b.stp", "60").Code == 200 })
-	if code := e.Stop(syscall.SIGTERM); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	e.CheckResidue()
+	e.StopClean()
 }
 
-// A script that somebody has stopped (SIGSTOP) answers nobody: its requests end
-// at the read timeout, its status says so, and it goes on, or ends, when asked.
-func TestStoppedScript(t *testing.T) {
-	e := harness.Start(
-		t,
-		harness.ScriptDir(
-			t,
-			map[string]string{"a.stp": harness.StandInScript("good"), "b.stp": harness.StandInScript("good")},
-		),
-		"--script.read-timeout=1s",
-		"--web.enable-lifecycle",
-	)
+// Requests for a script that was stopped by SIGSTOP end at the read timeout,
+// and
+// its status has the reason. It continues after a SIGCONT, and can be ended.
+func TestSuspendedScript(t *testing.T) {
+	e := harness.Start(t, twoGoodScripts(t), "--script.read-timeout=1s", "--web.enable-lifecycle")
 	for _, name := range []string{"/a.stp", "/b.stp"} {
-		// on a busy machine a read can take longer than the timeout, too
+		// on a busy machine a read may take longer than the timeout
 		harness.Eventually(t, name+" runs", func() bool { return e.Get(name, "60").Code == 200 })
 	}
 	child := e.Status("a.stp").OSPID
@@ -168,7 +157,7 @@ func TestStoppedScript(t *testing.T) {
 	if list := e.Get("/", "").Body; !strings.Contains(list, "last read failed: ") {
 		t.Errorf("list:\n%s", list)
 	}
-	harness.Eventually(t, "its neighbour answers", func() bool { return e.Get("/b.stp", "60").Code == 200 })
+	harness.Eventually(t, "the other script answers", func() bool { return e.Get("/b.stp", "60").Code == 200 })
 	if err := syscall.Kill(-child, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +168,9 @@ func TestStoppedScript(t *testing.T) {
 	if code := e.Post("/api/v1/scripts/a.stp/stop"); code != 202 {
 		t.Errorf("stop: %d", code)
 	}
-	harness.Eventually(t, "it is ended", func() bool {
+	harness.Eventually(t, "it has ended", func() bool {
 		s := e.Status("a.stp")
 		return s.State == "idle" && len(s.History) == 1 && s.History[0].Signal == "SIGKILL"
 	})
-	if code := e.Stop(syscall.SIGTERM); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	e.CheckResidue()
+	e.StopClean()
 }

@@ -13,144 +13,162 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// five are scripts that are hard to end: two of real bpf with uprobes, one that
-// ignores TERM, one that compiles for ever, one whose wrapper has a grandchild
-// in another session.
-func five(t *testing.T) string {
+// hardToStop creates five scripts: two bpf programs with uprobes, a script that
+// ignores SIGTERM, one that compiles without end, and a wrapper with a
+// grandchild in another session.
+func hardToStop(t *testing.T) string {
 	t.Helper()
 	example, err := os.ReadFile(filepath.Join(shipped, "example.stp"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return harness.ScriptDir(t, map[string]string{
-		"counting-autostart.stp":  counting,
-		"example-autostart.stp":   string(example),
-		"stubborn-autostart.stp":  stubborn,
-		"compiling-autostart.stp": "#!/bin/bash\nmkdir \"$(mktemp -d -t stapXXXXXX)/c\"\nbash -c 'sleep 301; :' # $@\nexit 1\n",
-		"wrapper-autostart.stp":   "#!/bin/bash\nsetsid bash -c 'trap \"\" TERM; sleep 302; sleep 302' &\nstap --bpf -e '" + counting + "' \"$@\"\n",
+		"counting-autostart.stp": harness.Counting,
+		"example-autostart.stp":  string(example),
+		"stubborn-autostart.stp": stubborn,
+		"compiling-autostart.stp": "#!/bin/bash\n" +
+			"mkdir \"$(mktemp -d -t stapXXXXXX)/c\"\n" +
+			"bash -c 'sleep 301; :' # $@\n" +
+			"exit 1\n",
+		"wrapper-autostart.stp": "#!/bin/bash\n" +
+			"setsid bash -c 'trap \"\" TERM; sleep 302; sleep 302' &\n" +
+			"stap --bpf -e '" + harness.Counting + "' \"$@\"\n",
 	})
 }
 
-// startFive starts an exporter with the five scripts and returns when each has
-// all of its processes.
-func startFive(t *testing.T, scripts, cache string) (e *harness.Exporter, instance string, marked []string) {
+// guarded is an exporter of the scripts of hardToStop, all of which run.
+type guarded struct {
+	*harness.Exporter
+	scripts, cache string
+	instance       string
+	runs           []harness.Process
+}
+
+func startGuarded(t *testing.T) *guarded {
 	t.Helper()
-	e = harness.Start(t, scripts, "--cache.dir="+cache)
+	harness.NeedStap(t)
+	g := &guarded{scripts: hardToStop(t), cache: t.TempDir()}
+	g.Exporter = harness.Start(t, g.scripts, "--cache.dir="+g.cache)
 	for _, name := range []string{"counting", "example", "wrapper"} {
-		if p := e.Get("/"+name+"-autostart.stp", "60"); p.Code != 200 {
+		if p := g.Get("/"+name+"-autostart.stp", "60"); p.Code != 200 {
 			t.Fatalf("%s: %d %s", name, p.Code, p.Body)
 		}
 	}
-	harness.Eventually(t, "the five are up", func() bool {
-		marked = harness.TaggedProcesses(cache)
-		all := strings.Join(marked, "\n")
+	harness.Eventually(t, "all processes run", func() bool {
+		g.runs = harness.TaggedProcesses(g.cache)
+		all := fmt.Sprint(g.runs)
 		return strings.Contains(all, "sleep 300") && strings.Contains(all, "sleep 301") &&
 			strings.Contains(all, "sleep 302") &&
 			strings.Count(all, "stapbpf ") >= 3 &&
-			len(harness.ProbesOf(marked)) > 0
+			len(harness.ProbesOf(g.runs)) > 0
 	})
-	// The folder of an instance, called by its id, holds its guardian's lock.
-	locks, _ := filepath.Glob(filepath.Join(cache, "*", "guardian.lock"))
+	// The guardian's lock is in the directory of the instance, named by its ID.
+	locks, _ := filepath.Glob(filepath.Join(g.cache, "*", "guardian.lock"))
 	if len(locks) != 1 {
 		t.Fatalf("locks: %q", locks)
 	}
-	return e, filepath.Base(filepath.Dir(locks[0])), marked
+	g.instance = filepath.Base(filepath.Dir(locks[0]))
+	return g
 }
 
-// checkCleanEnd scrapes and ends an exporter that came after a killed one.
-func checkCleanEnd(t *testing.T, e *harness.Exporter, cache, instance string, marked []string) {
+func (g *guarded) residue() []string { return harness.Residue(g.cache, g.instance, g.runs) }
+
+// startNext starts an exporter of the same instance.
+func (g *guarded) startNext(t *testing.T) *guarded {
 	t.Helper()
-	if p := e.Get("/counting-autostart.stp", "60"); p.Code != 200 || !countingText.MatchString(p.Body) {
-		t.Errorf("after it: %d %s", p.Code, p.Body)
+	next := *g
+	next.Exporter = harness.Start(t, g.scripts, "--cache.dir="+g.cache)
+	return &next
+}
+
+// checkCleanEnd scrapes and stops an exporter that was started after a killed
+// one.
+func (g *guarded) checkCleanEnd(t *testing.T) {
+	t.Helper()
+	if p := g.Get("/counting-autostart.stp", "60"); p.Code != 200 || !harness.CountingText.MatchString(p.Body) {
+		t.Errorf("after the kill: %d %s", p.Code, p.Body)
 	}
-	guardian := harness.GuardianOf(e.Cmd.Process.Pid)
-	if code := e.Stop(syscall.SIGTERM); code != 0 {
+	guardian := harness.GuardianOf(g.Cmd.Process.Pid)
+	if code := g.Stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	if left := harness.Residue(cache, instance, marked); len(left) > 0 {
-		t.Errorf("after an orderly end: %q", left)
+	if left := g.residue(); len(left) > 0 {
+		t.Errorf("residue after a clean end: %q", left)
 	}
 	if _, err := os.Stat(fmt.Sprintf("/proc/%d", guardian)); guardian == 0 || err == nil {
-		t.Errorf("the guardian, process %d, is still there", guardian)
+		t.Errorf("the guardian, process %d, still exists", guardian)
 	}
 }
 
-// kill -9 of the exporter, with five scripts running, leaves nothing behind,
-// and the next start finds nothing to remove.
+// A killed exporter leaves no residue, and the next one finds none to remove.
 func TestKilledExporter(t *testing.T) {
-	harness.NeedStap(t)
-	scripts, cache := five(t), t.TempDir()
-	e, instance, marked := startFive(t, scripts, cache)
+	g := startGuarded(t)
 	begun := time.Now()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", harness.GuardianOf(e.Cmd.Process.Pid)))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", harness.GuardianOf(g.Cmd.Process.Pid)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Cmd.Process.Kill(); err != nil {
+	if err := g.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "nothing is left", func() bool { return len(harness.Residue(cache, instance, marked)) == 0 })
+	harness.Eventually(t, "no residue", func() bool { return len(g.residue()) == 0 })
 	_, rss, _ := strings.Cut(string(status), "VmRSS:")
 	rss, _, _ = strings.Cut(rss, "\n")
 	t.Logf(
-		"of %d processes nothing is left after %v; resident memory of the guardian:%s",
-		len(marked),
+		"%d processes cleaned up after %v; resident memory of the guardian:%s",
+		len(g.runs),
 		time.Since(begun).Round(time.Millisecond),
 		rss,
 	)
-	<-e.Exited
-	if !strings.Contains(e.Log(), "the exporter died, its guardian ended its scripts") {
-		t.Error("the guardian did not say so")
+	<-g.Exited
+	if !strings.Contains(g.Log(), "the exporter died, its guardian ended its scripts") {
+		t.Error("no line of the guardian in the log")
 	}
 
-	next := harness.Start(t, scripts, "--cache.dir="+cache)
-	checkCleanEnd(t, next, cache, instance, marked)
+	next := g.startNext(t)
+	next.checkCleanEnd(t)
 	if strings.Contains(next.Log(), "earlier exporter left") {
-		t.Error("the next start had something to remove")
+		t.Error("the next exporter found residue")
 	}
 }
 
-// Where the guardian is killed with its exporter, the next start removes what
-// they left.
+// When the guardian is killed with its exporter, the next exporter removes the
+// residue.
 func TestKilledWithItsGuardian(t *testing.T) {
-	harness.NeedStap(t)
-	scripts, cache := five(t), t.TempDir()
-	e, instance, marked := startFive(t, scripts, cache)
-	e.Kill(harness.GuardianOf(e.Cmd.Process.Pid), e.Cmd.Process.Pid)
-	harness.Eventually(t, "they are left behind", func() bool { return len(harness.TaggedProcesses(cache)) > 4 })
+	g := startGuarded(t)
+	g.Kill(harness.GuardianOf(g.Cmd.Process.Pid), g.Cmd.Process.Pid)
+	harness.Eventually(t, "processes are left", func() bool { return len(harness.TaggedProcesses(g.cache)) > 4 })
 
-	next := harness.Start(t, scripts, "--cache.dir="+cache)
-	if left := harness.ProbesOf(marked); len(left) > 0 {
-		t.Errorf("left: %q", left)
+	next := g.startNext(t)
+	if left := harness.ProbesOf(g.runs); len(left) > 0 {
+		t.Errorf("probes left: %q", left)
 	}
-	for _, m := range marked {
-		pid, _, _ := strings.Cut(m, " ")
-		if text, err := os.ReadFile("/proc/" + pid + "/environ"); err == nil && bytes.Contains(text, []byte(cache)) {
-			t.Errorf("left: %s", m)
+	for _, p := range g.runs {
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.OSPID))
+		if err == nil && bytes.Contains(environ, []byte(g.cache)) {
+			t.Errorf("process left: %s", p)
 		}
 	}
 	if !strings.Contains(next.Log(), "removed what an earlier exporter left") {
-		t.Error("it does not say what it removed")
+		t.Error("the log does not name the removed residue")
 	}
-	checkCleanEnd(t, next, cache, instance, marked)
+	next.checkCleanEnd(t)
 }
 
-// A guardian that is killed is replaced, and the next one knows everything.
+// A killed guardian is replaced, and the new one knows all runs.
 func TestKilledGuardianIsReplaced(t *testing.T) {
-	harness.NeedStap(t)
-	scripts, cache := five(t), t.TempDir()
-	e, instance, marked := startFive(t, scripts, cache)
-	first := harness.GuardianOf(e.Cmd.Process.Pid)
+	g := startGuarded(t)
+	first := harness.GuardianOf(g.Cmd.Process.Pid)
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, "another guardian", func() bool { return strings.Count(e.Log(), `"guardian started"`) == 2 })
-	if now := harness.GuardianOf(e.Cmd.Process.Pid); now == 0 || now == first {
+	harness.Eventually(t, "another guardian", func() bool { return strings.Count(g.Log(), `"guardian started"`) == 2 })
+	if now := harness.GuardianOf(g.Cmd.Process.Pid); now == 0 || now == first {
 		t.Errorf("guardian is process %d, was %d", now, first)
 	}
-	if n := strings.Count(e.Log(), "guardian ended, starting another"); n != 1 {
+	if n := strings.Count(g.Log(), "guardian ended, starting another"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
-	e.Kill(e.Cmd.Process.Pid)
-	harness.Eventually(t, "nothing is left", func() bool { return len(harness.Residue(cache, instance, marked)) == 0 })
+	g.Kill(g.Cmd.Process.Pid)
+	harness.Eventually(t, "no residue", func() bool { return len(g.residue()) == 0 })
 }

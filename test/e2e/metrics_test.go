@@ -11,10 +11,11 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// series returns the value of one series of the exporter's own metrics; false
-// when it is not there.
-func series(own, name string) (float64, bool) {
-	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(own)
+// series returns the value of a series of the exporter's own metrics, false
+// when
+// there is none.
+func series(metrics, name string) (float64, bool) {
+	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(metrics)
 	if m == nil {
 		return 0, false
 	}
@@ -22,13 +23,12 @@ func series(own, name string) (float64, bool) {
 	return v, err == nil
 }
 
-// What an operator looks at, of real processes: a script under the real
-// SystemTap, and the exporter itself.
+// The metrics of a script under the real SystemTap, and of the exporter itself.
 func TestOwnMetrics(t *testing.T) {
 	harness.NeedStap(t)
 	e := harness.Start(
 		t,
-		harness.ScriptDir(t, map[string]string{"c.stp": counting, "fails.stp": "#!/bin/sh\nexit 3\n"}),
+		harness.ScriptDir(t, map[string]string{"c.stp": harness.Counting, "fails.stp": "#!/bin/sh\nexit 3\n"}),
 		"--cache.dir="+t.TempDir(),
 		"--web.telemetry-path=/own",
 	)
@@ -49,8 +49,8 @@ func TestOwnMetrics(t *testing.T) {
 		v, _ := series(own, name)
 		return v
 	}
-	// Many at once share reads, sooner or later.
-	harness.Eventually(t, "requests share a read, and all that there is has a value", func() bool {
+	// Several clients share a read sooner or later.
+	harness.Eventually(t, "requests share a read, and counters have values", func() bool {
 		var clients sync.WaitGroup
 		for range 8 {
 			clients.Go(func() { e.Get("/c.stp", "30") })
@@ -63,21 +63,23 @@ func TestOwnMetrics(t *testing.T) {
 	})
 	text = e.Get("/c.stp", "30")
 	own = e.Get("/own", "").Body
+	length, lines := len(text.Body), float64(strings.Count(text.Body, "\n"))
 	for name, want := range map[string]float64{
-		`stap_exporter_script_state{script="c.stp",state="running"}`:                        1,
-		`stap_exporter_script_state{script="c.stp",state="idle"}`:                           0,
-		`stap_exporter_script_up{script="c.stp"}`:                                           1,
-		`stap_exporter_script_up{script="fails.stp"}`:                                       0,
-		`stap_exporter_script_starts_total{script="c.stp"}`:                                 1,
-		`stap_exporter_script_restarts_total{script="c.stp"}`:                               0,
-		`stap_exporter_script_exits_total{cause="failed",script="c.stp"}`:                   0,
-		`stap_exporter_script_start_duration_seconds_count{kind="compiled",script="c.stp"}`: 1, // a bpf program always is
+		`stap_exporter_script_state{script="c.stp",state="running"}`:      1,
+		`stap_exporter_script_state{script="c.stp",state="idle"}`:         0,
+		`stap_exporter_script_up{script="c.stp"}`:                         1,
+		`stap_exporter_script_up{script="fails.stp"}`:                     0,
+		`stap_exporter_script_starts_total{script="c.stp"}`:               1,
+		`stap_exporter_script_restarts_total{script="c.stp"}`:             0,
+		`stap_exporter_script_exits_total{cause="failed",script="c.stp"}`: 0,
+		// a bpf program is always compiled
+		`stap_exporter_script_start_duration_seconds_count{kind="compiled",script="c.stp"}`: 1,
 		`stap_exporter_script_requests_total{code="503",script="c.stp"}`:                    1,
 		`stap_exporter_script_requests_total{code="504",script="c.stp"}`:                    0,
 		`stap_exporter_script_reads_failed_total{script="c.stp"}`:                           0,
-		`stap_exporter_script_read_bytes{script="c.stp"}`:                                   float64(len(text.Body)),
-		`stap_exporter_script_read_samples{script="c.stp"}`:                                 float64(strings.Count(text.Body, "\n")),
-		`stap_exporter_script_read_headroom_bytes{script="c.stp"}`:                          float64(65535 - len(text.Body)),
+		`stap_exporter_script_read_bytes{script="c.stp"}`:                                   float64(length),
+		`stap_exporter_script_read_samples{script="c.stp"}`:                                 lines,
+		`stap_exporter_script_read_headroom_bytes{script="c.stp"}`:                          float64(65535 - length),
 		`stap_exporter_actor_spawns_total{kind="root"}`:                                     1,
 		`stap_exporter_actor_spawns_total{kind="script"}`:                                   2,
 		`stap_exporter_actor_failures_total{kind="script",reason="bug"}`:                    0,
@@ -85,7 +87,7 @@ func TestOwnMetrics(t *testing.T) {
 		fmt.Sprintf(`stap_exporter_build_info{version=%q}`, harness.Version):                1,
 	} {
 		if v, ok := series(own, name); !ok || v != want {
-			t.Errorf("%s is %v (there: %v), want %v", name, v, ok, want)
+			t.Errorf("%s is %v (present: %v), want %v", name, v, ok, want)
 		}
 	}
 	for _, name := range []string{
@@ -99,7 +101,7 @@ func TestOwnMetrics(t *testing.T) {
 		`go_goroutines`, `process_cpu_seconds_total`, `process_open_fds`,
 	} {
 		if v, ok := series(own, name); !ok || v <= 0 {
-			t.Errorf("%s is %v (there: %v), want more than 0", name, v, ok)
+			t.Errorf("%s is %v (present: %v), want more than 0", name, v, ok)
 		}
 	}
 }

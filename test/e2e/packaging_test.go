@@ -16,7 +16,8 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// install runs packaging/install for root below dir, and returns what it says.
+// install runs packaging/install with dir for the root directory, and returns
+// its output.
 func install(t *testing.T, dir, direction string, env ...string) string {
 	t.Helper()
 	cmd := exec.Command("../../packaging/install", direction)
@@ -72,32 +73,26 @@ func TestInstall(t *testing.T) {
 		t.Errorf("overwritten with %q", text)
 	}
 	out := install(t, dir, "from")
-	if got := files(
-		t,
-		dir,
-	); !slices.Equal(got, want[:1]) ||
+	if got := files(t, dir); !slices.Equal(got, want[:1]) ||
 		!strings.Contains(out, "left, since it was changed: "+changed) {
-		t.Errorf("left %q, said %q", got, out)
+		t.Errorf("left %q, output %q", got, out)
 	}
 }
 
-// systemd itself has nothing to say against the units.
+// systemd-analyze accepts the units.
 func TestUnits(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("systemd is not installed: run make test, or apt install systemd")
-	}
+	harness.NeedProgram(t, "systemd-analyze")
 	dir := t.TempDir()
 	install(t, "", "to", "PREFIX="+dir, "SYSCONFDIR="+dir+"/etc")
 	units := dir + "/lib/systemd/system/stap-exporter."
-	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", units+"service", units+"socket").
-		CombinedOutput(); err != nil ||
-		len(out) > 0 {
+	verify := exec.Command("systemd-analyze", "verify", "--man=no", units+"service", units+"socket")
+	if out, err := verify.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
-	// Its measure of the hardening, in tenths: 5.3 with systemd 252. What keeps
-	// it from less, the unit says.
-	if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=60", units+"service").
-		CombinedOutput(); err != nil {
+	// The exposure level, in tenths: 5.3 with systemd 252. The unit has the
+	// reasons why it is not lower.
+	security := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=60", units+"service")
+	if out, err := security.CombinedOutput(); err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
 	text, err := os.ReadFile(units + "service")
@@ -109,8 +104,9 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// After a crash, which a SIGQUIT makes, the unit starts the exporter again;
-// after an error that stays it does not.
+// The unit starts the exporter again after a crash, as by SIGQUIT, and not
+// after
+// an error that another start would have, too.
 func TestRestartAfterCrash(t *testing.T) {
 	text, err := os.ReadFile("../../packaging/systemd/stap-exporter.service")
 	if err != nil {
@@ -118,12 +114,8 @@ func TestRestartAfterCrash(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(text), "\nRestartPreventExitStatus=")
 	line, _, _ := strings.Cut(after, "\n")
-	if want := fmt.Sprint(
-		exitUsage,
-		" ",
-		exitConfig,
-	); line != want ||
-		!strings.Contains(string(text), "\nRestart=on-failure\n") {
+	want := fmt.Sprint(exitUsage, " ", exitConfig)
+	if line != want || !strings.Contains(string(text), "\nRestart=on-failure\n") {
 		t.Errorf("not started again after %q, want %q", line, want)
 	}
 	harness.NeedStap(t)

@@ -26,8 +26,8 @@ type promServer struct {
 	url string
 }
 
-// startPrometheus starts a real Prometheus on a free port of loopback and
-// returns when it is ready. It ends with the test.
+// startPrometheus starts a real Prometheus on a free port of the loopback
+// interface and returns when it is ready. It ends with the test.
 func startPrometheus(t *testing.T, config string) *promServer {
 	t.Helper()
 	program := harness.NeedProgram(t, "prometheus")
@@ -64,7 +64,7 @@ func startPrometheus(t *testing.T, config string) *promServer {
 				listening <- m[1]
 			}
 		}
-		_ = cmd.Wait() // how it ended is not what is tested
+		_ = cmd.Wait() // the result does not matter
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -99,7 +99,7 @@ func startPrometheus(t *testing.T, config string) *promServer {
 	return p
 }
 
-// api asks the HTTP API and decodes the data of its answer into v.
+// api requests a path of the HTTP API and decodes the data of the reply into v.
 func (p *promServer) api(path string, v any) {
 	p.t.Helper()
 	reply, err := http.Get(p.url + path)
@@ -119,7 +119,7 @@ func (p *promServer) api(path string, v any) {
 	}
 }
 
-// promSeries is one series of an answer, its samples by time.
+// promSeries is a series of a reply, its samples by time.
 type promSeries struct {
 	labels map[string]string // without the name
 	name   string
@@ -138,7 +138,8 @@ func (p *promPoint) UnmarshalJSON(text []byte) error {
 	return err
 }
 
-// query asks for an instant vector, one point a series, or for a range vector.
+// query returns an instant vector, with one point per series, or a range
+// vector.
 func (p *promServer) query(expr string) (all []promSeries) {
 	p.t.Helper()
 	var data struct {
@@ -160,8 +161,8 @@ func (p *promServer) query(expr string) (all []promSeries) {
 	return all
 }
 
-// number returns the value of an expression that gives one series or none; it
-// is 0 then.
+// number returns the value of an expression whose result is one series, or 0
+// when there is none.
 func (p *promServer) number(expr string) float64 {
 	p.t.Helper()
 	all := p.query(expr)

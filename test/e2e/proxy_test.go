@@ -18,8 +18,8 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// startNginx starts a real nginx that listens on address and hands what is
-// below /stap/ on to target, without that prefix. It ends with the test.
+// startNginx starts a real nginx that listens on address and passes requests
+// below /stap/ to target, without that prefix. It ends with the test.
 func startNginx(t *testing.T, address, target string) {
 	t.Helper()
 	program := harness.NeedProgram(t, "nginx")
@@ -29,7 +29,8 @@ daemon off; master_process off; pid pid; error_log stderr;
 events {}
 http {
   access_log off;
-  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+  uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   server {
     listen %s;
     location /stap/ { proxy_pass %s/; }
@@ -48,7 +49,7 @@ http {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		killed := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // how it ended is not what is tested
+		_ = cmd.Wait() // the result does not matter
 		killed.Stop()
 	})
 	harness.Eventually(t, "nginx listens", func() bool {
@@ -61,23 +62,23 @@ http {
 	})
 }
 
-// Behind a real proxy that puts it below a path, the pages lead to each other
-// and to the scripts, and a real Prometheus finds and scrapes them through the
-// proxy.
+// Behind a real proxy, below a path, the links of the pages lead to each other
+// and to the scripts, and a real Prometheus discovers and scrapes the scripts.
 func TestBehindAProxyWithAPath(t *testing.T) {
 	harness.NeedStap(t)
 	harness.NeedProgram(t, "nginx")
 	harness.NeedProgram(t, "prometheus")
 	t.Parallel()
-	// nginx takes it later, and no client's end of a connection is there
+	// On 127.0.0.2, where no client's end of a connection can take the port
+	// before nginx does.
 	address := strings.Replace(freePort(t), "127.0.0.1", "127.0.0.2", 1)
 	root := "http://" + address + "/stap/"
 	e := harness.Start(t, harness.ScriptDir(t, map[string]string{
-		"counting.stp":         counting,
-		"a:b 100% #1.stp":      counting,
+		"counting.stp":         harness.Counting,
+		"a:b 100% #1.stp":      harness.Counting,
 		"never-up.stp":         "#!/bin/sh\nexec sleep 300 # \"$@\"\n",
 		"ends-autostart.stp":   "#!/bin/sh\nexit 1\n",
-		"steady-autostart.stp": counting,
+		"steady-autostart.stp": harness.Counting,
 	}), "--cache.dir="+t.TempDir(), "--web.external-url="+strings.TrimSuffix(root, "/"))
 	startNginx(t, address, e.URL)
 
@@ -99,7 +100,8 @@ func TestBehindAProxyWithAPath(t *testing.T) {
 		}
 		return harness.Page{Code: reply.StatusCode, Header: reply.Header, Body: string(body)}
 	}
-	// links returns where a page leads, as a browser finds it.
+	// links returns the addresses of a page's links, as a browser resolves
+	// them.
 	links := func(at string, p harness.Page) (list []string) {
 		t.Helper()
 		base, err := url.Parse(at)
@@ -116,7 +118,7 @@ func TestBehindAProxyWithAPath(t *testing.T) {
 		return list
 	}
 
-	list := browse(strings.TrimSuffix(root, "/")) // nginx sends on to the path with a slash
+	list := browse(strings.TrimSuffix(root, "/")) // nginx redirects to the path with a slash
 	scripts := links(root, list)
 	if list.Code != 200 || len(scripts) != 5 {
 		t.Fatalf("list: %d, links %q", list.Code, scripts)

@@ -30,8 +30,8 @@ func readmeBlock(t *testing.T, begin string) string {
 	return ""
 }
 
-// What README has to copy for TLS, a login and Prometheus works as it is, and
-// the man page has the same.
+// The commands and the configuration in README for TLS, a user and Prometheus
+// work as they are, and the man page has the same.
 func TestREADMEFromInstallToPrometheus(t *testing.T) {
 	harness.NeedStap(t)
 	harness.NeedProgram(t, "prometheus")
@@ -55,18 +55,22 @@ func TestREADMEFromInstallToPrometheus(t *testing.T) {
 		}
 	}
 
-	// The password comes from a pipe here, the name is loopback's, the folder
-	// is the test's, and there is no systemd.
-	commands = strings.NewReplacer("HOST", "localhost", "htpasswd -n", "echo 'open sesame' | htpasswd -in", " /etc/", " "+etc+"/", "=/etc/", "="+etc+"/").
-		Replace(commands)
+	// Here the password comes from a pipe, the name is that of the loopback
+	// interface, the directory is the test's, and there is no systemd.
+	commands = strings.NewReplacer(
+		"HOST", "localhost",
+		"htpasswd -n", "echo 'open sesame' | htpasswd -in",
+		" /etc/", " "+etc+"/",
+		"=/etc/", "="+etc+"/",
+	).Replace(commands)
 	commands = regexp.MustCompile(`(?m)^systemctl .*\n`).ReplaceAllString(commands, "")
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", commands)
 	shell.Dir = filepath.Join(etc, "stap-exporter")
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, commands, out)
 	}
-	flags, err := exec.Command("bash", "-uc", `. "$0"; printf '%s\n' $KEEPALIVE $SCRIPTS $OPTIONS`, filepath.Join(etc, "default/stap-exporter")).
-		Output()
+	const printFlags = `. "$0"; printf '%s\n' $KEEPALIVE $SCRIPTS $OPTIONS`
+	flags, err := exec.Command("bash", "-uc", printFlags, filepath.Join(etc, "default/stap-exporter")).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,11 +80,11 @@ func TestREADMEFromInstallToPrometheus(t *testing.T) {
 		append([]string{"--cache.dir=" + t.TempDir()}, strings.Fields(string(flags))...)...)
 
 	address := strings.Replace(strings.TrimPrefix(e.URL, "http://"), "127.0.0.1", "localhost", 1)
-	p := startPrometheus(
-		t,
-		strings.NewReplacer("HOST:9900", address, "PASSWORD", "open sesame", "stap-exporter.crt", filepath.Join(shell.Dir, "server.crt")).
-			Replace("global: {scrape_interval: 1s}\n"+config),
-	)
+	p := startPrometheus(t, strings.NewReplacer(
+		"HOST:9900", address,
+		"PASSWORD", "open sesame",
+		"stap-exporter.crt", filepath.Join(shell.Dir, "server.crt"),
+	).Replace("global: {scrape_interval: 1s}\n"+config))
 	for _, expr := range []string{
 		`sum(up{job="stap"} == 1) == 2`,
 		`sum(count_reads_total{job="stap",script="reads-by-process-autostart.stp"}) > 0`,

@@ -16,28 +16,29 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// A longer soak: go test ./test/e2e -run Soak -v -soak 5m
-// -soak.clients 600
+// A longer soak:
+//
+//	go test ./test/e2e -run Soak -v -soak 5m -soak.clients 600
 var (
-	soakTime    = flag.Duration("soak", 10*time.Second, "how long TestSoak asks")
-	soakClients = flag.Int("soak.clients", 12, "how many clients ask for its faulty script")
+	soakTime    = flag.Duration("soak", 10*time.Second, "how long TestSoak sends requests")
+	soakClients = flag.Int("soak.clients", 12, "how many clients request its faulty script")
 )
 
-// A soaker asks for one page back to back, in one of the forms, and holds every
-// reply 200 against the stand-in's promise.
+// A soaker requests a page back to back, in one of the formats, and checks
+// every
+// reply 200 against what the stand-in writes.
 type soaker struct {
 	url         string
 	openMetrics bool
 	gzip        bool
 	client      *http.Client
-	// the highest text number in a reply, shared by those who ask for the same
-	// script
+	// the highest text number in a reply, shared by the clients of a script
 	newest  *atomic.Int64
 	script  string      // on the page of all scripts: whose samples; else empty
 	replies map[int]int // by status code
 }
 
-// ask makes one request; wrong says what is wrong with a reply 200.
+// ask sends one request. wrong is what is wrong with a reply 200.
 func (s *soaker) ask() (code int, wrong string) {
 	r, err := http.NewRequest(http.MethodGet, s.url, nil)
 	if err != nil {
@@ -81,26 +82,29 @@ func (s *soaker) ask() (code int, wrong string) {
 	case wrong != "":
 		return reply.StatusCode, fmt.Sprintf("%s: %q", wrong, body)
 	case int64(n) <= before:
-		return reply.StatusCode, fmt.Sprintf("text %d, though text %d was there before the request", n, before)
+		return reply.StatusCode, fmt.Sprintf("text %d, but text %d existed before the request", n, before)
 	}
-	raise(s.newest, int64(n))
+	harness.Raise(s.newest, int64(n))
 	return reply.StatusCode, ""
 }
 
-// Clients of all kinds ask for faulty scripts back to back: no reply 200 is
-// empty, torn, doubled, stale or does not parse.
-// One script is faulty in all ways but two, and must always be answered with
-// 200. The second, in the ways that leave nothing to answer with: texts without
-// a good sample, and a death in the middle of a text.
+// Clients of all kinds request faulty scripts back to back. No reply 200 is
+// empty, truncated, doubled, stale or invalid.
+//
+// The faults of the first script leave all samples in the text: every reply
+// must
+// be a 200. Those of the second do not: texts without a valid sample, and an
+// end
+// in the middle of a text.
 func TestSoak(t *testing.T) {
 	e := harness.Start(t, harness.ScriptDir(t, map[string]string{
-		// A last line without newline makes the exporter wait a moment for news
-		// of the script's death: fewer of those, for more replies.
+		// After a last line without newline the exporter waits a moment in case
+		// the script has ended. Few of those, so that there are more replies.
 		"faulty.stp": harness.StandInScript(
 			strings.Repeat("good empty doubled corrupt scattered crlf escaped ", 20) + harness.HarmlessFaults,
 		),
 		"dying.stp": harness.StandInScript(
-			"good ruined torn good empty ruined " + strings.Repeat("good corrupt full ", 20) + "dies",
+			"good invalid truncated good empty invalid " + strings.Repeat("good corrupt full ", 20) + "dies",
 		),
 	}))
 	if p := e.Get("/faulty.stp", "60"); p.Code != 200 {
@@ -141,7 +145,7 @@ func TestSoak(t *testing.T) {
 					return
 				}
 				if code == http.StatusServiceUnavailable {
-					time.Sleep(20 * time.Millisecond) // it was told to come later
+					time.Sleep(20 * time.Millisecond) // Retry-After
 				}
 			}
 		})
@@ -161,7 +165,7 @@ func TestSoak(t *testing.T) {
 	checked := total["/faulty.stp"][200] + total["/all?name[]=faulty.stp"][200] + total["/dying.stp"][200]
 	t.Logf("checked %d replies 200; all replies by path and code: %v", checked, total)
 	if d := total["/dying.stp"]; d[200] == 0 || d[502] == 0 || d[503] == 0 {
-		t.Errorf("the dying script was not answered in all ways: %v", d)
+		t.Errorf("replies for the dying script lack a code: %v", d)
 	}
 	var status struct{ Starts int }
 	if err := json.Unmarshal(

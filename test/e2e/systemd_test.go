@@ -21,19 +21,21 @@ import (
 	"stap-exporter/test/harness"
 )
 
-// idle is a scripts folder of which nothing is ever started.
+// idle returns a directory with a script that no test starts.
 func idle(t *testing.T) string {
 	return harness.ScriptDir(t, map[string]string{"idle.stp": "probe begin {}\n"})
 }
 
-// datagrams receives what the exporter tells systemd.
-type datagrams struct {
+// notifications are those that the exporter sends to systemd, see sd_notify(3).
+type notifications struct {
 	t    *testing.T
 	conn *net.UnixConn
 }
 
-// playSystemd makes the socket of which NOTIFY_SOCKET tells.
-func playSystemd(t *testing.T) datagrams {
+// receiveNotifications creates the socket of NOTIFY_SOCKET. Exporters that
+// start
+// from now on send there.
+func receiveNotifications(t *testing.T) notifications {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -42,11 +44,11 @@ func playSystemd(t *testing.T) datagrams {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	t.Setenv("NOTIFY_SOCKET", path)
-	return datagrams{t, conn}
+	return notifications{t, conn}
 }
 
-// want receives the next message, whose lines are to match.
-func (d datagrams) want(lines ...string) {
+// want receives the next notification, whose lines must match.
+func (d notifications) want(lines ...string) {
 	d.t.Helper()
 	_ = d.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	buf := make([]byte, 4096)
@@ -62,9 +64,9 @@ func (d datagrams) want(lines ...string) {
 	}
 }
 
-func TestSystemdIsTold(t *testing.T) {
+func TestNotifications(t *testing.T) {
 	harness.NeedStap(t)
-	systemd := playSystemd(t)
+	systemd := receiveNotifications(t)
 	file := filepath.Join(t.TempDir(), "web.yml")
 	write := func(text string) {
 		t.Helper()
@@ -89,13 +91,13 @@ func TestSystemdIsTold(t *testing.T) {
 	systemd.want("RELOADING=1", `MONOTONIC_USEC=\d+`)
 	systemd.want("READY=1", `STATUS=reload failed: .*keeping the old one: web config .*/web.yml:2: .*`)
 	if p := e.Get("/-/healthy", ""); p.Header.Get("X-Frame-Options") != "deny" {
-		t.Errorf("after the wrong reload: %v", p.Header)
+		t.Errorf("after the failed reload: %v", p.Header)
 	}
 	if !strings.Contains(e.Log(), "reload failed") {
-		t.Error("the wrong reload is not in the log")
+		t.Error("the failed reload is not in the log")
 	}
 
-	// Child processes are not to speak for the service.
+	// Child processes must not be able to notify systemd.
 	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", e.Cmd.Process.Pid))
 	for _, file := range children {
 		list, _ := os.ReadFile(file)
@@ -108,12 +110,13 @@ func TestSystemdIsTold(t *testing.T) {
 	_ = e.Cmd.Process.Signal(syscall.SIGTERM)
 	systemd.want("STOPPING=1", "STATUS=.*")
 	if code := e.Stop(syscall.SIGTERM); code != 0 && code != 1 {
-		// the second signal may come in time to kill
+		// the second signal may come in time to kill the children
 		t.Errorf("exit code %d", code)
 	}
 }
 
-// freePort returns a port of loopback that was free a moment ago.
+// freePort returns an address of the loopback interface that was free a moment
+// ago.
 func freePort(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -124,14 +127,12 @@ func freePort(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// systemd's own program listens on two sockets and starts the exporter at the
+// systemd-socket-activate listens on two sockets and becomes the exporter at
+// the
 // first connection.
 func TestSocketActivation(t *testing.T) {
 	harness.NeedStap(t)
-	program, err := exec.LookPath("systemd-socket-activate")
-	if err != nil {
-		t.Skip("systemd is not installed: run make test, or apt install systemd")
-	}
+	program := harness.NeedProgram(t, "systemd-socket-activate")
 	tcp, unixSocket := freePort(t), filepath.Join(t.TempDir(), "http")
 	var log bytes.Buffer
 	cmd := exec.Command(program, "-l", tcp, "-l", unixSocket, harness.Binary(t),
@@ -143,7 +144,7 @@ func TestSocketActivation(t *testing.T) {
 	exited := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
 	defer func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it became the exporter itself
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it is the exporter by now
 		select {
 		case <-exited:
 		case <-time.After(time.Minute):
@@ -180,15 +181,13 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-// A SIGHUP that comes because the terminal was closed ends the exporter;
-// another reloads, also in a terminal.
-func TestTerminalGone(t *testing.T) {
-	harness.NeedStap(t)
+// openTerminal opens a pseudoterminal; the test closes both ends.
+func openTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer master.Close()
 	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
@@ -196,11 +195,19 @@ func TestTerminalGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	systemd := playSystemd(t)
+	return master, terminal
+}
+
+// The SIGHUP of a closed terminal ends the exporter. Others reload, also in a
+// terminal.
+func TestClosedTerminal(t *testing.T) {
+	harness.NeedStap(t)
+	master, terminal := openTerminal(t)
+	systemd := receiveNotifications(t)
 	cmd := exec.Command(
 		harness.Binary(t),
 		"-s",
@@ -214,6 +221,7 @@ func TestTerminalGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = terminal.Close()
+	defer master.Close()
 	exited := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
 	defer func() { _ = cmd.Process.Kill(); <-exited }()

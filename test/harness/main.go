@@ -37,7 +37,8 @@ func RunStandIn() {
 	}
 }
 
-// lasting are goroutines that libraries start and never end: of fasthttp, and of
+// lasting are goroutines that libraries start and never end: of fasthttp, and
+// of
 // protoactor-go's throttle of dead letters.
 var lasting = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
@@ -53,6 +54,7 @@ func RunTests(m *testing.M) (code int) {
 		return code
 	}
 	http.DefaultClient.CloseIdleConnections()
+	Client.CloseIdleConnections()
 	if err := goleak.Find(lasting...); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

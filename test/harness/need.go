@@ -5,28 +5,60 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-func Eventually(t *testing.T, what string, ok func() bool) {
+// SkipIfShort skips a test with -short, which leaves out all tests that need
+// root, SystemTap or other programs.
+func SkipIfShort(t testing.TB) {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	if testing.Short() {
+		t.Skip("skipped with -short")
+	}
+}
+
+// NeedStap fails a test where SystemTap is not installed.
+func NeedStap(t testing.TB) {
+	t.Helper()
+	NeedProgram(t, "stap")
+}
+
+// NeedProgram returns the path of a program that tools/need installs, or
+// unpacks into bin/peers. It fails the test where there is none.
+func NeedProgram(t testing.TB, name string) string {
+	t.Helper()
+	SkipIfShort(t)
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, dir := range []string{"bin", "sbin"} {
+		path, err := filepath.Abs("../../bin/peers/usr/" + dir + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("%s is not installed: run make test or tools/need test; go test -short does without", name)
+	return ""
+}
+
+// Eventually waits for ok, for up to a minute.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("never happened: %s", what)
 		}
 	}
 }
 
-// NeedStap skips where SystemTap is not installed; "make test" installs it.
-func NeedStap(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("stap"); err != nil {
-		t.Skip("SystemTap is not installed: run make test, or apt install systemtap")
-	}
-}
-
-func ScriptDir(t *testing.T, files map[string]string) string {
+// ScriptDir creates a directory with files, by name. Those that begin with #!
+// are executable.
+func ScriptDir(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -41,21 +73,12 @@ func ScriptDir(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// NeedProgram finds a program that "make test" installs, or unpacks into bin/peers.
-func NeedProgram(t *testing.T, name string) string {
-	t.Helper()
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	for _, dir := range []string{"bin", "sbin"} {
-		path, err := filepath.Abs("../../bin/peers/usr/" + dir + "/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(path); err == nil {
-			return path
+// Raise makes n at least v.
+func Raise(n *atomic.Int64, v int64) {
+	for {
+		old := n.Load()
+		if v <= old || n.CompareAndSwap(old, v) {
+			return
 		}
 	}
-	t.Skipf("%s is not installed: run make test, or tools/need test", name)
-	return ""
 }

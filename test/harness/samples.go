@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
-
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
 
+// Gunzip decompresses a body.
 func Gunzip(body []byte) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {
@@ -28,12 +28,13 @@ func Gunzip(body []byte) ([]byte, error) {
 
 var unknownType = regexp.MustCompile(`(?m)^(# TYPE \w+) unknown$`)
 
-// ParseSamples parses a page as most readers do, and returns its samples by
-// seriesKey. With a script it is the page of all scripts: only that script's
-// samples are returned, without their label script.
+// ParseSamples parses a page with the parser that most readers of the text
+// format use, and returns its samples by SeriesKey. With a script it takes the
+// page of all scripts, and returns the samples of that script without their
+// label script.
 func ParseSamples(body []byte, script string) (map[string]float64, error) {
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	// What expfmt cannot read of OpenMetrics is a word.
+	// expfmt knows this type by another name than OpenMetrics.
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(unknownType.ReplaceAll(body, []byte("$1 untyped"))))
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func ParseSamples(body []byte, script string) (map[string]float64, error) {
 			delete(labels, "script")
 			key := SeriesKey(name, labels)
 			if _, twice := samples[key]; twice {
-				return nil, fmt.Errorf("%s stands there twice", key)
+				return nil, fmt.Errorf("%s is there twice", key)
 			}
 			samples[key] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
 		}
@@ -64,6 +65,7 @@ func labelsOf(m *dto.Metric) map[string]string {
 	return labels
 }
 
+// SeriesKey returns a text that is the same for the same name and labels.
 func SeriesKey(name string, labels map[string]string) string {
 	return fmt.Sprintf("%s%v", name, labels) // fmt sorts the keys
 }

@@ -1,11 +1,10 @@
-// Command misbehave is the child of a script in the chaos run
-// (test/chaos): a script's first line is "#!/path/misbehave
-// ROLE". It makes the FIFO that a bpf script would make serves it as stapbpf
-// does, and in most roles does what no script should.
+// Command misbehave is the child of a script in test/chaos, whose first line is
+// "#!/path/misbehave ROLE". It creates the FIFO of a bpf script and serves it
+// as
+// stapbpf does. In most roles it does what no script should do.
 //
-// It is a program of its own, and not the test binary again as other stand-ins
-// are, because 200 of them run at once: it has 2 MB of memory where the test
-// binary with the race detector has 22.
+// It is not the test binary, as other stand-ins are, because 200 processes run
+// at once: it takes 2 MB of memory, the test binary with the race detector 22.
 package main
 
 import (
@@ -24,11 +23,12 @@ import (
 const usage = "usage: misbehave ROLE SCRIPT -m MODULE"
 
 func main() {
-	os.Exit(live(os.Args[1:]))
+	os.Exit(run(os.Args[1:]))
 }
 
-// roles say what happens before the FIFO is there, and what the texts are. All
-// but these two fields behave alike.
+// roles have what happens before the FIFO exists, and the texts. Everything
+// else
+// is the same in all roles.
 var roles = map[string]struct {
 	before func(*child)
 	text   func(*child) []byte
@@ -41,12 +41,12 @@ var roles = map[string]struct {
 	"hang":      {nothing, (*child).hang},
 	"stubborn":  {func(*child) { signal.Ignore(syscall.SIGTERM) }, (*child).good},
 	"flood":     {(*child).flood, (*child).good},
-	"tear":      {nothing, (*child).torn},
+	"truncate":  {nothing, (*child).truncated},
 	"empty":     {nothing, func(*child) []byte { return nil }},
 	"huge":      {nothing, (*child).huge},
 	"exits":     {func(c *child) { c.exitLater(0) }, (*child).good},
-	"leaves":    {(*child).leave, (*child).good},
-	"stays":     {(*child).stay, (*child).good},
+	"leaks":     {(*child).leak, (*child).good},
+	"keeps":     {(*child).keep, (*child).good},
 	"orphan":    {func(*child) { forever() }, nil},
 	"obstinate": {func(*child) { signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP); forever() }, nil},
 }
@@ -59,15 +59,15 @@ func forever() {
 	}
 }
 
-// child is one life of a script.
+// child is a process of a script.
 type child struct {
-	dir   string // the module's folder
+	dir   string // the module's directory
 	path  string // the FIFO in it
-	born  int64  // marks this life in every text
-	texts int    // how many there were
+	id    int64  // of this process, in every text
+	texts int    // written so far
 }
 
-func live(args []string) int {
+func run(args []string) int {
 	if len(args) < 1 {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2
@@ -78,14 +78,14 @@ func live(args []string) int {
 		fmt.Fprintln(os.Stderr, usage)
 		return 2
 	}
-	c := &child{born: time.Now().UnixNano()}
-	asked := make(chan os.Signal, 1)
+	c := &child{id: time.Now().UnixNano()}
+	received := make(chan os.Signal, 1)
 	if role.text != nil {
 		c.dir = filepath.Join(root(), args[3])
 		c.path = filepath.Join(c.dir, "__prometheus")
-		signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT)
+		signal.Notify(received, syscall.SIGTERM, syscall.SIGINT)
 		go func() {
-			<-asked
+			<-received
 			_ = os.RemoveAll(c.dir)
 			os.Exit(0)
 		}()
@@ -106,7 +106,7 @@ func live(args []string) int {
 	}
 }
 
-// root is the folder in which stapbpf makes the folders of modules.
+// root is the directory in which stapbpf creates the directories of modules.
 func root() string {
 	name := fmt.Sprint(os.Geteuid())
 	if u, err := user.LookupId(name); err == nil {
@@ -115,14 +115,16 @@ func root() string {
 	return "/var/tmp/systemtap-" + name
 }
 
-// serve is one turn of stapbpf.cxx's procfs_read_event_loop: wait for a reader,
-// run the probe, write, close, then open without blocking until no reader is
-// left. It is false when the reader left early.
-// stapbpf does the last without rest: where processors are short, 150 of them
-// keep the exporter from closing what they wait for, for as long as it is asked
-// again. That is known, and not what this run is about, so here the rest grows,
-// to 1 ms: longer ones would make the reads long, since a reader that comes
-// meanwhile is taken for the last one.
+// serve is one iteration of procfs_read_event_loop in stapbpf.cxx: wait for a
+// reader, run the probe, write, close, then open without blocking until there
+// is
+// no reader any more. It returns false when the reader closed early.
+//
+// stapbpf does the last without a pause. With too few CPUs 150 of them keep the
+// exporter from closing what they wait for. That is known and not the subject
+// of
+// this run, so here the pause grows to 1 ms. Longer ones would make the reads
+// longer, since a reader that opens meanwhile is taken for the one before.
 func (c *child) serve(text func(*child) []byte) bool {
 	fd := open(c.path, 0)
 	c.texts++
@@ -160,17 +162,18 @@ func write(fd int, b []byte) bool {
 	return true
 }
 
-// good is a text in which every line has the same number, so that a reader sees
-// what is torn, mixed or older than it should be. TestChaos reads it.
+// good returns a text in which every line has the same number, so that a reader
+// notices a truncated, mixed or old text. TestChaos reads it.
 func (c *child) good() []byte {
-	b := fmt.Appendf(nil, "# TYPE chaos_reads_total counter\nchaos_reads_total{life=\"%d\"} %d\n", c.born, c.texts)
+	b := fmt.Appendf(nil, "# TYPE chaos_reads_total counter\nchaos_reads_total{process=\"%d\"} %d\n", c.id, c.texts)
 	for i := range 20 {
 		b = fmt.Appendf(b, "chaos_line{number=\"%d\"} %d\n", i, c.texts)
 	}
 	return b
 }
 
-// half is a text that its writer does not live to end, every fourth time.
+// half returns a good text; every fourth time it writes a half of it and kills
+// the process.
 func (c *child) half() []byte {
 	text := c.good()
 	if rand.N(4) > 0 {
@@ -182,7 +185,7 @@ func (c *child) half() []byte {
 	return nil
 }
 
-// hang never ends a text that it has begun.
+// hang does not end a text that it has begun.
 func (c *child) hang() []byte {
 	if rand.N(2) == 0 {
 		write(open(c.path, 0), []byte("# TYPE chaos"))
@@ -191,9 +194,9 @@ func (c *child) hang() []byte {
 	return nil
 }
 
-// torn ends in the middle of a line, and has lines in it that no reader would
-// take.
-func (c *child) torn() []byte {
+// truncated returns a text with invalid lines that ends in the middle of a
+// line.
+func (c *child) truncated() []byte {
 	text := bytes.ReplaceAll(
 		c.good(),
 		[]byte("chaos_line{number=\"7\"}"),
@@ -202,7 +205,8 @@ func (c *child) torn() []byte {
 	return text[:len(text)-rand.N(40)]
 }
 
-// huge is 2 MB, and every eighth time more than the exporter takes.
+// huge returns a text of 2 MB, every eighth time of more than the exporter
+// accepts.
 func (c *child) huge() []byte {
 	text, size := c.good(), 2<<20
 	if rand.N(8) == 0 {
@@ -214,7 +218,7 @@ func (c *child) huge() []byte {
 	return text
 }
 
-// compile takes seconds, with stap's own words.
+// compile takes seconds and writes the messages of stap.
 func (c *child) compile() {
 	for pass := range 4 {
 		fmt.Fprintf(os.Stderr, "Pass %d: done by the stand-in in 0ms.\n", pass+1)
@@ -222,7 +226,8 @@ func (c *child) compile() {
 	}
 }
 
-// crashLater ends this life at any time, in one of the ways in which processes
+// crashLater ends this process at any time, in one of the ways in which
+// processes
 // end.
 func (c *child) crashLater() {
 	after := time.Duration(rand.N(8000)) * time.Millisecond
@@ -235,11 +240,11 @@ func (c *child) crashLater() {
 		os.Exit(1)
 	}()
 	if rand.N(3) == 0 {
-		time.Sleep(after) // so that it crashes before the FIFO is there
+		time.Sleep(after) // so that it crashes before the FIFO exists
 	}
 }
 
-// exitLater ends this life within 5 s, and its FIFO stays.
+// exitLater ends this process within 5 s. Its FIFO stays.
 func (c *child) exitLater(code int) {
 	after := time.Duration(rand.N(5000)) * time.Millisecond
 	go func() {
@@ -248,17 +253,13 @@ func (c *child) exitLater(code int) {
 	}()
 }
 
-// flood writes 1 MB a second to its output, in lines long and short and of no
-// text at all.
+// flood writes 1 MB a second to its output, in long and short lines and in
+// lines
+// that are not text.
 func (c *child) flood() {
 	lines := []byte(
-		strings.Repeat(
-			"flood ",
-			100,
-		) + "\n\n\n\x00\xff\xfe\x1b[31m\n" + strings.Repeat(
-			"y",
-			100_000,
-		) + "\nERROR: not one\nWARNING: nor one\n",
+		strings.Repeat("flood ", 100) + "\n\n\n\x00\xff\xfe\x1b[31m\n" +
+			strings.Repeat("y", 100_000) + "\nERROR: not one\nWARNING: nor one\n",
 	)
 	go func() {
 		for i := 0; ; i++ {
@@ -268,15 +269,16 @@ func (c *child) flood() {
 	}()
 }
 
-// leave ends after a while and leaves grandchildren: one in its group, one in a
-// session of its own that ignores all it can.
-func (c *child) leave() {
-	c.stay()
+// leak ends after a while and leaks grandchildren: one in its process group,
+// and
+// one in a session of its own that ignores the signals that it can.
+func (c *child) leak() {
+	c.keep()
 	c.exitLater(1)
 }
 
-// stay lives on with these grandchildren.
-func (c *child) stay() {
+// keep keeps running with these grandchildren.
+func (c *child) keep() {
 	spawn("orphan", false)
 	spawn("obstinate", true)
 }

@@ -15,20 +15,20 @@ import (
 	"testing"
 )
 
-// bed is the guest as build made it, and what one run shares with it.
+// bed is the guest that build has built, and what a run shares with it.
 type bed struct {
 	t     *testing.T
-	guest string // folder of root/, root.img, vmlinuz, initrd.gz, release
-	in    string // /in of the guest, read only there
+	guest string // directory of root/, root.img, vmlinuz, initrd.gz, release
+	in    string // /in of the guest, read-only there
 	out   string // /out of the guest
 }
 
-// newBed makes the guest, if need be, and fills /in. It skips where the host
-// can install no qemu.
+// newBed builds the guest unless it exists, and fills /in. It skips the test
+// where the host cannot install qemu.
 func newBed(t *testing.T) *bed {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Fatal("building the guest needs root: make test-vm sees to that")
+		t.Fatal("building the guest needs root: use make test-vm")
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -39,7 +39,7 @@ func newBed(t *testing.T) *bed {
 	build.Stderr = os.Stderr
 	out, err := build.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 77 {
-		t.Skip("SKIPPED: this host cannot install qemu, so nothing was tried with kernel modules")
+		t.Skip("SKIPPED: this host cannot install qemu, so nothing was tested with kernel modules")
 	}
 	if err != nil {
 		t.Fatalf("build guest: %v", err)
@@ -48,7 +48,7 @@ func newBed(t *testing.T) *bed {
 	if err := os.MkdirAll(runs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp(runs, "") //nolint:usetesting // it stays when the test fails
+	dir, err := os.MkdirTemp(runs, "") //nolint:usetesting // kept when the test fails
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func newBed(t *testing.T) *bed {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			fmt.Printf("test/vm: console, dmesg and output of the guest are kept in %s\n", b.out)
+			fmt.Printf("test/vm: kept console, kernel log and output of the guest in %s\n", b.out)
 			_ = os.RemoveAll(b.in)
 			return
 		}
@@ -98,12 +98,15 @@ func (b *bed) programs() {
 	for _, args := range [][]string{
 		exporter,
 		{"build", "-trimpath", "-buildvcs=false", "-o", b.in + "/make", "stap-exporter/test/vm/handover"},
-		{"test", "-c", "-tags", "vm", "-trimpath", "-buildvcs=false", "-o", b.in + "/scenarios", "stap-exporter/test/vm/guest"},
+		{
+			"test", "-c", "-tags", "vm", "-trimpath", "-buildvcs=false",
+			"-o", b.in + "/scenarios", "stap-exporter/test/vm/guest",
+		},
 	} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if os.Getenv("SUDO_UID") != "" {
-			// what root builds must not get into the user's own build cache
+			// what root builds must not be in the user's build cache
 			cmd.Env = append(cmd.Env, "GOCACHE="+filepath.Join(filepath.Dir(b.guest), "go-build"))
 		}
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -112,11 +115,18 @@ func (b *bed) programs() {
 	}
 }
 
-// project puts what "make install" installs into /in/project, with a script
-// that the guest can compile.
+// project copies what make install installs to /in/project, with a script that
+// the
+// guest can compile.
 func (b *bed) project() {
 	b.t.Helper()
-	for _, file := range []string{"packaging/install", "packaging/default/stap-exporter", "packaging/man/stap-exporter.8", "packaging/systemd/stap-exporter.service", "packaging/systemd/stap-exporter.socket"} {
+	for _, file := range []string{
+		"packaging/install",
+		"packaging/default/stap-exporter",
+		"packaging/man/stap-exporter.8",
+		"packaging/systemd/stap-exporter.service",
+		"packaging/systemd/stap-exporter.socket",
+	} {
 		to := filepath.Join(b.in, "project", file)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			b.t.Fatal(err)
@@ -141,9 +151,10 @@ func (b *bed) copy(from, to string, mode os.FileMode) {
 	}
 }
 
-// scripts puts scripts/ and the project's own scripts into /in/scripts, and a
-// module of each into /in/ko. A module is kept beside the guest, and is
-// compiled again when its script has changed.
+// scripts copies test/vm/scripts and the project's scripts to /in/scripts, and
+// their modules to /in/ko. Modules are kept in the guest's directory, and
+// compiled
+// again when their script has changed.
 func (b *bed) scripts() {
 	b.t.Helper()
 	files, _ := filepath.Glob("scripts/*.stp")
@@ -167,15 +178,16 @@ func (b *bed) scripts() {
 	if b.t.Failed() {
 		b.t.FailNow()
 	}
-	// What stap's hundred little trials of the kernel's headers found, see
-	// guest's warm.
+	// The results of stap's probes of the kernel's headers, see realMake in
+	// package guest.
 	if found, _ := filepath.Glob(filepath.Join(b.guest, "root/root/.systemtap/cache/*/stapconf_*.h")); len(found) > 0 {
 		b.copy(found[0], filepath.Join(b.in, "stapconf.h"), 0o644)
 	}
 }
 
-// module compiles a script in the guest's root tree. A first line "// stap:
-// OPTIONS" gives options of its own.
+// module compiles a script in the guest's root tree, with the options of a
+// first
+// line "// stap: OPTIONS".
 func (b *bed) module(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -18,18 +18,18 @@ import (
 )
 
 const (
-	trialTime = 15 * time.Second // KVM boots the trial in one second
-	guestTime = 18 * time.Minute // of the whole guest: a hang ends here
+	bootCheckTimeout = 15 * time.Second // KVM takes one second
+	guestTimeout     = 18 * time.Minute // of a whole run
 )
 
 var (
-	// Without AVX, which costs more under emulation than it brings: a fifth
-	// less time in all.
+	// Without AVX, whose emulation costs more than it saves: all takes a fifth
+	// less time.
 	emulated = []string{"-accel", "tcg,thread=multi", "-cpu", "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"}
 	virtual  = []string{"-accel", "kvm", "-cpu", "host"}
 )
 
-// machine is what every boot has.
+// machine returns the qemu options of every boot.
 func (b *bed) machine(accel []string, cmdline string) []string {
 	return append(
 		append([]string{}, accel...),
@@ -53,44 +53,44 @@ func (b *bed) machine(accel []string, cmdline string) []string {
 	)
 }
 
-// accel returns qemu's options for KVM where a kernel boots under it, and for
-// emulation elsewhere: /dev/kvm may be there and not work. What a trial found
-// is kept until the host's kernel changes.
+// accel returns qemu's options for KVM if a kernel boots with it, and for
+// emulation otherwise: /dev/kvm may exist and not work. The result of the boot
+// check is kept until the host's kernel changes.
 func (b *bed) accel() []string {
 	if unix.Access("/dev/kvm", unix.R_OK|unix.W_OK) != nil {
 		return emulated
 	}
 	var uts unix.Utsname
-	_ = unix.Uname(&uts) // without it the verdict is just made for a host without a name
+	_ = unix.Uname(&uts) // on an error the result is for a host without a name
 	host := unix.ByteSliceToString(uts.Release[:]) + " " + unix.ByteSliceToString(uts.Version[:])
-	verdict := filepath.Join(b.guest, "kvm")
-	if text, err := os.ReadFile(verdict); err == nil {
+	kept := filepath.Join(b.guest, "kvm")
+	if text, err := os.ReadFile(kept); err == nil {
 		if answer, about, _ := strings.Cut(string(text), " "); about == host {
 			return map[bool][]string{true: virtual, false: emulated}[answer == "works"]
 		}
 	}
-	ctx, cancel := context.WithTimeout(b.t.Context(), trialTime)
+	ctx, cancel := context.WithTimeout(b.t.Context(), bootCheckTimeout)
 	defer cancel()
-	// what it wrote tells
-	out, _ := exec.CommandContext(ctx, "qemu-system-x86_64", append(b.machine(virtual, "stap_vm.boot_check"), "-serial", "stdio")...).
-		Output()
+	// the output has the result
+	args := append(b.machine(virtual, "stap_vm.boot_check"), "-serial", "stdio")
+	out, _ := exec.CommandContext(ctx, "qemu-system-x86_64", args...).Output()
 	answer, accel := "fails", emulated
 	if bytes.Contains(out, []byte("test/vm: boot check passed")) {
 		answer, accel = "works", virtual
 	}
-	if err := os.WriteFile(verdict, []byte(answer+" "+host), 0o644); err != nil {
+	if err := os.WriteFile(kept, []byte(answer+" "+host), 0o644); err != nil {
 		b.t.Error(err)
 	}
 	return accel
 }
 
-// run boots the guest, hands each line of the scenarios to see, and returns
-// their exit status.
+// run boots the guest, calls see with each line of the scenarios' output, and
+// returns their exit status.
 func (b *bed) run(see func(line string)) int {
 	b.t.Helper()
 	accel := b.accel()
 	fmt.Printf("test/vm: booting, %s\n", accel[1])
-	ctx, cancel := context.WithTimeout(b.t.Context(), guestTime)
+	ctx, cancel := context.WithTimeout(b.t.Context(), guestTimeout)
 	defer cancel()
 	qemu := exec.CommandContext(ctx, "qemu-system-x86_64", append(
 		b.machine(accel, "tsc=reliable"),
@@ -135,7 +135,7 @@ func (b *bed) run(see func(line string)) int {
 		b.t.Errorf("qemu: %v (%v)", err, ctx.Err())
 	}
 	fmt.Printf(
-		"test/vm: the guest took %.0f s of processor\n",
+		"test/vm: the guest took %.0f s of CPU time\n",
 		(qemu.ProcessState.UserTime() + qemu.ProcessState.SystemTime()).Seconds(),
 	)
 	text, err := os.ReadFile(filepath.Join(b.out, "status"))
@@ -150,7 +150,7 @@ func (b *bed) run(see func(line string)) int {
 }
 
 func tail(file string, lines int) string {
-	text, _ := os.ReadFile(file) // it is shown to a person, who sees when it is missing
+	text, _ := os.ReadFile(file) // for the error message only
 	all := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }

@@ -34,7 +34,7 @@ type row struct {
 	notes                  []string
 }
 
-// table collects what the scenarios write with -test.v.
+// table collects the results of the scenarios from their output.
 type table struct {
 	t    *testing.T
 	rows []*row
@@ -74,8 +74,9 @@ func (b *table) see(line string) {
 	}
 }
 
-// print writes the table, and makes each row that did not pass, or that
-// docs/faults.md does not tell of, a failure of its own.
+// print prints the table. Each row that did not pass, or that docs/faults.md
+// does
+// not have, is a failed subtest.
 func (b *table) print() {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

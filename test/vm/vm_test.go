@@ -12,8 +12,8 @@ import (
 
 var (
 	only    = flag.String("scenario", "", "run the scenarios whose name matches this regular expression")
-	prepare = flag.Bool("prepare", false, "make the guest and compile the modules, and run no scenario")
-	binary  = flag.String("exporter", "", "try this static binary instead of building one")
+	prepare = flag.Bool("prepare", false, "build the guest and compile the modules, and run no scenario")
+	binary  = flag.String("exporter", "", "test this static binary instead of building one")
 )
 
 // TestGuest runs the scenarios of package guest in the guest and prints them as
@@ -41,8 +41,9 @@ func TestGuest(t *testing.T) {
 	}
 }
 
-// environment of the scenarios, as shell. The exporter and stap get it from
-// them.
+// environment of the scenarios, as shell commands. The exporter and stap
+// inherit
+// it.
 const environment = `
 export SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-patched SYSTEMTAP_TAPSET=/usr/share/systemtap/tapset-small
 `

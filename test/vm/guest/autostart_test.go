@@ -9,56 +9,59 @@ import (
 	"time"
 )
 
-// again waits for the metrics of a run after the one that gave seq: its probe
-// counts from 1 again.
-func again(e *exporter, path string, seq int64) {
-	e.t.Helper()
+// waitForNextRun waits for the metrics of a run after the one with seq: it
+// counts
+// from 1 again.
+func waitForNextRun(e *exporter, path string, seq int64) {
+	e.T.Helper()
 	begun := time.Now()
 	eventually(e.t, "a new run answers", func() bool {
-		p := e.get(path, patience)
-		return p.code == 200 && seqOf(e.t, p.body) < seq
+		p := e.Get(path, startTimeout)
+		return p.Code == 200 && seqOf(e.t, p.Body) < seq
 	})
 	note(e.t, "back after %s", seconds(time.Since(begun)))
 }
 
-// fewReads reads until the probe has run often enough to tell this run from the
-// next.
-func fewReads(e *exporter, path string) (seq int64) {
-	e.t.Helper()
+// readFiveTimes reads until the probe has run often enough to distinguish this
+// run
+// from the next. It returns the last seq.
+func readFiveTimes(e *exporter, path string) (seq int64) {
+	e.T.Helper()
 	for seq < 5 {
-		seq = seqOf(e.t, e.metrics(path).body)
+		seq = seqOf(e.t, e.metrics(path).Body)
 	}
 	return seq
 }
 
-func (e *exporter) neverSaid(words ...string) {
-	e.t.Helper()
+func (e *exporter) checkLogLacks(words ...string) {
+	e.T.Helper()
 	for _, w := range words {
-		if strings.Contains(e.logged(), w) {
-			e.t.Errorf("the log says %q", w)
+		if strings.Contains(e.Log(), w) {
+			e.T.Errorf("the log contains %q", w)
 		}
 	}
 }
 
 func autostartExits(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"exits-autostart.stp": text(t, "exits")}})
-	again(e, "/exits-autostart.stp", fewReads(e, "/exits-autostart.stp"))
-	e.neverSaid("File exists", "left behind", "left residue")
-	e.endsClean()
+	waitForNextRun(e, "/exits-autostart.stp", readFiveTimes(e, "/exits-autostart.stp"))
+	e.checkLogLacks("File exists", "left behind", "left residue")
+	e.stopClean()
 }
 
 func autostartErrs(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"errs-autostart.stp": text(t, "errs")}})
-	seq := fewReads(e, "/errs-autostart.stp")
-	e.says("/errs-autostart.stp", 503, "no such luck")
-	again(e, "/errs-autostart.stp", seq)
-	e.neverSaid("File exists", "left behind", "left residue")
-	e.endsClean()
+	seq := readFiveTimes(e, "/errs-autostart.stp")
+	e.waitForReply("/errs-autostart.stp", 503, "no such luck")
+	waitForNextRun(e, "/errs-autostart.stp", seq)
+	e.checkLogLacks("File exists", "left behind", "left residue")
+	e.stopClean()
 }
 
-// autostartKilled KILLs a process of the script: staprun while it loads (it
-// becomes stapio then), the others while the script runs. Only a wrapper's stap
-// is there then.
+// autostartKilled kills a process of the script: staprun while it loads (it
+// becomes stapio then), others while the script runs. A stap exists then only
+// for
+// a wrapper.
 func autostartKilled(t *testing.T, comm string) {
 	name, script := "counting-autostart.stp", text(t, "counting")
 	if comm == "stap" {
@@ -74,16 +77,16 @@ func autostartKilled(t *testing.T, comm string) {
 		eventually(t, "staprun loads it", kill)
 		note(t, "module loaded then: %v", loaded(e.module(name)))
 	} else {
-		seq = fewReads(e, "/"+name)
+		seq = readFiveTimes(e, "/"+name)
 		eventually(t, "it is killed", kill)
 	}
-	again(e, "/"+name, seq)
+	waitForNextRun(e, "/"+name, seq)
 	if n := len(modules(e.prefix())); n != 1 {
 		t.Errorf("%d modules loaded", n)
 	}
-	if !strings.Contains(e.logged(), "child ended by itself") && !strings.Contains(e.logged(), "child ended") {
-		t.Error("the log does not tell of the end")
+	if !strings.Contains(e.Log(), "child ended by itself") && !strings.Contains(e.Log(), "child ended") {
+		t.Error("the log does not have the end")
 	}
-	e.neverSaid("File exists", "left behind", "left residue")
-	e.endsClean()
+	e.checkLogLacks("File exists", "left behind", "left residue")
+	e.stopClean()
 }

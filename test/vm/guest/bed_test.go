@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// note puts a few words into the scenario's row of the table.
+// note adds a note to the scenario's row of the table.
 func note(t *testing.T, format string, args ...any) {
 	fmt.Printf("NOTE %s %s\n", t.Name(), strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " / "))
 }
 
-// seconds is how times are shown.
+// seconds formats a time for the table.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// pollEvery is short enough to catch staprun, and long enough to leave the
-// emulated processor to others.
+// pollEvery is short enough to find staprun, and long enough to leave the
+// emulated CPU to the others.
 const pollEvery = 20 * time.Millisecond
 
-// eventually waits for ok, for three minutes if it must: nothing here depends
-// on how fast the guest is. more says what was seen when it never came.
+// eventually waits for ok, for up to three minutes, so that no scenario depends
+// on the speed of the guest. more describes what was observed instead.
 func eventually(t *testing.T, what string, ok func() bool, more ...func() string) {
 	t.Helper()
 	eventuallyIn(t, 3*time.Minute, what, ok, more...)
@@ -48,7 +48,7 @@ func eventuallyIn(t *testing.T, limit time.Duration, what string, ok func() bool
 	}
 }
 
-// text returns the script BASE.stp of this bed.
+// text returns the script BASE.stp of test/vm/scripts.
 func text(t *testing.T, base string) string {
 	t.Helper()
 	s, err := os.ReadFile(filepath.Join("/in/scripts", base+".stp"))
@@ -58,14 +58,14 @@ func text(t *testing.T, base string) string {
 	return string(s)
 }
 
-// wrapper is an executable script that runs stap with options of its own on the
-// bed's script BASE.stp.
+// wrapper returns an executable script that runs stap with its own options on
+// BASE.stp.
 func wrapper(base, options string) string {
 	return fmt.Sprintf("#!/bin/sh\nexec stap -v %s \"$@\" /in/scripts/%s.stp\n", options, base)
 }
 
-// tempDir is one with a short, plain name, which everybody may read: stap takes
-// no other characters than letters, digits and "-/._" in TMPDIR.
+// tempDir creates a directory that all users can read, with a short name: stap
+// accepts only letters, digits and "-/._" in TMPDIR.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/run", "vm") //nolint:usetesting // see above
@@ -79,8 +79,8 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// folder makes a scripts folder.
-func folder(t *testing.T, files map[string]string) string {
+// scriptDir creates a script directory.
+func scriptDir(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := tempDir(t)
 	for name, text := range files {
@@ -119,8 +119,9 @@ type process struct {
 	line string // the command line
 }
 
-// processes lists all that have a command line: neither zombies nor the
-// kernel's own.
+// processes lists all processes with a command line, that is, without zombies
+// and
+// kernel threads.
 func processes() (list []process) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -138,15 +139,16 @@ func processes() (list []process) {
 	return list
 }
 
-// parent returns the process id of a process's parent, 0 when it is gone.
+// parent returns the process ID of a process's parent, 0 when there is no such
+// process.
 func parent(pid int) (parent int) {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	// The name before the last parenthesis may hold anything.
+	// The name before the last parenthesis may contain anything.
 	_, _ = fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " %c %d", new(rune), &parent)
 	return parent
 }
 
-// find returns the process called comm that has word in its command line, or 0.
+// find returns a process with the name comm and word in its command line, or 0.
 func find(comm, word string) int {
 	for _, p := range processes() {
 		if p.comm == comm && strings.Contains(p.line, word) {

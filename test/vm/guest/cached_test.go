@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stap-exporter/test/harness"
 )
 
-// compiles counts how often a module of this name was built, by the handover or
-// for real.
+// compilesOf counts the builds of a module of this name, by the handover or by
+// the real make.
 func compilesOf(t *testing.T, module string) (n int) {
 	t.Helper()
 	log, err := os.ReadFile("/run/handover.log")
@@ -25,51 +27,52 @@ func compilesOf(t *testing.T, module string) (n int) {
 	return n
 }
 
-// rests waits until keepalive has stopped every script.
-func (e *exporter) rests() {
-	e.t.Helper()
+// waitUntilIdle waits until keepalive has stopped every script.
+func (e *exporter) waitUntilIdle() {
+	e.T.Helper()
 	eventually(e.t, "keepalive stops it", func() bool {
-		list := e.get("/", "").body
+		list := e.Get("/", "").Body
 		return !strings.Contains(list, "running") && !strings.Contains(list, "stopping")
 	})
 }
 
-// A module is compiled once, and loaded from the cache from then on, also by
-// the next exporter; when its script has changed it is compiled again.
+// A module is compiled once, and loaded from the cache afterwards, also by the
+// next exporter. It is compiled again when its script has changed.
 func onDemandTwoStage(t *testing.T) {
 	name := "counting.stp"
-	dir, cache := folder(t, map[string]string{name: text(t, "counting")}), tempDir(t)+"/cache"
+	dir, cache := scriptDir(t, map[string]string{name: text(t, "counting")}), tempDir(t)+"/cache"
 	e := start(t, setup{dir: dir, cache: cache, flags: []string{"-k", "1"}})
 	served := func(compiles int, how string) {
 		t.Helper()
 		p := e.metrics("/" + name)
-		if !countingText.MatchString(p.body) || seqOf(t, p.body) != 1 {
-			t.Errorf("%s: not the first text of a run: %q", how, p.body)
+		if !harness.CountingText.MatchString(p.Body) || seqOf(t, p.Body) != 1 {
+			t.Errorf("%s: not the first text of a run: %q", how, p.Body)
 		}
 		if n := compilesOf(t, e.module(name)); n != compiles {
 			t.Errorf("%s: %d compiles, want %d", how, n, compiles)
 		}
-		note(t, "%s %s", how, seconds(p.took))
+		note(t, "%s %s", how, seconds(p.Took))
 	}
 	served(1, "compiled")
 	for range 3 {
-		e.rests()
-		e.nothingLeft()
+		e.waitUntilIdle()
+		e.checkResidue()
 		served(1, "cached")
 	}
-	e.endsClean()
+	e.stopClean()
 	e = start(t, setup{dir: dir, cache: cache, flags: []string{"-k", "1"}})
 	served(1, "cached, next exporter")
-	e.rests()
+	e.waitUntilIdle()
 	if err := os.WriteFile(dir+"/"+name, []byte(text(t, "counting")+"// changed\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	served(2, "script changed")
-	e.endsClean()
+	e.stopClean()
 }
 
-// An executable whose first line is stap's own starts in two stages as well,
-// with the options it names.
+// An executable script whose first line names stap starts in two stages as
+// well,
+// with the options of that line.
 func shebangTwoStage(t *testing.T) {
 	name := "quiet.stp"
 	e := start(
@@ -80,17 +83,18 @@ func shebangTwoStage(t *testing.T) {
 		},
 	)
 	e.metrics("/" + name)
-	e.rests()
+	e.waitUntilIdle()
 	p := e.metrics("/" + name)
 	if n := compilesOf(t, e.module(name)); n != 1 {
 		t.Errorf("%d compiles", n)
 	}
-	note(t, "cached %s", seconds(p.took))
-	e.endsClean()
+	note(t, "cached %s", seconds(p.Took))
+	e.stopClean()
 }
 
-// precompiled: with --script.precompile the first request finds its module in the
-// cache. It compiles with the lowest priority, beside the other scenarios.
+// With --script.precompile the first request finds its module in the cache. It
+// is
+// compiled with the lowest priority, beside the other scenarios.
 func precompiled(t *testing.T) {
 	names := []string{"counting-1.stp", "counting-2.stp", "counting-3.stp"}
 	files := map[string]string{}
@@ -109,5 +113,5 @@ func precompiled(t *testing.T) {
 			t.Errorf("%s: %d compiles", name, n)
 		}
 	}
-	e.endsClean()
+	e.stopClean()
 }

@@ -15,20 +15,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"stap-exporter/test/harness"
 )
 
-// raise makes n at least v.
-func raise(n *atomic.Int64, v int64) {
-	for {
-		old := n.Load()
-		if v <= old || n.CompareAndSwap(old, v) {
-			return
-		}
-	}
-}
-
-// Sixteen clients read one script back to back: every reply is whole and of a
-// probe run that began after its request, and they share the runs.
+// Sixteen clients request one script back to back. Every reply is complete and
+// of
+// a probe run that began after the request, and requests share runs.
 func manyClients(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"counting.stp": text(t, "counting")}})
 	e.metrics("/counting.stp")
@@ -39,19 +32,19 @@ func manyClients(t *testing.T) {
 		clients.Go(func() {
 			for time.Now().Before(end) {
 				before := newest.Load()
-				p, err := e.ask("/counting.stp", "")
-				m := countingText.FindStringSubmatch(p.body)
-				if err != nil || p.code != 200 || m == nil {
-					t.Errorf("reply is not one whole text: %v %d %q", err, p.code, p.body)
+				p, err := e.Ask("/counting.stp", "")
+				m := harness.CountingText.FindStringSubmatch(p.Body)
+				if err != nil || p.Code != 200 || m == nil {
+					t.Errorf("reply is not one complete text: %v %d %q", err, p.Code, p.Body)
 					return
 				}
-				seq := seqOf(t, p.body)
+				seq := seqOf(t, p.Body)
 				if seq <= before {
-					t.Errorf("reply of run %d, though run %d was over before the request", seq, before)
+					t.Errorf("reply of run %d, but run %d was done before the request", seq, before)
 					return
 				}
-				raise(&newest, seq)
-				raise(&slowest, int64(p.took))
+				harness.Raise(&newest, seq)
+				harness.Raise(&slowest, int64(p.Took))
 				replies.Add(1)
 			}
 		})
@@ -64,16 +57,16 @@ func manyClients(t *testing.T) {
 		newest.Load(),
 		seconds(time.Duration(slowest.Load())),
 	)
-	// Under emulation a reply costs far more than a probe run, so that there
-	// are few replies to share one.
+	// Under emulation a reply takes far longer than a probe run, so that few
+	// replies share one.
 	if newest.Load()*5 > replies.Load()*4 {
 		t.Errorf("%d probe runs for %d replies", newest.Load(), replies.Load())
 	}
-	e.endsClean()
+	e.stopClean()
 }
 
-// A reader of somebody else sits on the file: requests get their 504 in time,
-// the script can be stopped, and goes on when the reader leaves.
+// Another process has the procfs file open: requests get a 504 in time, and the
+// script can be stopped, or continues when the file is closed.
 func foreignReader(t *testing.T) {
 	name := "counting.stp"
 	e := start(t, setup{
@@ -83,48 +76,48 @@ func foreignReader(t *testing.T) {
 	e.metrics("/" + name)
 	e.metrics("/counting-other.stp")
 	file := filepath.Join("/proc/systemtap", e.module(name), "__prometheus")
-	sit := func() *os.File {
+	open := func() *os.File {
 		f, err := os.Open(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return f
 	}
-	f := sit()
+	f := open()
 	begun := time.Now()
 	for range 2 {
-		if p := e.get("/"+name, ""); p.code != 504 {
-			t.Errorf("%d %q", p.code, p.body)
+		if p := e.Get("/"+name, ""); p.Code != 504 {
+			t.Errorf("%d %q", p.Code, p.Body)
 		}
-		if p := e.get("/counting-other.stp", ""); p.code != 200 {
-			t.Errorf("the other script: %d %q", p.code, p.body)
+		if p := e.Get("/counting-other.stp", ""); p.Code != 200 {
+			t.Errorf("the other script: %d %q", p.Code, p.Body)
 		}
 	}
 	note(t, "two 504s in %s", seconds(time.Since(begun)))
 	f.Close()
-	if p := e.get("/"+name, ""); p.code != 200 || !countingText.MatchString(p.body) {
-		t.Errorf("after it left: %d %q", p.code, p.body)
+	if p := e.Get("/"+name, ""); p.Code != 200 || !harness.CountingText.MatchString(p.Body) {
+		t.Errorf("after it closed: %d %q", p.Code, p.Body)
 	}
 
-	f = sit()
+	f = open()
 	begun = time.Now()
-	code := e.end(syscall.SIGTERM)
-	note(t, "TERM while it sits: exit code %d after %s", code, seconds(time.Since(begun)))
-	left := e.leftovers()
+	code := e.Stop(syscall.SIGTERM)
+	note(t, "TERM while it is open: exit code %d after %s", code, seconds(time.Since(begun)))
+	left := e.residue()
 	f.Close()
 	if code == 0 && len(left) > 0 {
-		t.Errorf("exit code 0, and left: %q", left)
+		t.Errorf("exit code 0, and residue: %q", left)
 	}
-	if code != 0 && !strings.Contains(e.logged(), "left residue") {
-		t.Errorf("exit code %d without naming what is left (%q)", code, left)
+	if code != 0 && !strings.Contains(e.Log(), "left residue") {
+		t.Errorf("exit code %d without naming the residue (%q)", code, left)
 	}
-	for _, m := range modules(e.prefix()) { // held by our reader, so ours to clean up
+	for _, m := range modules(e.prefix()) { // this test held it
 		_ = exec.Command("staprun", "-d", m).Run()
 	}
 }
 
-// The exporter's own reads are over before the script gets its TERM, under
-// load: strace sees every open, close and kill.
+// Under load, the exporter's own reads have ended before the script gets its
+// SIGTERM: strace records every open, close and kill.
 func closedBeforeStop(t *testing.T) {
 	name := "counting.stp"
 	trace := filepath.Join(tempDir(t), "trace")
@@ -150,15 +143,15 @@ func closedBeforeStop(t *testing.T) {
 	for range 4 {
 		clients.Go(func() {
 			for {
-				if _, err := e.ask("/"+name, ""); err != nil {
+				if _, err := e.Ask("/"+name, ""); err != nil {
 					return
 				}
 				replies.Add(1)
 			}
 		})
 	}
-	eventually(t, "there is load", func() bool { return replies.Load() > 40 })
-	e.endsClean()
+	eventually(t, "many replies", func() bool { return replies.Load() > 40 })
+	e.stopClean()
 	clients.Wait()
 
 	opens, atTERM, seen := readTrace(t, trace)
@@ -167,7 +160,7 @@ func closedBeforeStop(t *testing.T) {
 		t.Errorf("%d opens, TERM seen: %v", opens, seen)
 	}
 	if atTERM != 0 {
-		t.Errorf("%d readers held the file at the TERM", atTERM)
+		t.Errorf("%d readers had the file open at the TERM", atTERM)
 	}
 }
 
@@ -178,8 +171,8 @@ var (
 	terms  = regexp.MustCompile(`kill\(-\d+, SIGTERM`)
 )
 
-// readTrace counts opens of procfs files, and how many were held when the first
-// TERM was sent to a group.
+// readTrace counts the opens of procfs files, and the files open when the first
+// SIGTERM was sent to a group.
 func readTrace(t *testing.T, file string) (opens, atTERM int, seen bool) {
 	t.Helper()
 	f, err := os.Open(file)
@@ -215,7 +208,9 @@ func readTrace(t *testing.T, file string) (opens, atTERM int, seen bool) {
 	return opens, atTERM, seen
 }
 
-// Scripts come and go by keepalive: in the end there is not a trace of them.
+// Scripts start by requests and stop by keepalive, many times. Nothing of them
+// is
+// left.
 func keepaliveChurn(t *testing.T) {
 	const scripts, starts = 20, 200
 	files := map[string]string{}
@@ -223,7 +218,7 @@ func keepaliveChurn(t *testing.T) {
 		files[fmt.Sprintf("counting-%02d.stp", i)] = text(t, "counting")
 	}
 	e := start(t, setup{scripts: files, flags: []string{"-k", "1"}})
-	before := descriptors(t, e.pid())
+	before := descriptors(t, e.Cmd.Process.Pid)
 	begun := time.Now()
 	var workers sync.WaitGroup
 	work := make(chan string)
@@ -231,19 +226,19 @@ func keepaliveChurn(t *testing.T) {
 		workers.Go(func() {
 			for name := range work {
 				for end := time.Now().Add(5 * time.Minute); ; {
-					p, err := e.ask("/"+name, patience)
-					if err == nil && p.code == 200 {
+					p, err := e.Ask("/"+name, startTimeout)
+					if err == nil && p.Code == 200 {
 						break
 					}
-					if err != nil || p.code != 503 || time.Now().After(end) {
-						t.Errorf("%s: %v %d %s", name, err, p.code, p.body)
+					if err != nil || p.Code != 503 || time.Now().After(end) {
+						t.Errorf("%s: %v %d %s", name, err, p.Code, p.Body)
 						break
 					}
 				}
 			}
 		})
 	}
-	started := func() int { return strings.Count(e.logged(), `"state":"running"`) }
+	started := func() int { return strings.Count(e.Log(), `"state":"running"`) }
 	for started() < starts {
 		for name := range files {
 			work <- name
@@ -252,20 +247,20 @@ func keepaliveChurn(t *testing.T) {
 	close(work)
 	workers.Wait()
 	eventually(t, "all are stopped", func() bool {
-		list := e.get("/", "").body
+		list := e.Get("/", "").Body
 		return !strings.Contains(list, "running") && !strings.Contains(list, "stopping")
 	})
 	note(t, "%d starts of %d scripts in %s", started(), scripts, seconds(time.Since(begun)))
-	e.nothingLeft()
-	if after := descriptors(t, e.pid()); after > before+3 {
+	e.checkResidue()
+	if after := descriptors(t, e.Cmd.Process.Pid); after > before+3 {
 		t.Errorf("%d descriptors, %d before", after, before)
 	}
-	e.endsClean()
+	e.stopClean()
 }
 
 func descriptors(t *testing.T, pid int) int {
 	t.Helper()
-	client.CloseIdleConnections()
+	harness.Client.CloseIdleConnections()
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		t.Fatal(err)

@@ -6,12 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 )
 
-// doctor runs "stap-exporter doctor" and returns its exit code and what it
-// wrote.
+// doctor runs stap-exporter doctor and returns its exit code and its output.
 func doctor(t *testing.T, as string, env []string, before ...string) (code int, out string) {
 	t.Helper()
 	cache := tempDir(t) + "/cache"
@@ -20,41 +18,41 @@ func doctor(t *testing.T, as string, env []string, before ...string) (code int, 
 	cmd.Env = append(os.Environ(), env...)
 	if as != "" {
 		a := lookup(t, as)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential}
-		cmd.Env = append(cmd.Env, "HOME="+a.home, "USER="+as)
+		a.apply(cmd)
 		cache = a.home + "/cache-doctor"
 	}
-	cmd.Args = append(cmd.Args, "--cache.dir="+cache, "-s", folder(t, nil))
-	text, _ := cmd.CombinedOutput() // the exit code tells
+	cmd.Args = append(cmd.Args, "--cache.dir="+cache, "-s", scriptDir(t, nil))
+	text, _ := cmd.CombinedOutput() // ProcessState has the result
 	t.Logf("doctor %s %q:\n%s", as, before, text)
 	return cmd.ProcessState.ExitCode(), string(text)
 }
 
-func doctorSays(t *testing.T, code int, out string, wantCode int, words ...string) {
+func checkDoctor(t *testing.T, code int, out string, wantCode int, words ...string) {
 	t.Helper()
 	if code != wantCode {
 		t.Errorf("exit code %d, want %d", code, wantCode)
 	}
 	for _, w := range words {
 		if !strings.Contains(out, w) {
-			t.Errorf("does not say %q", w)
+			t.Errorf("does not contain %q", w)
 		}
 	}
 }
 
-// The module that doctor tries is compiled for real. The packaged runtime
-// fails, named with the mend; bpf works, so the exit code is 0.
+// The module of doctor's probe is compiled by the real make. The packaged
+// runtime
+// fails, with a remedy; bpf works, so the exit code is 0.
 func doctorPackaged(t *testing.T) {
 	code, out := doctor(t, "", realMake(t, "runtime"))
-	doctorSays(t, code, out, 0, "newer SystemTap", "--stap.runtime-dir", "bpf")
+	checkDoctor(t, code, out, 0, "newer SystemTap", "--stap.runtime-dir", "bpf")
 }
 
 func doctorLacks(t *testing.T) {
 	code, out := doctor(t, "", nil, hideHeaders(t)...)
-	doctorSays(t, code, out, 0, "linux-headers")
+	checkDoctor(t, code, out, 0, "linux-headers")
 	code, out = doctor(t, "", nil, dropSysModule...)
-	doctorSays(t, code, out, 0, "CAP_SYS_MODULE")
+	checkDoctor(t, code, out, 0, "CAP_SYS_MODULE")
 	code, out = doctor(t, "plain", nil)
-	doctorSays(t, code, out, 1, "stapdev")
+	checkDoctor(t, code, out, 1, "stapdev")
 	note(t, "headers, CAP_SYS_MODULE and groups are named")
 }

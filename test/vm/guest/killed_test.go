@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// exporterKilled KILLs the exporter at moments of a start: the guardian leaves
-// nothing, and the next exporter starts clean.
+// exporterKilled kills the exporter at moments of a start: the guardian leaves
+// no
+// residue, and the next exporter starts.
 func exporterKilled(t *testing.T) {
-	answers := func(e *exporter, _ string) bool { return e.get("/"+termScript, "").code == 200 }
+	answers := func(e *exporter, _ string) bool { return e.Get("/"+termScript, "").Code == 200 }
 	var slowest time.Duration
-	dir, cache := folder(t, map[string]string{termScript: text(t, "counting")}), tempDir(t)+"/cache"
+	dir, cache := scriptDir(t, map[string]string{termScript: text(t, "counting")}), tempDir(t)+"/cache"
 	for i, m := range []struct {
 		moment
 		env     []string
@@ -30,51 +31,52 @@ func exporterKilled(t *testing.T) {
 	} {
 		what := fmt.Sprintf("%d: %s + %v", i+1, m.after, m.wait)
 		e := start(t, setup{dir: dir, cache: cache, env: m.env})
-		e.get("/"+termScript, "")
+		e.Get("/"+termScript, "")
 		eventually(t, what, func() bool { return m.when(e, e.module(termScript)) })
-		time.Sleep(m.wait) // which moment it is exactly is not the point
+		time.Sleep(m.wait) // not exact: any moment will do
 		var readers sync.WaitGroup
 		for range m.clients {
 			readers.Go(func() {
 				for {
-					if _, err := e.ask("/"+termScript, ""); err != nil {
+					if _, err := e.Ask("/"+termScript, ""); err != nil {
 						return // the exporter is gone
 					}
 				}
 			})
 		}
 		begun := time.Now()
-		e.end(syscall.SIGKILL)
+		e.Stop(syscall.SIGKILL)
 		readers.Wait()
 		eventually(
 			t,
-			"nothing is left after "+what,
-			func() bool { return len(e.leftovers()) == 0 },
-			func() string { return fmt.Sprintf("left: %q", e.leftovers()) },
+			"no residue after "+what,
+			func() bool { return len(e.residue()) == 0 },
+			func() string { return fmt.Sprintf("left: %q", e.residue()) },
 		)
 		slowest = max(slowest, time.Since(begun))
-		t.Logf("KILL at %s: nothing left after %s", what, seconds(time.Since(begun)))
+		t.Logf("KILL at %s: no residue after %s", what, seconds(time.Since(begun)))
 
 		next := start(t, setup{dir: dir, cache: cache})
 		next.metrics("/" + termScript)
-		next.neverSaid("File exists", "left behind", "left residue")
-		next.endsClean()
+		next.checkLogLacks("File exists", "left behind", "left residue")
+		next.stopClean()
 	}
-	note(t, "5 moments, nothing left after at most %s", seconds(slowest))
+	note(t, "5 moments, no residue after at most %s", seconds(slowest))
 }
 
-// A dead instance whose guardian was killed, too, left a running module and one
-// without a process: the next start of the same identity removes both before
-// anybody asks.
-func sweepAtStart(t *testing.T) {
+// An exporter that was killed with its guardian has left a running module and
+// one
+// without a process. The next exporter of the instance removes both before the
+// first request.
+func cleanupAtStart(t *testing.T) {
 	names := []string{"counting-1.stp", "counting-2.stp"}
-	dir := folder(t, map[string]string{names[0]: text(t, "counting"), names[1]: text(t, "counting")})
+	dir := scriptDir(t, map[string]string{names[0]: text(t, "counting"), names[1]: text(t, "counting")})
 	cache := tempDir(t) + "/cache"
 	e := start(t, setup{dir: dir, cache: cache})
 	for _, name := range names {
 		e.metrics("/" + name)
 	}
-	pid := e.pid()
+	pid := e.Cmd.Process.Pid
 	_ = syscall.Kill(pid, syscall.SIGSTOP) // it would start another guardian
 	for _, p := range processes() {
 		if strings.Contains(p.line, " __guard ") && parent(p.pid) == pid {
@@ -82,13 +84,13 @@ func sweepAtStart(t *testing.T) {
 		}
 	}
 	_ = syscall.Kill(find("stapio", e.module(names[1])), syscall.SIGKILL)
-	e.end(syscall.SIGKILL)
+	e.Stop(syscall.SIGKILL)
 	if len(modules(e.prefix())) != 2 {
 		t.Errorf("modules after the KILLs: %q", modules(e.prefix()))
 	}
 	next := start(t, setup{dir: dir, cache: cache})
-	eventually(t, "the next start removes them", func() bool { return len(modules(e.prefix())) == 0 })
-	next.nothingLeft()
+	eventually(t, "the next exporter removes them", func() bool { return len(modules(e.prefix())) == 0 })
+	next.checkResidue()
 	next.metrics("/" + names[0])
-	next.endsClean()
+	next.stopClean()
 }

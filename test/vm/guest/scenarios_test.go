@@ -9,11 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"stap-exporter/test/harness"
+
 	"golang.org/x/sys/unix"
 )
 
-// scenarios in the order in which they begin; those that take long come first.
-// Their names are the rows of the table, and what -scenario is matched against.
+// scenarios are in the order in which they begin, the long ones first. Their
+// names
+// are the rows of the table, and -scenario matches them.
 var scenarios = []struct {
 	name string
 	run  func(*testing.T)
@@ -36,7 +39,7 @@ var scenarios = []struct {
 	{"autostart: KILL of staprun", func(t *testing.T) { autostartKilled(t, "staprun") }},
 	{"autostart: KILL of stap", func(t *testing.T) { autostartKilled(t, "stap") }},
 	{"cleanup: others' modules are left alone", othersModules},
-	{"cleanup: what a dead instance left", sweepAtStart},
+	{"cleanup: what a dead instance left", cleanupAtStart},
 	{"KILL of the exporter: 5 moments", exporterKilled},
 	{"TERM: while it compiles", termCompiling},
 	{"TERM: while it loads", termLoading},
@@ -45,7 +48,7 @@ var scenarios = []struct {
 	{"clients: the file is closed before a stop", closedBeforeStop},
 	{"output: 65,535 bytes", fullOutput},
 	{"output: 65,536 bytes", tooMuchOutput},
-	{"output: 65,536 bytes, errors suppressed", tornOutput},
+	{"output: 65,536 bytes, errors suppressed", truncatedOutput},
 	{"output: flood of stdout", flood},
 	{"output: closed stdout", closedStdout},
 	{"trouble: probe overload", overload},
@@ -59,32 +62,34 @@ var scenarios = []struct {
 	{"host: no CAP_SYS_MODULE", noSysModule},
 }
 
-// lanes is how many scenarios run at once: most of their time they wait.
-const lanes = 3
+// parallel is the number of scenarios that run at once: they mostly wait.
+const parallel = 3
 
-// TestScenarios runs the scenarios. They begin in the order of the list;
-// parallel tests by themselves would begin in any.
+// TestScenarios runs the scenarios in the order of the list. Parallel tests
+// alone
+// would begin in any order.
 func TestScenarios(t *testing.T) {
+	harness.Client.Timeout = fullCompile + time.Minute
 	before := kernelLog(t)
 	t.Run("all", func(t *testing.T) {
-		var turns []chan struct{}
-		free := make(chan struct{}, lanes)
+		var starts []chan struct{}
+		slots := make(chan struct{}, parallel)
 		for _, s := range scenarios {
 			t.Run(s.name, func(t *testing.T) {
-				turn := make(chan struct{})
-				turns = append(turns, turn)
-				t.Parallel() // from here on when all have come so far
-				<-turn
-				t.Cleanup(func() { <-free }) // the last of the cleanups
+				start := make(chan struct{})
+				starts = append(starts, start)
+				t.Parallel() // continues when all scenarios are here
+				<-start
+				t.Cleanup(func() { <-slots }) // after all other cleanups
 				begun := time.Now()
 				t.Cleanup(func() { done(t, begun) })
 				s.run(t)
 			})
 		}
 		go func() {
-			for _, turn := range turns {
-				free <- struct{}{}
-				close(turn)
+			for _, start := range starts {
+				slots <- struct{}{}
+				close(start)
 			}
 		}()
 	})
@@ -100,8 +105,9 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
-// done tells the host how a scenario ended, at once: the testing package tells
-// it of parallel tests only when all have ended.
+// done reports a scenario's end to the host at once. The testing package
+// reports
+// parallel tests only when all have ended.
 func done(t *testing.T, begun time.Time) {
 	outcome := "passed"
 	switch {
@@ -113,12 +119,15 @@ func done(t *testing.T, begun time.Time) {
 	fmt.Printf("DONE %s %s %.1f\n", t.Name(), outcome, time.Since(begun).Seconds())
 }
 
-// complaint is how the kernel begins to tell of a bug.
+// complaint matches the first lines of the kernel's reports of bugs.
 var complaint = regexp.MustCompile(
-	`WARNING: |BUG: |Oops|general protection|refcount_t|remove_proc_entry|leaking|blocked for more than|soft lockup|rcu.*stall|Call Trace|unregister_.*busy`,
+	`WARNING: |BUG: |Oops|general protection|refcount_t|remove_proc_entry|leaking|blocked for more than|` +
+		`soft lockup|rcu.*stall|Call Trace|unregister_.*busy`,
 )
 
-// harmless is what it always says of modules that are built outside of it.
+// harmless matches what the kernel logs for every module that is built outside
+// of
+// its tree.
 var harmless = regexp.MustCompile(`taints kernel|module verification failed`)
 
 func complaints(log string) (lines []string) {

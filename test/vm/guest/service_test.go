@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stap-exporter/test/harness"
 )
 
 // service is the exporter as systemd runs it, by the units that are installed.
@@ -23,7 +25,7 @@ type service struct {
 
 const unit = "stap-exporter.service"
 
-// systemctl runs it; what it says is wanted when it fails.
+// systemctl runs systemctl and returns its output. It must succeed.
 func (s *service) systemctl(args ...string) string {
 	s.t.Helper()
 	out, err := exec.Command("systemctl", args...).CombinedOutput()
@@ -61,19 +63,30 @@ func (s *service) options(options string) {
 	}
 }
 
-// moduleOf is the name under which the service loads a script, as its API says.
+// moduleOf returns the module name of a script from the API.
 func (s *service) moduleOf(name string) string {
 	s.t.Helper()
-	p := s.get("/api/v1/scripts/"+name, "")
-	m := regexp.MustCompile(`"module": *"([^"]+)"`).FindStringSubmatch(p.body)
+	p := s.Get("/api/v1/scripts/"+name, "")
+	m := regexp.MustCompile(`"module": *"([^"]+)"`).FindStringSubmatch(p.Body)
 	if m == nil {
-		s.t.Fatalf("%s has no module: %d %s", name, p.code, p.body)
+		s.t.Fatalf("%s has no module: %d %s", name, p.Code, p.Body)
 	}
 	return m[1]
 }
 
-// installed installs the units by what "make install" calls, with settings for
-// this guest.
+// bpfScript counts its own reads under the bpf runtime.
+const bpfScript = `// stap-exporter: runtime=bpf
+global n, ticks
+probe timer.ms(50) { ticks[0]++ }
+probe prometheus {
+  n[0]++
+  @prometheus_dump_array1(n, "seq", "name")
+  @prometheus_dump_array1(ticks, "ticks", "name")
+}
+`
+
+// installed installs the units as make install does, with settings for this
+// guest.
 func installed(t *testing.T, env ...string) *service {
 	t.Helper()
 	install := exec.Command("/in/project/packaging/install", "to")
@@ -81,7 +94,7 @@ func installed(t *testing.T, env ...string) *service {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("install: %v\n%s", err, out)
 	}
-	s := &service{&exporter{t: t, url: "http://localhost:9900"}, t}
+	s := &service{&exporter{Exporter: &harness.Exporter{T: t, URL: "http://localhost:9900"}, t: t}, t}
 	dropIn := "/run/systemd/system/" + unit + ".d"
 	env = append(
 		[]string{
@@ -93,11 +106,10 @@ func installed(t *testing.T, env ...string) *service {
 	for _, e := range env {
 		text += "Environment=" + e + "\n"
 	}
-	bpf := "// stap-exporter: runtime=bpf\nglobal n, ticks\nprobe timer.ms(50) { ticks[0]++ }\nprobe prometheus { n[0]++; @prometheus_dump_array1(n, \"seq\", \"name\"); @prometheus_dump_array1(ticks, \"ticks\", \"name\") }\n"
 	if err := errors.Join(
 		os.MkdirAll(dropIn, 0o755),
 		os.WriteFile(dropIn+"/vm.conf", []byte(text), 0o644),
-		os.WriteFile("/etc/stap-exporter/bpf.stp", []byte(bpf), 0o644),
+		os.WriteFile("/etc/stap-exporter/bpf.stp", []byte(bpfScript), 0o644),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -113,13 +125,13 @@ func installed(t *testing.T, env ...string) *service {
 	return s
 }
 
-// systemdService lives the life of the service under the real systemd,
-// hardening and all, with a kernel module and a bpf program.
+// systemdService starts, reloads, kills and stops the service under the real
+// systemd, with its hardening, a kernel module and a bpf program.
 func systemdService(t *testing.T) {
 	s := installed(t)
 	s.options("--script.runtime=kernel --log.level=debug")
 	begun := time.Now()
-	s.systemctl("start", unit) // returns when the service has said that it is ready
+	s.systemctl("start", unit) // returns when the service has notified that it is ready
 	note(t, "start %s", seconds(time.Since(begun)))
 	s.has("ActiveState", "active")
 	s.has("StatusText", "serving 2 scripts")
@@ -127,12 +139,12 @@ func systemdService(t *testing.T) {
 	var module, object string
 	runs := func() {
 		t.Helper()
-		body := s.metrics("/counting.stp").body
+		body := s.metrics("/counting.stp").Body
 		module = s.moduleOf("counting.stp")
-		if !countingText.MatchString(body) || !loaded(module) {
+		if !harness.CountingText.MatchString(body) || !loaded(module) {
 			t.Errorf("as a kernel module: %q, loaded: %v", body, loaded(module))
 		}
-		body = s.metrics("/bpf.stp").body
+		body = s.metrics("/bpf.stp").Body
 		object = s.moduleOf("bpf.stp")
 		if seqOf(t, body) < 1 || loaded(object) {
 			t.Errorf("as a bpf program: %q, loaded as a module: %v", body, loaded(object))
@@ -144,7 +156,7 @@ func systemdService(t *testing.T) {
 	}
 	s.refusesForeign()
 
-	// A reload is said and done by the time systemctl returns to say so.
+	// The reload is done when systemctl returns.
 	before := s.show("MainPID")
 	s.systemctl("reload", unit)
 	s.has("StatusText", "reloaded")
@@ -152,7 +164,8 @@ func systemdService(t *testing.T) {
 		t.Error("the reload restarted it")
 	}
 
-	// Killed: its guardian removes what it left, and systemd starts it again.
+	// After a kill its guardian removes the residue, and systemd starts it
+	// again.
 	s.systemctl("kill", "--kill-whom=main", "--signal=KILL", unit)
 	begun = time.Now()
 	s.has("NRestarts", "1")
@@ -165,8 +178,8 @@ func systemdService(t *testing.T) {
 	note(t, "stop %s", seconds(time.Since(begun)))
 	s.ended(module)
 
-	// By the socket: the first request starts it, and one that comes while it
-	// restarts waits.
+	// With the socket, the first request starts it, and a request during a
+	// restart waits.
 	s.options("--script.runtime=kernel --web.systemd-socket")
 	s.systemctl("start", "stap-exporter.socket")
 	if state := s.show("ActiveState"); state != "inactive" {
@@ -178,19 +191,19 @@ func systemdService(t *testing.T) {
 	}
 	restarted := make(chan error, 1)
 	go func() { restarted <- exec.Command("systemctl", "restart", unit).Run() }()
-	for asked, done := 0, false; !done; asked++ {
+	for requests, done := 0, false; !done; requests++ {
 		select {
 		case err := <-restarted:
 			if err != nil {
 				t.Errorf("restart: %v", err)
 			}
-			note(t, "%d requests during a restart", asked)
+			note(t, "%d requests during a restart", requests)
 			done = true
 		default:
 		}
-		reply, err := http.Get(s.url + "/-/healthy")
+		reply, err := http.Get(s.URL + "/-/healthy")
 		if err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset by peer") {
-			// one that was in flight
+			// not a request that was in flight
 			t.Fatalf("during a restart: %v", err)
 		}
 		if err == nil {
@@ -212,23 +225,28 @@ func (s *service) refusesForeign() {
 	if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Chown(path, nobody, nobody)); err != nil {
 		s.t.Fatal(err)
 	}
-	var reply page
+	var reply harness.Page
 	eventually(s.t, "403 for the script of another user", func() bool {
-		reply = s.get("/foreign.stp", "")
-		return reply.code == http.StatusForbidden
-	}, func() string { return fmt.Sprintf("%d %s", reply.code, reply.body) })
-	if want := path + `" is owned by user 65534`; !strings.Contains(reply.body, want) {
-		s.t.Errorf("got %q, want %s", reply.body, want)
+		reply = s.Get("/foreign.stp", "")
+		return reply.Code == http.StatusForbidden
+	}, func() string { return fmt.Sprintf("%d %s", reply.Code, reply.Body) })
+	if want := path + `" is owned by user 65534`; !strings.Contains(reply.Body, want) {
+		s.t.Errorf("got %q, want %s", reply.Body, want)
 	}
 	if err := os.Remove(path); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-// ended checks the end of the service, and that nothing is left of it.
+// ended checks the state after the end of the service, and that nothing is
+// left.
 func (s *service) ended(module string) {
 	s.t.Helper()
-	for property, want := range map[string]string{"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"} {
+	for property, want := range map[string]string{
+		"ActiveState":    "inactive",
+		"Result":         "success",
+		"ExecMainStatus": "0",
+	} {
 		if got := s.show(property); got != want {
 			s.t.Errorf("%s=%s, want %s", property, got, want)
 		}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A moment is when TERM comes: after is waited for, then wait.
+// moment is the time of a SIGTERM: wait after the condition when.
 type moment struct {
 	after string
 	when  func(e *exporter, module string) bool
@@ -37,45 +37,44 @@ func compiles(e *exporter, _ string) bool {
 
 func now(*exporter, string) bool { return true }
 
-// term starts an exporter and a script for each moment, TERMs the exporter
-// then, and checks that it ends with exit code 0 and leaves nothing.
+// term starts an exporter and a script for each moment, sends the exporter a
+// SIGTERM then, and checks that it exits with 0 and leaves no residue.
 func term(t *testing.T, base setup, clients int, moments ...moment) {
 	t.Helper()
-	// One folder and cache for all: what compiles in the first is loaded in the
-	// others.
-	base.dir, base.cache = folder(t, map[string]string{termScript: text(t, "counting")}), tempDir(t)+"/cache"
+	// All have the same directories: the first compiles, the others load.
+	base.dir, base.cache = scriptDir(t, map[string]string{termScript: text(t, "counting")}), tempDir(t)+"/cache"
 	for i, m := range moments {
 		what := fmt.Sprintf("%d: %s + %v", i+1, m.after, m.wait)
 		e := start(t, base)
-		e.get("/"+termScript, "")
+		e.Get("/"+termScript, "")
 		module := e.module(termScript)
 		eventually(t, what, func() bool { return m.when(e, module) })
-		time.Sleep(m.wait) // which moment it is exactly is not the point; that there are many is
+		time.Sleep(m.wait) // not exact: many different moments will do
 		var readers sync.WaitGroup
 		for range clients {
 			readers.Go(func() {
 				for {
-					if _, err := e.ask("/"+termScript, ""); err != nil {
+					if _, err := e.Ask("/"+termScript, ""); err != nil {
 						return // the exporter is gone
 					}
 				}
 			})
 		}
 		begun := time.Now()
-		e.endsClean()
+		e.stopClean()
 		readers.Wait()
-		t.Logf("TERM at %s: gone after %s", what, seconds(time.Since(begun)))
+		t.Logf("TERM at %s: ended after %s", what, seconds(time.Since(begun)))
 		if t.Failed() {
 			t.Fatalf("TERM at moment %s", what)
 		}
-		e.neverSaid("left behind", "left residue")
+		e.checkLogLacks("left behind", "left residue")
 	}
 	note(t, "%d moments", len(moments))
 }
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// With the real make, so that there is something to interrupt.
+// With the real make, so that there is a compile to interrupt.
 func termCompiling(t *testing.T) {
 	term(t, setup{env: []string{"STAP_REAL_MAKE=1"}}, 0,
 		moment{"request", now, 0},
@@ -102,7 +101,7 @@ func termLoading(t *testing.T) {
 }
 
 func termRunning(t *testing.T) {
-	answers := func(e *exporter, _ string) bool { return e.get("/"+termScript, "").code == 200 }
+	answers := func(e *exporter, _ string) bool { return e.Get("/"+termScript, "").Code == 200 }
 	term(t, setup{}, 0,
 		moment{"file", hasFile, 0},
 		moment{"file", hasFile, ms(50)},
@@ -116,7 +115,7 @@ func termRunning(t *testing.T) {
 		0,
 		moment{
 			"stopped by keepalive",
-			func(e *exporter, _ string) bool { return strings.Contains(e.logged(), `"stopping"`) },
+			func(e *exporter, _ string) bool { return strings.Contains(e.Log(), `"stopping"`) },
 			ms(20),
 		},
 	)

@@ -5,16 +5,19 @@ package guest
 import (
 	"strings"
 	"testing"
+
+	"stap-exporter/test/harness"
 )
 
-// as runs one script as a user and returns the reply in the end: 200, or a 503
-// that says why not.
-func as(t *testing.T, user string, flags ...string) (*exporter, page) {
+// as runs a script as a user and returns the final reply: a 200, or a 503 with
+// the
+// reason.
+func as(t *testing.T, user string, flags ...string) (*exporter, harness.Page) {
 	t.Helper()
 	e := start(t, setup{scripts: map[string]string{"counting.stp": text(t, "counting")}, as: user, flags: flags})
-	p := e.get("/counting.stp", patience)
-	t.Logf("%s: %d %s", user, p.code, p.body)
-	note(t, "%d %s", p.code, firstLines(p.body, 3))
+	p := e.Get("/counting.stp", startTimeout)
+	t.Logf("%s: %d %s", user, p.Code, p.Body)
+	note(t, "%d %s", p.Code, firstLines(p.Body, 3))
 	return e, p
 }
 
@@ -29,15 +32,15 @@ func firstLines(body string, n int) string {
 // Members of stapdev (and stapusr) may load any module.
 func userStapdev(t *testing.T) {
 	e, p := as(t, "instapdev")
-	if p.code != 200 || !countingText.MatchString(p.body) {
+	if p.Code != 200 || !harness.CountingText.MatchString(p.Body) {
 		t.Error("not served")
 	}
-	e.endsClean()
+	e.stopClean()
 }
 
-// Members of stapsys and stapusr may load modules that root has put into
-// /lib/modules/RELEASE/systemtap, or signed; none of them is what the exporter
-// compiles.
+// Members of stapsys and stapusr may load modules that root put into
+// /lib/modules/RELEASE/systemtap, or signed modules. What the exporter compiles
+// is neither.
 func userStapsys(t *testing.T) { refused(t, "instapsys") }
 
 func userStapusr(t *testing.T) { refused(t, "instapusr") }
@@ -46,8 +49,8 @@ func userPlain(t *testing.T) { refused(t, "plain") }
 
 func refused(t *testing.T, user string) {
 	e, p := as(t, user)
-	if p.code != 503 || !strings.Contains(p.body, "what to do: ") || !strings.Contains(p.body, "stapdev") {
-		t.Error("it does not say what is missing")
+	if p.Code != 503 || !strings.Contains(p.Body, "what to do: ") || !strings.Contains(p.Body, "stapdev") {
+		t.Error("the reply does not name what is missing")
 	}
-	e.endsClean()
+	e.stopClean()
 }

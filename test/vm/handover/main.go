@@ -1,15 +1,19 @@
-// Command handover is the guest's make. Asked by stap to build a module whose
-// script has a finished one in /in/ko, it hands that over under the name that
-// stap wants; any other call, and every call when STAP_REAL_MAKE is set, goes
-// to the real make.
+// Command handover is the guest's make. When stap calls it to build the module
+// of
+// a script for which there is a compiled one in /in/ko, it copies that under
+// the
+// name that stap wants. All other calls, and every call when STAP_REAL_MAKE is
+// set, go to the real make.
 //
 // Called as load it is the interpreter of a script that needs neither stap nor
-// a minute of its passes: "#!/in/load BASE" loads BASE's module as whatever
-// "-m" says.
+// the
+// time of its passes: "#!/in/load BASE" loads the module of BASE under the name
+// that "-m" gives.
 //
 // A script BASE.stp, BASE-anything.stp or "BASE anything.stp" has the module
-// /in/ko/BASE.ko. Each hand-over and each real build of a script's module is a
-// line of /run/handover.log, so that scenarios can count compiles.
+// /in/ko/BASE.ko. Each copy and each real build of a script's module is a line
+// of
+// /run/handover.log, so that scenarios can count compiles.
 package main
 
 import (
@@ -36,7 +40,7 @@ func main() {
 		os.Exit(1)
 	}
 	if err := handOver(os.Args[1:]); err != nil {
-		if !errors.Is(err, errNotOurs) {
+		if !errors.Is(err, errOtherBuild) {
 			fmt.Fprintf(os.Stderr, "handover: %v\n", err)
 		}
 		err = syscall.Exec(realMake, append([]string{"make"}, os.Args[1:]...), os.Environ())
@@ -45,7 +49,7 @@ func main() {
 	}
 }
 
-// load returns only when it fails. args are BASE, the script's path, "-m" and
+// load returns on an error only. args are BASE, the script's path, "-m" and
 // the module's name.
 func load(args []string) error {
 	if len(args) != 4 || args[2] != "-m" {
@@ -65,19 +69,20 @@ func load(args []string) error {
 	return syscall.Exec("/usr/bin/staprun", []string{"staprun", file}, os.Environ())
 }
 
-// errNotOurs tells that this call of make builds no script's module.
-var errNotOurs = errors.New("not a script's module")
+// errOtherBuild reports that this call of make does not build a script's
+// module.
+var errOtherBuild = errors.New("not a script's module")
 
 func handOver(args []string) error {
-	folder := ""
+	dir := ""
 	for _, arg := range args {
-		if dir, ok := strings.CutPrefix(arg, "M="); ok {
-			folder = dir
+		if value, ok := strings.CutPrefix(arg, "M="); ok {
+			dir = value
 		}
 	}
-	sources, _ := filepath.Glob(filepath.Join(folder, "*_src.c"))
-	if folder == "" || len(sources) != 1 {
-		return errNotOurs
+	sources, _ := filepath.Glob(filepath.Join(dir, "*_src.c"))
+	if dir == "" || len(sources) != 1 {
+		return errOtherBuild
 	}
 	source, err := os.ReadFile(sources[0])
 	if err != nil {
@@ -86,19 +91,19 @@ func handOver(args []string) error {
 	name := strings.TrimSuffix(filepath.Base(sources[0]), "_src.c")
 	if os.Getenv("STAP_REAL_MAKE") != "" {
 		record("make", name, "")
-		return errNotOurs
+		return errOtherBuild
 	}
 	base := baseOf(source)
 	image, err := os.ReadFile(filepath.Join(modules, base+".ko"))
 	if err != nil {
 		record("make", name, base)
-		return fmt.Errorf("no finished module: %w", err)
+		return fmt.Errorf("no compiled module: %w", err)
 	}
 	if err := rename(image, name); err != nil {
 		return fmt.Errorf("rename module %s: %w", base, err)
 	}
 	record("handed", name, base)
-	return os.WriteFile(filepath.Join(folder, name+".ko"), image, 0o644)
+	return os.WriteFile(filepath.Join(dir, name+".ko"), image, 0o644)
 }
 
 // scriptName finds the script's file name in what stap's translator writes
@@ -146,7 +151,7 @@ func rename(image []byte, name string) error {
 	return nil
 }
 
-// record is for the scenarios; nothing depends on it here.
+// record logs a build for the scenarios. Its errors do not matter.
 func record(what, module, base string) {
 	f, err := os.OpenFile(logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {

@@ -27,14 +27,14 @@ func TestRenameTakesKernelModulesOnly(t *testing.T) {
 	}
 	for _, image := range [][]byte{nil, []byte("no ELF"), program} {
 		if err := rename(image, "name"); err == nil {
-			t.Errorf("renamed %d bytes that are no module", len(image))
+			t.Errorf("renamed %d bytes that are not a module", len(image))
 		}
 	}
 }
 
 func TestOtherCallsGoToTheRealMake(t *testing.T) {
 	for _, args := range [][]string{nil, {"all"}, {"M=" + t.TempDir(), "modules"}} {
-		if err := handOver(args); err != errNotOurs { //nolint:errorlint // the value itself
+		if err := handOver(args); err != errOtherBuild { //nolint:errorlint // the value itself
 			t.Errorf("make %q: %v", args, err)
 		}
 	}

@@ -7,9 +7,11 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"stap-exporter/test/harness"
 )
 
-// foreign starts stap as somebody else would, and returns when its module
+// foreign starts stap as another program would, and returns when its module
 // answers.
 func foreign(t *testing.T, module string) {
 	t.Helper()
@@ -26,8 +28,8 @@ func foreign(t *testing.T, module string) {
 	eventually(t, module+" is up", func() bool { return exists("/proc/systemtap/" + module + "/__prometheus") })
 }
 
-// A live other exporter's module, one that looks like another exporter's, and
-// one that is plainly foreign outlive starts, kills and stops of ours.
+// Starts, kills and stops of an exporter affect neither the modules of another
+// exporter, nor one whose name looks like an exporter's, nor other modules.
 func othersModules(t *testing.T) {
 	like, plain := "stap_exporter_deadbeef_counting_0123456789ab", "somebody_elses"
 	foreign(t, like)
@@ -36,18 +38,21 @@ func othersModules(t *testing.T) {
 	other.metrics("/counting.stp")
 
 	e := start(t, setup{scripts: map[string]string{"counting-autostart.stp": text(t, "counting")}})
-	seq := fewReads(e, "/counting-autostart.stp")
+	seq := readFiveTimes(e, "/counting-autostart.stp")
 	eventually(t, "stapio is killed", func() bool {
 		pid := find("stapio", e.module("counting-autostart.stp"))
 		return pid != 0 && syscall.Kill(pid, syscall.SIGKILL) == nil
 	})
-	again(e, "/counting-autostart.stp", seq)
-	e.endsClean()
+	waitForNextRun(e, "/counting-autostart.stp", seq)
+	e.stopClean()
 
 	for _, m := range []string{like, plain, other.module("counting.stp")} {
-		if body, err := os.ReadFile("/proc/systemtap/" + m + "/__prometheus"); err != nil || !countingText.Match(body) {
+		if body, err := os.ReadFile(
+			"/proc/systemtap/" + m + "/__prometheus",
+		); err != nil ||
+			!harness.CountingText.Match(body) {
 			t.Errorf("%s: %v %q", m, err, body)
 		}
 	}
-	other.endsClean()
+	other.stopClean()
 }

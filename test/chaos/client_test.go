@@ -12,28 +12,27 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"stap-exporter/test/harness"
 )
 
-// A question is a request with all that may come of it.
-type question struct {
+// request is a request and its permitted replies.
+type request struct {
 	kind    string // for the table
-	method  string // GET when empty
+	method  string // empty: GET
 	path    string
 	header  string        // more lines, each with its CRLF
-	timeout time.Duration // what its X-Prometheus-Scrape-Timeout-Seconds says; 0: it has none
-	quick   bool          // waits for no script
-	known   []int         // the status codes that are an answer to it
+	timeout time.Duration // of X-Prometheus-Scrape-Timeout-Seconds; 0: no such header
+	quick   bool          // the reply waits for no script
+	codes   []int         // permitted status codes
 }
 
-// within is when its answer is due, where one read may take as long.
-func (q question) within(read time.Duration) time.Duration {
+// within returns when the reply is due, where read is the time limit of a read.
+func (q request) within(read time.Duration) time.Duration {
 	switch {
 	case q.quick || q.method == http.MethodPost:
-		return time.Second // no promise, but nothing takes so long
+		return time.Second // nothing takes so long
 	case q.timeout > 0:
 		return q.timeout
 	default:
@@ -41,7 +40,7 @@ func (q question) within(read time.Duration) time.Duration {
 	}
 }
 
-func (q question) raw(host string) string {
+func (q request) raw(host string) string {
 	method := q.method
 	if method == "" {
 		method = http.MethodGet
@@ -56,16 +55,16 @@ func (q question) raw(host string) string {
 	return method + " " + q.path + " HTTP/1.1\r\nHost: " + host + "\r\n" + header + "\r\n"
 }
 
-// reply is an answer.
 type reply struct {
 	code   int
 	header http.Header
-	body   []byte // as it was before gzip
+	body   []byte // decompressed
 	kept   bool   // the connection can be used again
 }
 
-// client asks one question after the other on a connection that it keeps for as
-// long as the server does. net/http's own would hide a second answer.
+// client sends one request after the other on a connection that it keeps as
+// long
+// as the server does. The client of net/http would hide a second reply.
 type client struct {
 	c    *chaos
 	conn net.Conn
@@ -79,7 +78,7 @@ func (w *client) close() {
 		return
 	}
 	if extra := w.pending(); extra != "" {
-		w.c.fault("after the last answer came %s", extra)
+		w.c.fault("after the last reply came %s", extra)
 	}
 	w.drop()
 }
@@ -91,7 +90,7 @@ func (w *client) drop() {
 	}
 }
 
-// pending says what came that nobody asked for; a connection that the server
+// pending returns what arrived without a request. A connection that the server
 // closed is dropped.
 func (w *client) pending() string {
 	_ = w.conn.SetReadDeadline(time.Now().Add(time.Microsecond))
@@ -106,11 +105,11 @@ func (w *client) pending() string {
 	return ""
 }
 
-// connect sees to a connection.
+// connect connects unless there is a connection.
 func (w *client) connect() bool {
 	if w.conn != nil {
 		if extra := w.pending(); extra != "" {
-			w.c.fault("between two questions came %s", extra)
+			w.c.fault("between two requests came %s", extra)
 			w.drop()
 		}
 	}
@@ -126,9 +125,9 @@ func (w *client) connect() bool {
 	return true
 }
 
-// ask asks and waits for the answer. It is false, and a fault is noted, when
-// there was none, a late one, or none of those known.
-func (w *client) ask(q question) (reply, bool) {
+// send sends a request and waits for the reply. ok is false, and a fault is
+// recorded, when there is none, or a late one, or one that is not permitted.
+func (w *client) send(q request) (got reply, ok bool) {
 	if !w.connect() {
 		return reply{}, false
 	}
@@ -141,11 +140,11 @@ func (w *client) ask(q question) (reply, bool) {
 		w.drop()
 		return reply{}, false
 	}
-	r, err := w.answer(q.method)
+	r, err := w.readReply(q.method)
 	took := time.Since(begun)
 	if err != nil {
-		w.c.count(q.kind, "no answer")
-		w.c.fault("%s %s: no answer after %v: %v", q.kind, q.path, took, err)
+		w.c.count(q.kind, "no reply")
+		w.c.fault("%s %s: no reply after %v: %v", q.kind, q.path, took, err)
 		w.drop()
 		return r, false
 	}
@@ -155,21 +154,21 @@ func (w *client) ask(q question) (reply, bool) {
 	w.c.count(q.kind, strconv.Itoa(r.code))
 	if took > due {
 		w.c.count(q.kind, "late")
-		w.c.fault("%s %s: answer %d after %v, was due after %v", q.kind, q.path, r.code, took, q.within(w.c.read))
+		w.c.fault("%s %s: reply %d after %v, was due after %v", q.kind, q.path, r.code, took, q.within(w.c.read))
 		return r, false
 	}
 	if wrong := q.wrong(r); wrong != "" {
-		w.c.fault("%s %s: answer %d: %s: %.300q", q.kind, q.path, r.code, wrong, r.body)
+		w.c.fault("%s %s: reply %d: %s: %.300q", q.kind, q.path, r.code, wrong, r.body)
 		return r, false
 	}
 	return r, true
 }
 
-// wrong says what no answer to the question may be like.
-func (q question) wrong(r reply) string {
+// wrong returns what is not permitted of a reply.
+func (q request) wrong(r reply) string {
 	switch {
-	case !slices.Contains(q.known, r.code):
-		return "not a known one"
+	case !slices.Contains(q.codes, r.code):
+		return "status code not permitted"
 	case r.header.Get("Content-Type") == "":
 		return "no content type"
 	case r.code == http.StatusServiceUnavailable && !validRetry(r.header.Get("Retry-After")):
@@ -187,8 +186,8 @@ func validRetry(value string) bool {
 	return err == nil && n > 0
 }
 
-// answer reads one answer off the connection.
-func (w *client) answer(method string) (reply, error) {
+// readReply reads a reply from the connection.
+func (w *client) readReply(method string) (reply, error) {
 	got, err := http.ReadResponse(w.in, &http.Request{Method: strings.ToUpper(method)})
 	if err != nil {
 		return reply{}, err
@@ -200,8 +199,8 @@ func (w *client) answer(method string) (reply, error) {
 	case got.ContentLength < 0:
 		body, err = io.ReadAll(got.Body)
 	default:
-		// some are megabytes: a buffer that grows would keep the processors
-		// from those who measure, and from the exporter
+		// Some have megabytes: a buffer that grows would take CPU time from the
+		// exporter and from the measurement.
 		body = make([]byte, got.ContentLength)
 		_, err = io.ReadFull(got.Body, body)
 	}
@@ -213,57 +212,10 @@ func (w *client) answer(method string) (reply, error) {
 			return reply{}, fmt.Errorf("gunzip: %w", err)
 		}
 	}
-	return reply{got.StatusCode, got.Header, body, !got.Close}, nil
-}
-
-// ledger is what a run has seen. Its methods may be called from any goroutine.
-type ledger struct {
-	mu       sync.Mutex
-	requests map[string]map[string]int // by kind and outcome
-	happened map[string]int            // events by kind
-	faults   []string                  // the first of them
-	more     int                       // how many others
-	took     [phases][]time.Duration   // scrapes of healthy scripts, from when they were due
-}
-
-func (l *ledger) init() {
-	l.requests, l.happened = map[string]map[string]int{}, map[string]int{}
-}
-
-func (l *ledger) count(kind, outcome string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.requests[kind] == nil {
-		l.requests[kind] = map[string]int{}
-	}
-	l.requests[kind][outcome]++
-}
-
-func (l *ledger) event(kind string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.happened[kind]++
-}
-
-// fault notes what must not be.
-func (l *ledger) fault(format string, args ...any) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.faults) < 40 {
-		l.faults = append(l.faults, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
-		return
-	}
-	l.more++
-}
-
-func (l *ledger) faulty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.faults) > 0
-}
-
-func (l *ledger) scraped(phase int, took time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.took[phase] = append(l.took[phase], took)
+	return reply{
+		code:   got.StatusCode,
+		header: got.Header,
+		body:   body,
+		kept:   !got.Close,
+	}, nil
 }
