@@ -80,10 +80,12 @@ func (a *scriptActor) waitForRun() {
 	a.reader.current.moveTo(&a.startWaiters)
 	a.reader.next.moveTo(&a.startWaiters)
 	a.startWaiters.keep(func(w waiter) bool {
-		if !w.request.Query.Wait {
-			w.request.respond(w.number, scrape.Answer{Err: scrape.ErrNotRunning, Status: a.durable.status.Load()})
+		if w.request.Query.Wait {
+			return true
 		}
-		return w.request.Query.Wait
+		// From here on the request may be in use again.
+		w.request.respond(w.number, scrape.Answer{Err: scrape.ErrNotRunning, Status: a.durable.status.Load()})
+		return false
 	})
 }
 
