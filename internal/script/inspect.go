@@ -71,8 +71,8 @@ func inspect(path string, inst instance.Instance, opts ScanOptions) (Script, err
 func withRemedy(err error) error {
 	switch {
 	case errors.Is(err, trust.ErrOpenDirectory):
-		return fmt.Errorf("%w, or, in a pod whose scripts only the API server can write, "+
-			"start with --scripts.allow-insecure", err)
+		return fmt.Errorf("%w; Kubernetes makes the directory of a ConfigMap like this: "+
+			"in a pod whose scripts only the API server can write, start with --scripts.allow-insecure", err)
 	case err != nil:
 		return fmt.Errorf("%w, or start with --scripts.allow-insecure", err)
 	}

@@ -113,9 +113,9 @@ func TestConfigMap(t *testing.T) {
 	needRoot(t)
 	for mode, want := range map[fs.FileMode]string{
 		0o777 | fs.ModeSticky: "",
-		0o777: `scripts" is writable by all users, as Kubernetes makes the directory of a ConfigMap: ` +
-			`run chmod go-w "%s", ` +
-			"or, in a pod whose scripts only the API server can write, start with --scripts.allow-insecure",
+		0o777: `scripts" is writable by all users: run chmod go-w "%s"; ` +
+			"Kubernetes makes the directory of a ConfigMap like this: " +
+			"in a pod whose scripts only the API server can write, start with --scripts.allow-insecure",
 	} {
 		dir := configMap(t, mode)
 		c, err := Scan(dir, testInst, ScanOptions{})

@@ -78,7 +78,7 @@ func volume(t *testing.T, dir string) map[string]string {
 		"group.stp":       `group.stp" is writable by group 54322`,
 		"theirs/a.stp":    `theirs" is owned by user 54321`,
 		"sticky/link.stp": `link.stp" is owned by user 54321`,
-		"configmap/a.stp": `configmap" is writable by all users, as Kubernetes`,
+		"configmap/a.stp": `configmap" is writable by all users`,
 	}
 }
 

@@ -15,7 +15,7 @@ var ErrUntrusted = errors.New("not safe to run")
 // directory of a ConfigMap so (0777; newer versions set the sticky bit, too).
 // What lies in one is safe all the same if nobody but the API server can write
 // there; only the operator can know that.
-var ErrOpenDirectory = errors.New("is writable by all users, as Kubernetes makes the directory of a ConfigMap")
+var ErrOpenDirectory = errors.New("is writable by all users")
 
 // Check returns nil when only root and id can change the file or directory at
 // path, or replace it; else an error that matches ErrUntrusted. It checks path

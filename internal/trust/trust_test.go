@@ -101,10 +101,10 @@ func TestCheck(t *testing.T) {
 		"sticky bit of a file": {mode("sub/a.stp", 0o1666), open},
 		"directory of a ConfigMap": {
 			mode("sub", 0o777),
-			`sub" is writable by all users, as Kubernetes makes the directory of a ConfigMap: run chmod go-w "`,
+			`sub" is writable by all users: run chmod go-w "`,
 		},
 		"directory of a ConfigMap with a group": {
-			grouped("sub", 0o2777, strangerGroup), "as Kubernetes makes",
+			grouped("sub", 0o2777, strangerGroup), open,
 		},
 		"group of another": {
 			grouped("sub/a.stp", 0o664, strangerGroup), `sub/a.stp" is writable by group 54322: run chmod g-w "`,
