@@ -70,7 +70,7 @@ func commandConfig(opts Options) (runner.Config, instance.Instance, error) {
 		Roots:         procfile.DefaultRoots(),
 		Launcher:      []string{self, LaunchArg},
 		Guardian:      []string{self, GuardArg, "--log.level=error"},
-		AllowInsecure: true,
+		AllowInsecure: opts.allowInsecure,
 		StartTimeout:  opts.startTimeout,
 		ModulePrefix:  fmt.Sprintf("stap_exporter_%d_", os.Getpid()),
 		Logger:        zap.NewNop(),

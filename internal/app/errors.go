@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"stap-exporter/internal/toolchain"
+	"stap-exporter/internal/trust"
 )
 
 // ConfigError is an error of a file, a directory or a setup that a flag names:
@@ -34,10 +35,17 @@ func misconfigured(err error) error {
 	return ConfigError{err}
 }
 
-// explainNoStap adds what to do where SystemTap is not installed. The error is
-// a ConfigError where --stap.path does not name an executable; SystemTap that
-// is not installed, or only in part, is not.
+// explainNoStap adds what to do where SystemTap is not installed, or others can
+// change it. The error is a ConfigError in the latter case, and where
+// --stap.path does not name an executable; SystemTap that is not installed, or
+// only in part, is none.
 func explainNoStap(opts Options, err error) error {
+	if errors.Is(err, trust.ErrUntrusted) {
+		return misconfigured(fmt.Errorf(
+			"%w, or name another with --stap.path or --stap.runtime-dir, or start with --scripts.allow-insecure",
+			err,
+		))
+	}
 	if errors.Is(err, toolchain.ErrNoStap) {
 		err = fmt.Errorf(
 			"%w: install it (Debian, Ubuntu: apt install systemtap gcc; Fedora: dnf install systemtap), "+

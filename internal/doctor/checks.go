@@ -18,13 +18,24 @@ import (
 const installStap = "install SystemTap (Debian, Ubuntu: apt install systemtap gcc; " +
 	"Fedora: dnf install systemtap), or name stap with --stap.path"
 
-// stap checks SystemTap's executables. err is that of finding them.
+// trustStap is the remedy where others can change SystemTap.
+const trustStap = "as above, or name another with --stap.path or --stap.runtime-dir, or pass --scripts.allow-insecure"
+
+// stap checks SystemTap's executables. err is that of finding and trusting them.
 func (d *diagnosis) stap(err error) {
 	if d.tools.Stap == "" {
 		d.add(Finding{
 			Check:  "systemtap",
 			Detail: err.Error(),
 			Remedy: installStap,
+		})
+		return
+	}
+	if err != nil {
+		d.add(Finding{
+			Check:  "systemtap",
+			Detail: err.Error(),
+			Remedy: trustStap,
 		})
 		return
 	}

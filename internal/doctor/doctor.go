@@ -5,6 +5,7 @@ import (
 
 	"stap-exporter/internal/runner"
 	"stap-exporter/internal/toolchain"
+	"stap-exporter/internal/trust"
 )
 
 // The names of the checks that report whether a runtime works. Such a check
@@ -33,6 +34,9 @@ func Diagnose(cfg runner.Config) []Finding {
 	}
 	cfg.Stap = cmp.Or(cfg.Stap, "stap")
 	tools, err := toolchain.Find(cfg.Stap)
+	if tools.RuntimeDir = cfg.StapRuntime; err == nil && !cfg.AllowInsecure {
+		err = tools.CheckTrust(trust.Self())
+	}
 	d := diagnosis{cfg: cfg, system: sys, tools: tools}
 	d.stap(err)
 	d.compiler()

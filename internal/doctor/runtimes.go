@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"stap-exporter/internal/runner"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/toolchain"
+	"stap-exporter/internal/trust"
 )
 
 // works is a script that needs no debuginfo and offers metrics under both
@@ -46,6 +48,8 @@ func (d *diagnosis) runtimes() {
 		switch {
 		case d.tools.Stap == "":
 			d.add(Finding{Check: check, Detail: "SystemTap is not installed", Remedy: installStap})
+		case errors.Is(err, trust.ErrUntrusted):
+			d.add(Finding{Check: check, Detail: err.Error(), Remedy: trustStap})
 		case err != nil:
 			d.add(Finding{Check: check, Detail: err.Error(), Remedy: otherCacheDir})
 		case runtime == toolchain.Kernel && missing != "":

@@ -40,7 +40,9 @@ type Config struct {
 	// left. Empty: it knows them by their work directories only.
 	ModulePrefix string
 
-	AllowInsecure bool // start scripts that others than root and this user can change, too
+	// AllowInsecure: start scripts that other users than root and this one can
+	// change, with a SystemTap that they can change, too.
+	AllowInsecure bool
 
 	// at most so many runs compile and load at a time; default the number of
 	// processors, at least 2

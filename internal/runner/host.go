@@ -40,7 +40,7 @@ type Host struct {
 
 // NewHost looks for SystemTap, makes the private folder and chooses the
 // runtime, which may go on in the background until Close. Errors wrap ErrNoStap
-// when stap is not there.
+// when stap is not there, and trust.ErrUntrusted when others can change it.
 func NewHost(cfg Config) (*Host, error) {
 	sys, err := toolchain.ThisSystem()
 	if err != nil {
@@ -101,6 +101,12 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 		cache:     cache,
 		queue:     newStartQueue(cfg.MaxParallel),
 		idleStart: idleStart,
+	}
+	if err := h.tools.CheckTrust(trust.Self()); err != nil {
+		if !cfg.AllowInsecure {
+			return nil, err
+		}
+		cfg.Logger.Warn("SystemTap allowed though not safe", zap.Error(err))
 	}
 	if err := h.protect(); err != nil {
 		return nil, err
@@ -188,13 +194,14 @@ func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
 		class:   autostart,
 		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
 		plan: func() (toolchain.Plan, error) {
-			if !h.cfg.AllowInsecure { // Scan has looked, but that was some time ago
-				if err := trust.Check(s.Path, trust.Self()); err != nil {
-					return toolchain.Plan{}, fmt.Errorf("start script: %w", err)
-				}
+			if err := h.checkScript(s); err != nil {
+				return toolchain.Plan{}, err
 			}
 			runtime := h.runtimeOf(s)
 			if s.Executable || runtime == toolchain.BPF {
+				if err := h.makeFIFORoot(); err != nil {
+					return toolchain.Plan{}, err
+				}
 				var err error
 				// An executable may need no tree, and says so itself when it
 				// does.

@@ -137,6 +137,10 @@ func (r *Run) clean() (residue []string) {
 
 func (r *Run) stages() (exit Exit) {
 	exit = Exit{Code: -1, Stage: toolchain.StageStart}
+	if err := r.host.checkTools(); err != nil {
+		exit.Err = err
+		return exit
+	}
 	p, err := r.job.plan()
 	if err != nil {
 		exit.Err = err

@@ -397,7 +397,7 @@ func TestRunsLeakNoDescriptors(t *testing.T) {
 }
 
 func TestForeignFIFORootIsAnErrorAtOnce(t *testing.T) {
-	l := newLab(t, "", nil)
+	l := newLab(t, "", func(cfg *Config) { cfg.AllowInsecure = true }) // else nothing starts
 	if err := os.Chmod(filepath.Join(l.dir, "fifo"), 0o777); err != nil {
 		t.Fatal(err)
 	}

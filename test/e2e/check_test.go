@@ -132,6 +132,41 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
+// theirStap is a stap that another user can change.
+func theirStap(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to change the owner of files")
+	}
+	path := filepath.Join(t.TempDir(), "stap")
+	if err := errors.Join(os.WriteFile(path, []byte("#!/bin/false\n"), 0o755), os.Chown(path, 54321, 0)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A stap that another user can change runs in no command.
+func TestUntrustedStap(t *testing.T) {
+	path := theirStap(t)
+	reason := path + `" is owned by user 54321: run chown root "`
+	scripts := harness.ScriptDir(t, map[string]string{"c.stp": counting})
+	_, errs, code := command(t, "-s", scripts, "--stap.path="+path)
+	if code != exitConfig {
+		t.Errorf("serve: exit code %d", code)
+	}
+	holds(t, errs, reason, "or name another with --stap.path")
+	_, errs, code = command(t, "check", "-s", scripts, "--stap.path="+path)
+	if code != exitConfig {
+		t.Errorf("check: exit code %d", code)
+	}
+	holds(t, errs, reason)
+	out, _, code := command(t, "doctor", "-s", scripts, "--stap.path="+path)
+	if code != 1 {
+		t.Errorf("doctor: exit code %d", code)
+	}
+	holds(t, out, reason, "or name another with --stap.path")
+}
+
 func TestDoctorWithoutStap(t *testing.T) {
 	out, errs, code := command(t, "doctor", "-s", shipped, "--stap.path=/none/stap")
 	if code != 1 {
