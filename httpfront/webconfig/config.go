@@ -53,7 +53,8 @@ type Header struct{ Name, Value []byte }
 // lets no request through. http2 is accepted and has no effect: this server
 // speaks HTTP/1.1.
 //
-// The Config logs to log when certificates are read again, or cannot be.
+// Load logs settings that protect nothing. The Config logs to log when
+// certificates are read again, or cannot be.
 func Load(path string, log *zap.Logger) (*Config, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -95,6 +96,9 @@ func Load(path string, log *zap.Logger) (*Config, error) {
 			}
 		}
 		return nil, at.line(err, 0)
+	}
+	for _, text := range ineffective(&parsed.TLSConfig) {
+		log.Warn("web config protects less than it seems to", zap.String("file", path), zap.String("reason", text))
 	}
 	return c, nil
 }
