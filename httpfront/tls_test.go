@@ -213,7 +213,8 @@ func TestRenewedCertificate(t *testing.T) {
 }
 
 // A client certificate of a CA that is no longer trusted is rejected from the
-// next connection on, and no session is resumed.
+// next connection on, and no session is resumed. The same while the file of the
+// CA is gone.
 func TestClientCAReplaced(t *testing.T) {
 	dir := t.TempDir()
 	ca := testpki.New(t, dir, "ca")
@@ -262,6 +263,18 @@ func TestClientCAReplaced(t *testing.T) {
 		if err := scrapeOnce(); err != nil {
 			t.Error(err)
 		}
+	}
+	if err := os.Remove(filepath.Join(dir, "clients.crt")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := scrapeOnce(); err == nil {
+			t.Error("accepted without the file of the CA")
+		}
+	}
+	testpki.WriteFile(t, filepath.Join(dir, "clients.crt"), read("ca.crt"))
+	if err := scrapeOnce(); err != nil {
+		t.Errorf("the file of the CA is back: %v", err)
 	}
 	testpki.WriteFile(t, filepath.Join(dir, "clients.crt"), read("next.crt"))
 	if err := scrapeOnce(); err == nil {

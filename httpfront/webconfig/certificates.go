@@ -40,7 +40,7 @@ func newCertificates(from *web.TLSConfig, log *zap.Logger) (*certificates, error
 	c.server = &tls.Config{
 		// without effect: the minimum of what latest returns counts
 		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest(), nil },
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.latest() },
 	}
 	var err error
 	c.current, err = c.build()
@@ -83,25 +83,37 @@ func (c *certificates) build() (*tls.Config, error) {
 // client_auth_type makes certificates optional, client_allowed_sans does not.
 var errNoClientCertificate = errors.New("client sent no certificate, and client_allowed_sans requires one")
 
+// errNoClientCA rejects all clients while the file of the client CA is gone.
+var errNoClientCA = errors.New("the file of the client CA cannot be read")
+
 // latest returns what the files hold now. While they are invalid it returns
 // what they held before: a renewal writes certificate and key one after the
-// other.
-func (c *certificates) latest() *tls.Config {
+// other. Without the file of the client CA it returns an error, which rejects
+// the handshake: its clients are no longer trusted.
+func (c *certificates) latest() (*tls.Config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	stamps := stampsOf(c.from)
+	noCA := stamps[2].unreachable
+	if noCA && !c.stamps[2].unreachable {
+		c.log.Warn("cannot read the client CA, rejecting all TLS clients", zap.String("file", c.from.ClientCAs))
+	}
+	if noCA {
+		c.stamps = stamps
+		return nil, errNoClientCA
+	}
 	if stamps == c.stamps {
-		return c.current
+		return c.current, nil
 	}
 	c.stamps = stamps
 	next, err := c.build()
 	if err != nil {
 		c.log.Warn("cannot use new certificate files, keeping the old ones", zap.Error(err))
-		return c.current
+		return c.current, nil
 	}
 	c.current = next
 	c.log.Info("certificate files reloaded")
-	return c.current
+	return c.current, nil
 }
 
 func stampsOf(from *web.TLSConfig) (stamps [3]stamp) {
