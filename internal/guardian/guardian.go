@@ -11,54 +11,54 @@ import (
 	"syscall"
 	"time"
 
-	"stap-exporter/internal/cleanup"
-	"stap-exporter/internal/proc"
-
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/cleanup"
+	"stap-exporter/internal/proc"
 )
 
 const (
 	idleWait = 3 * time.Second  // how long Close waits for a guardian that has nothing to do
-	endWait  = 20 * time.Second // how long for one that still has to clean up
-	// before a guardian that lived for less than guardHealthy is replaced,
-	// doubled each time; others are replaced at once
-	firstPause = 50 * time.Millisecond
-	// no longer: if this process is killed meanwhile, everything stays
-	lastPause  = 2 * time.Second
+	endWait  = 20 * time.Second // how long it waits for one that must clean up
+
+	// A guardian that lived for less than healthyAge is replaced after a pause,
+	// which doubles each time, from firstPause to lastPause; others at once.
+	// While there is none, a KILL of this process leaves everything behind.
 	healthyAge = time.Second
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
 )
 
-// Guardian is the exporter's end of the pipe to its guardian process (see
-// Guard),
-// which it replaces when it ends.
+// Guardian is the exporter's end of the pipe to the guardian process, see Run.
+// It replaces the process when it ends.
 //
-// The guardian reads its Cleaner from the pipe, which is written before it
-// starts, and then waits for the end of the pipe: nothing else is ever written.
-// What it has to clean up it finds itself, as the next start would.
+// The process reads its Cleaner from the pipe, which is written before the
+// process starts, and then waits for the end of the pipe: nothing else is ever
+// written. It finds what it must clean up itself, as the next start would.
 //
-// The methods may be called on nil, for a Host without guardian, and from any
-// goroutine.
+// The methods may be called on nil, for an exporter without guardian, and from
+// any goroutine.
 type Guardian struct {
 	argv    []string
 	cleaner cleanup.Cleaner
-	lock    *os.File // held by this process and by each guardian, see lockGuardian
+	lock    *os.File // held by this process and by each guardian, see Lock
 	log     *zap.Logger
 
-	closing context.Context // done when close was called
+	closing context.Context // done when Close was called
 	cancel  context.CancelFunc
-	done    chan struct{}
+	done    chan struct{} // closed when keep has ended
 
-	mu   sync.Mutex
-	cmd  *proc.Session // the living guardian, nil while there is none
-	pipe *os.File      // to it
+	mu      sync.Mutex
+	process *proc.Session // nil while there is none
+	pipe    *os.File      // to it
 }
 
-// Start starts a guardian with the command line argv, and the goroutine
-// that replaces it when it ends. A start that fails is logged and tried again.
-// The guardian cleans up with cleaner. lock is what lockGuardian returned;
-// close closes it. The descriptors that this process was started with are
-// closed in children from now on.
+// Start starts a guardian with the command line argv, and the goroutine that
+// replaces it when it ends. A start that fails is logged and repeated. The
+// guardian cleans up with cleaner. lock is from Lock, and Close closes it.
+// Children started from now on do not inherit the descriptors that this process
+// has inherited.
 func Start(argv []string, cleaner cleanup.Cleaner, lock *os.File, log *zap.Logger) (*Guardian, error) {
 	if err := closeOnExec(); err != nil {
 		_ = lock.Close()
@@ -72,22 +72,21 @@ func Start(argv []string, cleaner cleanup.Cleaner, lock *os.File, log *zap.Logge
 		done:    make(chan struct{}),
 	}
 	g.closing, g.cancel = context.WithCancel(context.Background())
-	cmd, err := g.spawn()
-	go g.keep(cmd, err)
+	process, err := g.spawn()
+	go g.keep(process, err)
 	return g, nil
 }
 
-// keep is the goroutine that owns the guardian: it waits for its end and starts
-// the next.
-func (g *Guardian) keep(cmd *proc.Session, err error) {
+// keep owns the guardian process: it waits for its end and starts the next.
+func (g *Guardian) keep(process *proc.Session, err error) {
 	defer close(g.done)
-	hold := time.Duration(0)
+	pause := time.Duration(0)
 	for {
 		begun := time.Now()
 		if err == nil {
-			g.log.Debug("guardian started", zap.Int("os_pid", cmd.PID()))
-			err = cmd.Wait()
-			g.lost(cmd)
+			g.log.Debug("guardian started", zap.Int("os_pid", process.PID()))
+			err = process.Wait()
+			g.lost(process)
 			if err == nil {
 				err = errors.New("exit code 0")
 			}
@@ -97,35 +96,35 @@ func (g *Guardian) keep(cmd *proc.Session, err error) {
 		}
 		young := time.Since(begun) < healthyAge
 		if !young {
-			hold = 0
+			pause = 0
 		}
-		if hold == 0 {
+		if pause == 0 {
 			g.log.Warn("guardian ended, starting another", zap.Error(err))
 		} else {
-			g.log.Debug("guardian ended again", zap.Error(err), zap.Duration("hold", hold))
+			g.log.Debug("guardian ended again", zap.Error(err), zap.Duration("pause", pause))
 		}
 		if young {
-			hold = min(max(2*hold, firstPause), lastPause)
+			pause = min(max(2*pause, firstPause), lastPause)
 		}
 		select {
 		case <-g.closing.Done():
 			return
-		case <-time.After(hold):
+		case <-time.After(pause):
 		}
-		cmd, err = g.spawn()
+		process, err = g.spawn()
 	}
 }
 
-// spawn starts a guardian. What it needs is in the pipe before it starts, so
-// that it knows it however soon this process dies.
+// spawn starts a guardian process. Its Cleaner is in the pipe before it starts,
+// so that it has it however soon this process dies.
 func (g *Guardian) spawn() (*proc.Session, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer func() { _ = r.Close() }()
+	// A few hundred bytes: a new pipe has room for them.
 	if err := gob.NewEncoder(w).Encode(g.cleaner); err != nil {
-		// a few hundred bytes: the pipe has room
 		_ = w.Close()
 		return nil, fmt.Errorf("write to pipe: %w", err)
 	}
@@ -135,28 +134,28 @@ func (g *Guardian) spawn() (*proc.Session, error) {
 		_ = w.Close()
 		return nil, errors.New("closing")
 	}
-	cmd, err := proc.StartSession(g.argv, r, g.lock) // the lock is guardLockFD there
+	process, err := proc.StartSession(g.argv, r, g.lock) // the lock is lockFD there
 	if err != nil {
 		_ = w.Close()
 		return nil, fmt.Errorf("start guardian: %w", err)
 	}
-	g.cmd, g.pipe = cmd, w
-	return cmd, nil
+	g.process, g.pipe = process, w
+	return process, nil
 }
 
-// lost closes the pipe to a guardian that has ended.
-func (g *Guardian) lost(cmd *proc.Session) {
+// lost closes the pipe to a guardian process that has ended.
+func (g *Guardian) lost(process *proc.Session) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.cmd == cmd && g.pipe != nil {
+	if g.process == process && g.pipe != nil {
 		_ = g.pipe.Close()
-		g.cmd, g.pipe = nil, nil
+		g.process, g.pipe = nil, nil
 	}
 }
 
-// Close lets the guardian end, which it does soon when no run is left, and
-// waits for it: one that does not end then is killed. It cleans up after runs
-// that are left as if this process had died.
+// Close ends the guardian process and waits for it. Where a run has not ended,
+// the process cleans up as if this process had died. One that has nothing to do
+// and does not end in time is killed.
 func (g *Guardian) Close() {
 	if g == nil {
 		return
@@ -168,9 +167,9 @@ func (g *Guardian) Close() {
 	}
 	g.mu.Lock()
 	g.cancel()
-	cmd := g.cmd
+	process := g.process
 	if g.pipe != nil {
-		cmd.Signal(syscall.SIGCONT) // somebody may have stopped it
+		process.Signal(syscall.SIGCONT) // it may have been stopped
 		_ = g.pipe.Close()
 		g.pipe = nil
 	}
@@ -178,9 +177,9 @@ func (g *Guardian) Close() {
 	select {
 	case <-g.done:
 	case <-time.After(wait):
-		if wait == idleWait && cmd != nil {
-			g.log.Warn("guardian does not end, killing it", zap.Int("os_pid", cmd.PID()))
-			cmd.Signal(syscall.SIGKILL)
+		if wait == idleWait && process != nil {
+			g.log.Warn("guardian does not end, killing it", zap.Int("os_pid", process.PID()))
+			process.Signal(syscall.SIGKILL)
 			select {
 			case <-g.done:
 			case <-time.After(time.Second):
@@ -192,8 +191,8 @@ func (g *Guardian) Close() {
 	_ = g.lock.Close()
 }
 
-// closeOnExec keeps the descriptors that this process was started with away
-// from its children. Those that Go opens are so anyway.
+// closeOnExec marks the descriptors that this process has inherited. Those that
+// Go opens are marked anyway.
 func closeOnExec() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	for _, e := range entries {

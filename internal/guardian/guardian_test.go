@@ -38,10 +38,10 @@ func begin(t *testing.T) (g *Guardian, dir string) {
 func (g *Guardian) pid() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.cmd == nil {
+	if g.process == nil {
 		return 0
 	}
-	return g.cmd.PID()
+	return g.process.PID()
 }
 
 func TestGuardianIsAProcessOfItsOwn(t *testing.T) {
@@ -82,7 +82,7 @@ func TestGuardianIsAProcessOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestGuardianCleansUpAfterTheLastDescriptor(t *testing.T) {
+func TestGuardianCleansUp(t *testing.T) {
 	g, dir := begin(t)
 	work := filepath.Join(dir, "run", "m1")
 	if err := os.MkdirAll(work, 0o700); err != nil {

@@ -21,7 +21,7 @@ const drainGrace = 250 * time.Millisecond
 // Child is a process that this process has started, and the process group that
 // it leads. Until End reaps it the child is at most a zombie. So its id, which
 // is its group's, belongs to no other process, and a signal to the group
-// reaches no stranger.
+// reaches no other.
 type Child struct {
 	PID int
 

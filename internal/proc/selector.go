@@ -61,18 +61,18 @@ func (s Selector) signal(found Process, sig syscall.Signal) {
 // ones, and returns when none is left, or killGrace later. With a grace of 0 it
 // sends KILL at once, and so it does when kill is closed. It returns every
 // process that it found, and the remaining ones.
-func (s Selector) End(kill <-chan struct{}, grace, killGrace time.Duration) (seen, remaining []Process) {
+func (s Selector) End(kill <-chan struct{}, grace, killGrace time.Duration) (found, remaining []Process) {
 	known := map[int]bool{}
 	termLimit := time.Now().Add(grace)
 	// counts from the first KILL: on a busy machine one scan can take longer
 	// than both times
 	var killLimit time.Time
 	empty := 0
-	for p := NewPauses(5*time.Millisecond, 50*time.Millisecond); ; time.Sleep(p.Next()) {
+	for pauses := NewPauses(5*time.Millisecond, 50*time.Millisecond); ; time.Sleep(pauses.Next()) {
 		remaining = s.Find()
 		if len(remaining) == 0 {
 			if empty++; empty == 2 {
-				return seen, nil
+				return found, nil
 			}
 			continue
 		}
@@ -88,18 +88,18 @@ func (s Selector) End(kill <-chan struct{}, grace, killGrace time.Duration) (see
 		case hard && killLimit.IsZero():
 			killLimit = now.Add(killGrace)
 		case hard && now.After(killLimit):
-			return seen, remaining
+			return found, remaining
 		}
-		for _, m := range remaining {
-			if !known[m.PID] {
-				known[m.PID] = true
-				seen = append(seen, m)
+		for _, p := range remaining {
+			if !known[p.PID] {
+				known[p.PID] = true
+				found = append(found, p)
 				if !hard {
-					s.signal(m, syscall.SIGTERM)
+					s.signal(p, syscall.SIGTERM)
 				}
 			}
 			if hard {
-				s.signal(m, syscall.SIGKILL)
+				s.signal(p, syscall.SIGKILL)
 			}
 		}
 	}

@@ -31,9 +31,9 @@ func TestSelectorDoesNotTakeSimilarTags(t *testing.T) {
 			t.Errorf("%q finds %v", tag, found)
 		}
 	}
-	seen, remaining := Tagged("/w/m1").End(nil, 0, staptest.Patience)
-	if len(seen) != 1 || len(remaining) != 0 {
-		t.Errorf("found %v, remaining %v", seen, remaining)
+	found, remaining := Tagged("/w/m1").End(nil, 0, staptest.Patience)
+	if len(found) != 1 || len(remaining) != 0 {
+		t.Errorf("found %v, remaining %v", found, remaining)
 	}
 	_ = cmd.Wait()
 	if s := cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); s != syscall.SIGKILL {
@@ -91,9 +91,9 @@ func TestSelectedProcessIsKilledAtOnce(t *testing.T) {
 	cmd := tagged(t, "/w/cut", "/bin/sh", "-c", "trap '' TERM; while :; do sleep 1000; done")
 	kill := make(chan struct{})
 	time.AfterFunc(20*time.Millisecond, func() { close(kill) })
-	seen, remaining := Tagged("/w/cut").End(kill, staptest.Patience, staptest.Patience)
-	if len(seen) == 0 || len(remaining) != 0 {
-		t.Errorf("found %v, remaining %v", seen, remaining)
+	found, remaining := Tagged("/w/cut").End(kill, staptest.Patience, staptest.Patience)
+	if len(found) == 0 || len(remaining) != 0 {
+		t.Errorf("found %v, remaining %v", found, remaining)
 	}
 	_ = cmd.Wait()
 }

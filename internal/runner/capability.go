@@ -14,84 +14,83 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// verdict is what a trial of kernel modules found. It is kept in Dir and holds
+// probeResult is what a capability probe has found. It is kept in Dir and holds
 // for one kernel and one SystemTap.
 type probeResult struct {
 	Key    string    `json:"key"`
-	Kernel bool      `json:"kernel"` // modules compile and load
+	Kernel bool      `json:"kernel"` // kernel modules compile and load
 	Reason string    `json:"reason"`
 	When   time.Time `json:"when"`
 }
 
-// A failed trial is made again after a while: a full disk or a half-installed
-// gcc fails it too.
+// failedProbeAge is when a failed probe is repeated: a full disk or a
+// half-installed gcc fails it, too.
 const failedProbeAge = 24 * time.Hour
 
-// chooseRuntime sets h.runtime. Where only a trial can tell, it is bpf until
-// the trial in the background has ended.
+// chooseRuntime sets h.runtime. Where only a capability probe can tell, it is
+// bpf until the probe, which runs in the background, has ended.
 func (h *Host) chooseRuntime() {
 	switch h.cfg.Runtime {
 	case toolchain.Kernel, toolchain.BPF:
-		h.chosen(h.cfg.Runtime, "asked for")
+		h.choose(h.cfg.Runtime, "configured")
 		return
 	case toolchain.Auto:
 	}
 	if missing := h.system.Missing(h.tools.Staprun); missing != "" {
-		h.chosen(toolchain.BPF, "kernel modules need "+missing)
+		h.choose(toolchain.BPF, "kernel modules need "+missing)
 		return
 	}
 	key := h.probeKey()
-	v, err := readProbeResult(h.probeFile())
-	if err == nil && v.Key == key && (v.Kernel || time.Since(v.When) < failedProbeAge) {
-		h.chosenBy(v)
+	last, err := readProbeResult(h.probeFile())
+	if err == nil && last.Key == key && (last.Kernel || time.Since(last.When) < failedProbeAge) {
+		h.chooseBy(last)
 		return
 	}
 	h.runtime.Store(uint32(toolchain.BPF))
-	h.cfg.Logger.Info("trying kernel modules in the background")
+	h.cfg.Logger.Info("capability probe of kernel modules started")
 	h.probe = h.startProbe(func(e Exit) {
 		if e.Stopped {
 			return // by Close: nothing was learned
 		}
-		v := resultOf(e)
-		v.Key, v.When = key, time.Now()
-		if err := writeProbeResult(h.probeFile(), v); err != nil {
-			h.cfg.Logger.Warn("verdict about kernel modules not kept", zap.Error(err))
+		result := resultOf(e)
+		result.Key, result.When = key, time.Now()
+		if err := writeProbeResult(h.probeFile(), result); err != nil {
+			h.cfg.Logger.Warn("result of the capability probe not kept", zap.Error(err))
 		}
-		h.chosenBy(v)
+		h.chooseBy(result)
 	})
 }
 
-func (h *Host) chosenBy(v probeResult) {
-	if v.Kernel {
-		h.chosen(toolchain.Kernel, v.Reason)
+func (h *Host) chooseBy(p probeResult) {
+	if p.Kernel {
+		h.choose(toolchain.Kernel, p.Reason)
 		return
 	}
-	h.chosen(toolchain.BPF, v.Reason)
+	h.choose(toolchain.BPF, p.Reason)
 }
 
-func (h *Host) chosen(r toolchain.Runtime, reason string) {
+func (h *Host) choose(r toolchain.Runtime, reason string) {
 	h.runtime.Store(uint32(r))
 	h.cfg.Logger.Info("runtime chosen", zap.Stringer("runtime", r), zap.String("reason", reason))
 }
 
-// verdictKey is kernel release, kernel version and the first line of stap
-// --version.
+// probeKey holds what the result of a probe depends on.
 func (h *Host) probeKey() string {
 	return strings.Join([]string{h.system.Release, h.system.Version, h.tools.Version(), h.tools.RuntimeDir}, " | ")
 }
 
 func (h *Host) probeFile() string { return filepath.Join(h.cfg.Dir, "runtime.json") }
 
-func readProbeResult(path string) (v probeResult, err error) {
+func readProbeResult(path string) (p probeResult, err error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return v, err
+		return p, err
 	}
-	return v, json.Unmarshal(text, &v)
+	return p, json.Unmarshal(text, &p)
 }
 
-func writeProbeResult(path string, v probeResult) error {
-	text, err := json.MarshalIndent(v, "", "\t")
+func writeProbeResult(path string, p probeResult) error {
+	text, err := json.MarshalIndent(p, "", "\t")
 	if err != nil {
 		return err
 	}
@@ -99,17 +98,17 @@ func writeProbeResult(path string, v probeResult) error {
 	return errors.Join(os.WriteFile(tmp, append(text, '\n'), 0o600), os.Rename(tmp, path))
 }
 
-// judge turns the end of a trial into a verdict.
+// resultOf is the result of a probe that has ended.
 func resultOf(e Exit) probeResult {
 	switch {
 	case len(e.Residue) > 0:
-		return probeResult{Reason: "a trial module does not unload: " + strings.Join(e.Residue, ", ")}
+		return probeResult{Reason: "a probe module does not unload: " + strings.Join(e.Residue, ", ")}
 	case e.Err == nil && e.Code == 0:
-		return probeResult{Kernel: true, Reason: "a trial module compiled and loaded"}
+		return probeResult{Kernel: true, Reason: "a probe module compiled and loaded"}
 	}
 	why := e.Remedy
 	if why == "" && len(e.Tail) > 0 {
 		why = e.Tail[0]
 	}
-	return probeResult{Reason: fmt.Sprintf("a trial module failed: %s: %s", e, why)}
+	return probeResult{Reason: fmt.Sprintf("a probe module failed: %s: %s", e, why)}
 }

@@ -10,13 +10,13 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// ErrExecutable tells that an executable script cannot be checked.
+// ErrExecutable reports that an executable script cannot be checked.
 var ErrExecutable = errors.New("an executable script cannot be checked without running it")
 
-// Check lets stap judge a script without running it: its analysis (pass 2), or
-// with compile all up to the module (pass 4). It returns when stap is done, at
-// the latest after the start timeout; nothing is kept. An executable script
-// would run, so its Exit has an error that is ErrExecutable.
+// Check makes stap analyze a script without running it (pass 2), or with
+// compile also compile it (pass 4). It returns when stap has ended, at the
+// latest after the start timeout, and keeps nothing. An executable script would
+// run, so its Exit has an error that is ErrExecutable.
 func (h *Host) Check(s script.Script, compile bool) Exit {
 	if s.Executable {
 		return Exit{Code: -1, Stage: toolchain.StageStart, Err: fmt.Errorf("check %s: %w", s.Name, ErrExecutable)}
@@ -25,31 +25,23 @@ func (h *Host) Check(s script.Script, compile bool) Exit {
 	if compile {
 		pass = "-p4"
 	}
-	s.Module = h.checkModule()
+	// no script's module has this name
+	s.Module = strings.TrimSuffix(h.cfg.ModulePrefix, "_") + "_check"
 	done := make(chan Exit, 1)
-	var tree string
 	h.start(job{
 		name:    s.Name,
 		module:  s.Module,
 		timeout: h.cfg.StartTimeout,
-		plan: func() (toolchain.Plan, error) {
-			runtime := h.runtimeOf(s)
-			if runtime == toolchain.BPF {
-				var err error
-				if tree, err = h.system.BPFTree(h.cfg.Dir); err != nil {
-					return toolchain.Plan{}, err
-				}
-			}
-			p, err := h.tools.Plan(s, runtime, tree)
+		plan: func() (plan, error) {
+			p, err := h.plan(s)
 			if err != nil {
-				return toolchain.Plan{}, err
+				return plan{}, err
 			}
-			judge := p.Steps[0]
-			judge.Argv = slices.Clone(judge.Argv)
-			judge.Argv[slices.Index(judge.Argv, "-p4")] = pass
-			return toolchain.Plan{Steps: []toolchain.Step{judge}}, nil
+			check := p.Steps[0]
+			check.Argv = slices.Clone(check.Argv)
+			check.Argv[slices.Index(check.Argv, "-p4")] = pass
+			return plan{toolchain.Plan{Steps: []toolchain.Step{check}}, p.tree}, nil
 		},
-		env: func(tmp string) []string { return h.tools.Environment(tmp, tree) },
 	}, 0, func(e Event) {
 		if e, ok := e.(Exited); ok {
 			done <- e.Exit
@@ -57,12 +49,3 @@ func (h *Host) Check(s script.Script, compile bool) Exit {
 	})
 	return <-done
 }
-
-// checkModule is a name that no script's module has.
-func (h *Host) checkModule() string {
-	return strings.TrimSuffix(h.cfg.ModulePrefix, "_") + "_check"
-}
-
-// RuntimeOf is the runtime that s is started with now: Kernel or BPF. An
-// executable that is not stap's chooses for itself.
-func (h *Host) RuntimeOf(s script.Script) toolchain.Runtime { return h.runtimeOf(s) }

@@ -10,58 +10,53 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// Config says how a Host works. Durations and paths left zero get their
-// defaults.
+// Config is the configuration of a Host. Durations, sizes and paths that are
+// zero get their defaults.
 type Config struct {
-	Stap    string            // name or path of stap; default "stap", looked up in PATH
-	Runtime toolchain.Runtime // for scripts that the exporter runs itself
-	Dir     string            // private folder, made 0700 when missing
+	Stap    string            // name or path of stap; default "stap", found in PATH
+	Runtime toolchain.Runtime // of scripts that choose none
+	Dir     string            // private directory, made with mode 0700 when missing
 	Roots   procfile.Roots    // where running scripts offer their files
 
 	// Launcher is the command line that re-executes this program so that it
-	// calls Launch with the arguments that follow.
-	// Empty: children are started directly, without the memory-lock filter, and
-	// SIGPIPE can kill a stapbpf whose reader leaves early.
+	// calls Launch with the arguments that follow. Empty: children are started
+	// directly, without the memory-lock filter, and SIGPIPE can kill a stapbpf
+	// whose reader closes the file early.
 	Launcher []string
 
 	// Guardian is the command line that re-executes this program so that it
-	// calls Guard.
-	// Empty: what this process leaves when it is killed stays, until a Host of
-	// the same Dir is made again.
+	// calls guardian.Run. Empty: what this process leaves when it is killed
+	// stays until another Host with the same Dir is made.
 	Guardian []string
 
 	// Subreaper makes orphans of the children come to this process, which reaps
-	// them. Only for a program in which nobody but this package starts
-	// processes.
+	// them. Only for a program in which no other package starts processes.
 	Subreaper bool
 
-	// ModulePrefix is what the names of this exporter's modules begin with and
-	// those of no other do, so that NewHost can remove what an earlier one
-	// left. Empty: it knows them by their work directories only.
+	// ModulePrefix is what the names of this exporter's modules begin with, and
+	// those of no other exporter, so that NewHost can remove what an earlier
+	// one left. Empty: only work directories and run tags show it.
 	ModulePrefix string
 
-	// AllowInsecure: start scripts that other users than root and this one can
+	// AllowInsecure starts scripts that users other than root and this one can
 	// change, with a SystemTap that they can change, too.
 	AllowInsecure bool
 
-	// at most so many runs compile and load at a time; default the number of
-	// processors, at least 2
-	MaxParallel  int
-	StartTimeout time.Duration // from a run's turn to the procfs file being there; default 5 min
-	// at most this long a stop waits for the reader to let go; default 2 s
-	AfterWait time.Duration
-	// at most this long a stop waits for a loading script to be up; default 5 s
-	LoadWait    time.Duration
-	TermGrace   time.Duration // between TERM and KILL; default 5 s
-	KillGrace   time.Duration // how long after KILL a process counts as left behind; default 5 s
-	CleanupWait time.Duration // how long unloading a leftover module is tried again; default 5 s
+	MaxParallel  int           // slots of the start queue; default the number of CPUs, at least 2
+	StartTimeout time.Duration // from the granted slot to the procfs file; default 5 min
+	AfterWait    time.Duration // how long a stop waits for the reader of the file; default 2 s
+	LoadWait     time.Duration // how long a stop waits for a script that is loading; default 5 s
+	TermGrace    time.Duration // between TERM and KILL; default 5 s
+	KillGrace    time.Duration // how long after KILL a process counts as residue; default 5 s
+	CleanupWait  time.Duration // how long unloading a module is tried again; default 5 s
 
-	// compiled kernel modules are in its folder "modules", which exporters of
-	// one user may share; default Dir
+	// CacheDir has the compiled kernel modules in its directory "modules",
+	// which
+	// exporters of one user may share; default Dir.
 	CacheDir    string
-	CacheSize   int64  // bytes that they may have; default 256 MiB
-	StapRuntime string // stap's runtime folder for kernel modules (-R); default: stap's own
-	Precompile  bool   // let Host.Precompile do its work
+	CacheSize   int64  // bytes of all compiled modules; default 256 MiB
+	StapRuntime string // stap's runtime directory for kernel modules (-R); default stap's own
+	Precompile  bool   // whether Host.Precompile compiles
 
 	Logger *zap.Logger // default: none
 }

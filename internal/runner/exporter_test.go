@@ -23,7 +23,7 @@ import (
 
 // exporterMain is an exporter that a test can kill: a Host in STANDIN_DIR with
 // a guardian. Its arguments are modules; those that begin with x are executable
-// scripts. It says when one is ready, and ends in order at the end of its
+// scripts. It prints when one is ready, and ends in order at the end of its
 // input.
 func exporterMain(modules []string) {
 	dir, sys := os.Getenv("STANDIN_DIR"), os.Getenv("LAB_SYSTEM")

@@ -107,7 +107,7 @@ type started struct {
 	*Run
 	t      *testing.T
 	events chan Event
-	seen   []string // activities
+	passed []string // activities
 }
 
 var runNumber uint64
@@ -139,7 +139,7 @@ func (r *started) next() Event {
 		select {
 		case e := <-r.events:
 			if p, ok := e.(Progress); ok {
-				r.seen = append(r.seen, p.Activity)
+				r.passed = append(r.passed, p.Activity)
 				continue
 			}
 			return e

@@ -24,23 +24,25 @@ type Host struct {
 	cfg     Config
 	system  toolchain.System
 	tools   toolchain.Tools
-	runtime atomic.Uint32 // a Runtime, never Auto
-	probe   *Run          // the trial of kernel modules, nil when there was none
+	runtime atomic.Uint32 // a toolchain.Runtime, never Auto
+	probe   *Run          // the capability probe; nil when none was needed
 	cleaner cleanup.Cleaner
 	guard   *guardian.Guardian // nil without Config.Guardian
 	reaper  *proc.Reaper       // nil without Config.Subreaper
 
 	queue     *startQueue
-	idleStart time.Duration // idleStart, shorter in a test
+	idleStart time.Duration // the constant idleStart, shorter in a test
 
 	cache      *modcache.Cache
-	compiles   compiles
+	compiles   compilations
 	background *precompiler // nil before Precompile
 }
 
-// NewHost looks for SystemTap, makes the private folder and chooses the
-// runtime, which may go on in the background until Close. Errors wrap ErrNoStap
-// when stap is not there, and trust.ErrUntrusted when others can change it.
+// NewHost finds SystemTap, makes the private directory, removes what an earlier
+// exporter left there, starts the guardian and chooses the runtime. Where only
+// a capability probe can tell the runtime, it goes on in the background until
+// Close. Errors wrap toolchain.ErrNoStap when stap is not installed, and
+// trust.ErrUntrusted when other users can change it.
 func NewHost(cfg Config) (*Host, error) {
 	sys, err := toolchain.ThisSystem()
 	if err != nil {
@@ -60,13 +62,13 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 		return nil, fmt.Errorf("find stapbpf beside %s or in PATH: %w", t.Stap, toolchain.ErrNoStap)
 	}
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
-		return nil, fmt.Errorf("find private folder: %w", err)
+		return nil, fmt.Errorf("find private directory: %w", err)
 	}
 	if err := trust.MakePrivate(cfg.Dir); err != nil {
-		return nil, fmt.Errorf("make private folder: %w", err)
+		return nil, fmt.Errorf("make private directory: %w", err)
 	}
 	if cfg.CacheDir, err = filepath.Abs(cfg.CacheDir); err != nil {
-		return nil, fmt.Errorf("find cache folder: %w", err)
+		return nil, fmt.Errorf("find cache directory: %w", err)
 	}
 	cache, err := modcache.New(filepath.Join(cfg.CacheDir, "modules"), cfg.CacheSize, modcache.Fingerprint{
 		Release:    sys.Release,
@@ -77,9 +79,9 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.StapRuntime != "" { // children have a folder of their own
+	if cfg.StapRuntime != "" { // absolute, since children have another working directory
 		if t.RuntimeDir, err = filepath.Abs(cfg.StapRuntime); err != nil {
-			return nil, fmt.Errorf("find SystemTap's runtime folder: %w", err)
+			return nil, fmt.Errorf("find SystemTap's runtime directory: %w", err)
 		}
 	}
 	h := &Host{
@@ -115,9 +117,9 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 	return h, nil
 }
 
-// Close ends the work in the background and waits for it. It does not touch the
-// runs of Start, which should have ended before: with a guardian, those that
-// have not are ended as if this process had died.
+// Close ends the work in the background and waits for it. The runs of Start
+// must have ended before. With a guardian, those that have not are ended as if
+// this process had died.
 func (h *Host) Close() {
 	h.background.close()
 	if h.probe != nil {
@@ -128,7 +130,7 @@ func (h *Host) Close() {
 	h.reaper.Close()
 }
 
-// protect makes sure that nothing is left behind: by an earlier exporter of
+// protect makes sure that nothing is left behind: by an earlier exporter with
 // this Dir, by this one, by its children.
 func (h *Host) protect() error {
 	if h.cfg.Subreaper {
@@ -154,63 +156,80 @@ func (h *Host) protect() error {
 }
 
 // cleanEarlier removes what an earlier exporter of the same identity left when
-// both it and its guardian were killed, and logs what it found.
+// it and its guardian were killed.
 func (h *Host) cleanEarlier() {
 	found := h.cleaner.All()
 	if found.Nothing() {
 		return
 	}
 	h.cfg.Logger.Info(
-		"removed what an earlier exporter left",
+		"residue of an earlier exporter removed",
 		zap.Strings("modules", found.Modules),
 		zap.Strings("processes", found.Processes),
 	)
 	if len(found.Residue) > 0 {
-		h.cfg.Logger.Warn("an earlier exporter left what cannot be removed", zap.Strings("left", found.Residue))
+		h.cfg.Logger.Warn("residue of an earlier exporter cannot be removed", zap.Strings("residue", found.Residue))
 	}
 }
 
-// Runtime is what scripts that are no programs themselves are started with now:
-// Kernel or BPF.
+// Runtime returns the runtime of scripts that choose none: Kernel or BPF.
 func (h *Host) Runtime() toolchain.Runtime { return toolchain.Runtime(h.runtime.Load()) }
 
-// runtimeOf is what s is started with: what its header or first line asks for,
-// otherwise as Runtime says.
-func (h *Host) runtimeOf(s script.Script) toolchain.Runtime {
+// RuntimeOf returns the runtime with which s would start now: the one in its
+// header or first line, otherwise that of Runtime. An executable script chooses
+// for itself.
+func (h *Host) RuntimeOf(s script.Script) toolchain.Runtime {
 	if r, err := toolchain.ParseRuntime(s.Runtime); err == nil && r != toolchain.Auto {
 		return r
 	}
 	return h.Runtime()
 }
 
-// Start starts s and returns at once; its processes wait for their turn, see
-// Config.MaxParallel and Run.Hurry. report gets the run's events, one at a
-// time, from the run's own goroutine; number is handed back in each.
+// Start starts s and returns at once. Its processes wait for a slot in the
+// start queue, see Config.MaxParallel and Run.Prioritize. report gets the run's
+// events, one at a time, from the run's own goroutine, each with number.
 func (h *Host) Start(s script.Script, number uint64, report func(Event)) *Run {
-	var tree string
 	return h.start(job{
 		name:    s.Name,
 		module:  s.Module,
 		class:   autostart,
-		timeout: cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout),
-		plan: func() (toolchain.Plan, error) {
+		timeout: h.startTimeout(s),
+		plan: func() (plan, error) {
 			if err := h.checkScript(s); err != nil {
-				return toolchain.Plan{}, err
+				return plan{}, err
 			}
-			runtime := h.runtimeOf(s)
-			if s.Executable || runtime == toolchain.BPF {
+			if s.Executable || h.RuntimeOf(s) == toolchain.BPF {
 				if err := h.makeFIFORoot(); err != nil {
-					return toolchain.Plan{}, err
-				}
-				var err error
-				// An executable may need no tree, and says so itself when it
-				// does.
-				if tree, err = h.system.BPFTree(h.cfg.Dir); err != nil && !s.Executable {
-					return toolchain.Plan{}, err
+					return plan{}, err
 				}
 			}
-			return h.tools.Plan(s, runtime, tree)
+			return h.plan(s)
 		},
-		env: func(tmp string) []string { return h.tools.Environment(tmp, tree) },
 	}, number, report)
+}
+
+func (h *Host) startTimeout(s script.Script) time.Duration {
+	return cmp.Or(s.Directives.StartTimeout, h.cfg.StartTimeout)
+}
+
+// plan is a toolchain.Plan, and the bpf build tree for the environment of its
+// processes.
+type plan struct {
+	toolchain.Plan
+	tree string // empty: none
+}
+
+// plan returns what starting s takes. It may make the bpf build tree.
+func (h *Host) plan(s script.Script) (plan, error) {
+	runtime, tree := h.RuntimeOf(s), ""
+	if s.Executable || runtime == toolchain.BPF {
+		var err error
+		// An executable script may need no tree, and reports it itself when it
+		// does.
+		if tree, err = h.system.BPFTree(h.cfg.Dir); err != nil && !s.Executable {
+			return plan{}, err
+		}
+	}
+	p, err := h.tools.Plan(s, runtime, tree)
+	return plan{p, tree}, err
 }

@@ -25,8 +25,8 @@ func TestNewHostWithoutStap(t *testing.T) {
 	}
 }
 
-// autoLab chooses the runtime on a machine that change has changed, waits for
-// the trial, and returns what was logged as chosen.
+// autoLab chooses the runtime on a machine after change, waits for the probe,
+// and returns what was logged as chosen.
 func autoLab(
 	t *testing.T,
 	mode string,
@@ -52,7 +52,7 @@ func autoLab(
 	}
 }
 
-func TestAutoRuntimeTriesOnceAndKeepsTheVerdict(t *testing.T) {
+func TestAutoRuntimeProbesOnceAndKeepsTheResult(t *testing.T) {
 	for mode, want := range map[string]toolchain.Runtime{"": toolchain.Kernel, "stap-fails": toolchain.BPF} {
 		l, again := autoLab(t, mode, func(*Config, *toolchain.System) {})
 		for i := range 2 {
@@ -61,23 +61,23 @@ func TestAutoRuntimeTriesOnceAndKeepsTheVerdict(t *testing.T) {
 				t.Errorf("%q: runtime %s, logged %v", mode, h.Runtime(), chosen)
 			}
 			if (h.probe != nil) != (i == 0) {
-				t.Errorf("%q: start %d has a trial: %v", mode, i, h.probe != nil)
+				t.Errorf("%q: start %d has a probe: %v", mode, i, h.probe != nil)
 			}
 		}
 		log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
 		if n := strings.Count(string(log), " -p4 "); n != 1 {
-			t.Errorf("%q: %d trials", mode, n)
+			t.Errorf("%q: %d probes", mode, n)
 		}
 	}
 }
 
-func TestAutoRuntimeTriesAgainWithAnotherKernel(t *testing.T) {
+func TestAutoRuntimeProbesAgainWithAnotherKernel(t *testing.T) {
 	var sys *toolchain.System
 	_, again := autoLab(t, "", func(_ *Config, s *toolchain.System) { sys = s })
 	again()
 	sys.Version = "#2"
 	if _, h := again(); h.probe == nil {
-		t.Error("no trial")
+		t.Error("no probe")
 	}
 }
 
@@ -97,7 +97,7 @@ func TestAutoRuntimeIsBPFAtOnce(t *testing.T) {
 	}
 }
 
-func TestCloseEndsATrialWithoutVerdict(t *testing.T) {
+func TestCloseEndsAProbeWithoutResult(t *testing.T) {
 	l := newLab(t, "compile-hangs", nil)
 	cfg := l.host.cfg
 	cfg.Runtime = toolchain.Auto
@@ -107,10 +107,10 @@ func TestCloseEndsATrialWithoutVerdict(t *testing.T) {
 	}
 	l.WaitForLog("compiling")
 	if h.Runtime() != toolchain.BPF {
-		t.Errorf("runtime is %s during the trial", h.Runtime())
+		t.Errorf("runtime is %s during the probe", h.Runtime())
 	}
 	h.Close()
 	if _, err := os.Stat(h.probeFile()); err == nil {
-		t.Error("a verdict was kept")
+		t.Error("a result was kept")
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"os"
 	"testing"
 
-	"stap-exporter/internal/guardian"
-	"stap-exporter/internal/staptest"
-
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"stap-exporter/internal/guardian"
+	"stap-exporter/internal/staptest"
 )
 
 // TestMain makes the test binary several programs: the launcher, the guardian,

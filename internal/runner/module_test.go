@@ -41,7 +41,7 @@ func (l *lab) again(change func(*Config)) *lab {
 	return &lab{Dir: l.Dir, t: l.t, dir: l.dir, host: host}
 }
 
-// serve starts s, stops it, and tells whether it had to be compiled.
+// serve starts s, stops it, and reports whether it had to be compiled.
 func (l *lab) serve(s script.Script) (compiled bool) {
 	l.t.Helper()
 	r := l.start(s)
@@ -92,8 +92,8 @@ func TestModuleIsCompiledOnce(t *testing.T) {
 	l.want(1, "another tapset", s)
 	l.want(0, "after another tapset", s)
 	staptest.PutExecutable(t, prog, "/bin/false")
-	l.want(1, "another program", s)
-	l.want(0, "after another program", s)
+	l.want(1, "another executable", s)
+	l.want(0, "after another executable", s)
 	staptest.WriteFile(t, in("runtime/x.c"), "int x;\n")
 	l.want(1, "another runtime", s)
 	s.Options.Stap = []string{"-g"}
@@ -103,15 +103,15 @@ func TestModuleIsCompiledOnce(t *testing.T) {
 	if err := os.Remove(in("runtime/x.c")); err != nil {
 		t.Fatal(err)
 	}
-	l.want(1, "the first text again, but for the program", s)
+	l.want(1, "the first text again, but for the executable", s)
 }
 
 func TestUncacheableModules(t *testing.T) {
 	l := kernelLab(t, "", nil)
 	for name, text := range map[string]string{
-		"program that is not there": `probe process("/nowhere/x").begin { }`,
-		"process id":                `probe process(4711).begin { }`,
-		"pattern":                   `probe process("/bin/tr*").begin { }`,
+		"executable that does not exist": `probe process("/nowhere/x").begin { }`,
+		"process id":                     `probe process(4711).begin { }`,
+		"pattern":                        `probe process("/bin/tr*").begin { }`,
 	} {
 		s := l.text("m1", text)
 		l.want(1, name, s)
@@ -174,7 +174,7 @@ func TestBadEntriesAreCompiledAgainAndNeverLoaded(t *testing.T) {
 			must(os.Remove(ko))
 			must(syscall.Mkfifo(ko, 0o600))
 		},
-		"folder is everybody's": func() { must(os.Chmod(l.host.cache.Dir(), 0o777)) },
+		"directory is writable by everyone": func() { must(os.Chmod(l.host.cache.Dir(), 0o777)) },
 	} {
 		if os.Getuid() != 0 && strings.Contains(name, "another user") {
 			continue // only root can give files away
@@ -190,12 +190,12 @@ func TestBadEntriesAreCompiledAgainAndNeverLoaded(t *testing.T) {
 	}
 }
 
-func TestModuleThatTheKernelRefusesIsCompiledOnceMore(t *testing.T) {
+func TestModuleThatTheKernelRejectsIsCompiledAgain(t *testing.T) {
 	l := kernelLab(t, "", nil)
 	s := l.text("m1", "probe begin { }")
 	l.want(1, "first start", s)
 	staptest.WriteFile(t, filepath.Join(l.dir, "running"), "another build of the same kernel")
-	l.want(1, "refused from the cache", s)
+	l.want(1, "rejected from the cache", s)
 	l.want(0, "after that", s)
 }
 
@@ -279,14 +279,14 @@ func TestTheLeastRecentlyUsedGoesFirst(t *testing.T) {
 	small.want(1, "too large again", scripts["a"])
 }
 
-func TestStartOfACachedModuleSaysSo(t *testing.T) {
+func TestStartOfACachedModuleReportsTheLoad(t *testing.T) {
 	l := kernelLab(t, "", nil)
 	s := l.text("m1", "probe begin { }")
 	l.serve(s)
 	r := l.start(s)
 	r.ready()
-	if !slices.Equal(r.seen, []string{"load"}) {
-		t.Errorf("activities are %q", r.seen)
+	if !slices.Equal(r.passed, []string{"load"}) {
+		t.Errorf("activities are %q", r.passed)
 	}
 	r.Stop(nil)
 	r.exited()
@@ -308,7 +308,7 @@ func TestDirectivesOfAScript(t *testing.T) {
 	}
 }
 
-func TestRuntimeFolderReachesStap(t *testing.T) {
+func TestRuntimeDirectoryReachesStap(t *testing.T) {
 	l := kernelLab(t, "", func(c *Config) { c.StapRuntime = "/r t" })
 	l.serve(l.text("m1", "probe begin { }"))
 	l.WaitForLog("stap -v -p4 -m m1 -R /r t " + filepath.Join(l.dir, "m1.stp"))

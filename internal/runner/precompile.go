@@ -10,20 +10,20 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// precompileTimeout bounds the compile of one module, on a busy or emulated
+// precompileTimeout bounds the compilation of one module, on a busy or emulated
 // machine.
 const precompileTimeout = 30 * time.Minute
 
-// precompiler compiles modules ahead, in one goroutine.
+// precompiler compiles modules in the background, in one goroutine.
 type precompiler struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// Precompile compiles the kernel modules of those scripts into the cache that
-// are not there yet, in the background, one at a time, until all are done or
-// Close. It does nothing unless Config.Precompile is set. It must be called at
-// most once, and returns at once.
+// Precompile compiles the kernel modules of those scripts that are not in the
+// cache yet, in the background, one at a time, until all are done or Close. It
+// does nothing unless Config.Precompile is set. It must be called at most once,
+// and returns at once.
 //
 // A start waits for it only when both need the same module, or where
 // Config.MaxParallel is 1.
@@ -46,35 +46,34 @@ func (h *Host) Precompile(scripts []script.Script) {
 			if ctx.Err() != nil {
 				return
 			}
-			if !s.Executable && s.Refused == nil && h.runtimeOf(s) == toolchain.Kernel && s.Options.NoReuse == "" {
+			if !s.Executable && s.Refused == nil && h.RuntimeOf(s) == toolchain.Kernel && s.Options.NoReuse == "" {
 				h.precompile(ctx, s)
 			}
 		}
 	}()
 }
 
-// precompile is a run that ends after its first stage. Its name is not the
-// module's: that may be running meanwhile, and must not be taken for what this
-// run leaves.
+// precompile is a run that ends after its first step. Its name is not that of
+// the module, which may be running: the cleanup must not remove it.
 func (h *Host) precompile(ctx context.Context, s script.Script) {
 	log := h.cfg.Logger.With(zap.String("script", s.Name))
 	var exit Exit
 	compiled, begun := false, time.Now()
 	r := h.start(job{
-		name:    s.Name,
-		module:  s.Module + ".background",
-		timeout: precompileTimeout,
-		class:   background,
-
+		name:        s.Name,
+		module:      s.Module + ".background",
+		class:       background,
 		compileOnly: true,
 		yield:       true,
-
-		plan: func() (toolchain.Plan, error) { return h.tools.Plan(s, toolchain.Kernel, "") },
-		env:  func(tmp string) []string { return h.tools.Environment(tmp, "") },
+		timeout:     precompileTimeout,
+		plan: func() (plan, error) {
+			p, err := h.tools.Plan(s, toolchain.Kernel, "")
+			return plan{Plan: p}, err
+		},
 	}, 0, func(e Event) {
 		switch e := e.(type) {
 		case Progress:
-			compiled = compiled || e.Compiling // it may only have waited for its turn
+			compiled = compiled || e.Compiling // not when it only waited for its slot
 		case Exited:
 			exit = e.Exit
 		}
@@ -88,9 +87,9 @@ func (h *Host) precompile(ctx context.Context, s script.Script) {
 	}
 	switch {
 	case exit.Code > 0 || exit.Err != nil:
-		log.Warn("module not compiled ahead", zap.String("reason", exit.Reason()))
+		log.Warn("module not compiled in advance", zap.String("reason", exit.Reason()))
 	case compiled && exit.Code == 0 && r.key != "":
-		log.Info("module compiled ahead", zap.Duration("took", time.Since(begun)-r.queued))
+		log.Info("module compiled in advance", zap.Duration("duration", time.Since(begun)-r.queued))
 	}
 }
 

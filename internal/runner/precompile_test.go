@@ -23,7 +23,7 @@ func TestPrecompile(t *testing.T) {
 	l.serve(b)
 	l.host.Precompile([]script.Script{a, b, bpf, wrapper, bad})
 	if l.host.background != nil {
-		t.Fatal("it works without being asked for")
+		t.Fatal("it compiles although it is not configured")
 	}
 	l.host.cfg.Precompile = true
 	l.host.Precompile([]script.Script{a, b, bpf, wrapper, bad})
@@ -31,11 +31,11 @@ func TestPrecompile(t *testing.T) {
 	if n := l.Compiles(); n != 2 {
 		t.Errorf("%d compiles", n)
 	}
-	l.want(0, "compiled ahead", a)
+	l.want(0, "compiled in advance", a)
 }
 
-// A module that is in the cache already was not compiled ahead, though that had
-// to wait for its turn to find out.
+// A module that is in the cache already is not reported as compiled, though the
+// run had to wait for its slot to find out.
 func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
 	core, logs := observer.New(zap.InfoLevel)
 	l := kernelLab(t, "", func(c *Config) { c.Precompile, c.MaxParallel, c.Logger = true, 1, zap.New(core) })
@@ -43,12 +43,12 @@ func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
 	l.serve(a)
 	holder := l.host.queue.join(interactive)
 	l.host.Precompile([]script.Script{a, b})
-	staptest.WaitFor(t, "it waits for its turn", l.host.queue.hasWaiters)
+	staptest.WaitFor(t, "it waits for its slot", l.host.queue.hasWaiters)
 	holder.release()
 	<-l.host.background.done
-	said := logs.FilterMessage("module compiled ahead").All()
-	if len(said) != 1 || said[0].ContextMap()["script"] != "b.stp" {
-		t.Errorf("said to be compiled ahead: %v", said)
+	logged := logs.FilterMessage("module compiled in advance").All()
+	if len(logged) != 1 || logged[0].ContextMap()["script"] != "b.stp" {
+		t.Errorf("logged as compiled in advance: %v", logged)
 	}
 }
 
@@ -58,7 +58,7 @@ func (l *lab) compiling(module string) {
 	staptest.WaitFor(l.t, "compile of "+module, func() bool { return l.LogBegins("compiling " + module + " ") })
 }
 
-func (l *lab) goOn(module string) { staptest.WriteFile(l.t, filepath.Join(l.dir, "go-"+module), "") }
+func (l *lab) proceed(module string) { staptest.WriteFile(l.t, filepath.Join(l.dir, "go-"+module), "") }
 
 // joins waits until the run waits for another run's compile.
 func (r *started) joins() {
@@ -77,7 +77,7 @@ func (r *started) joins() {
 	}
 }
 
-func TestCompileAheadDelaysNobody(t *testing.T) {
+func TestBackgroundCompileDelaysNoStart(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
 	l.host.Precompile([]script.Script{a, b})
@@ -85,13 +85,13 @@ func TestCompileAheadDelaysNobody(t *testing.T) {
 
 	other := l.start(b) // while a is compiled, and does not end
 	l.compiling("b")
-	l.goOn("b")
+	l.proceed("b")
 	if !other.ready().Compiled {
 		t.Error("b comes out of the cache")
 	}
 	same := l.start(a)
 	same.joins()
-	l.goOn("a")
+	l.proceed("a")
 	if same.ready().Compiled {
 		t.Error("a was compiled again")
 	}
@@ -105,23 +105,23 @@ func TestCompileAheadDelaysNobody(t *testing.T) {
 	}
 }
 
-// Where there is one place only, a start waits for a compile ahead.
-func TestCompileAheadInTheOnlyPlace(t *testing.T) {
+// Where there is only one slot, a start waits for a background compile.
+func TestBackgroundCompileInTheOnlySlot(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile, c.MaxParallel = true, 1 })
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
 	l.compiling("a")
 	r := l.start(b)
-	r.atPlace(1, 1)
-	l.goOn("a")
+	r.atPosition(1, 1)
+	l.proceed("a")
 	<-l.host.background.done
-	l.goOn("b")
+	l.proceed("b")
 	r.ready()
 	r.Stop(nil)
 	r.exited()
 }
 
-func TestStartWaitsForACompileAheadOnlyAsLongAsItMay(t *testing.T) {
+func TestStartWaitsForABackgroundCompileInBounds(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a := l.text("a", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
@@ -144,14 +144,14 @@ func TestStartWaitsForACompileAheadOnlyAsLongAsItMay(t *testing.T) {
 			t.Errorf("%s: exit is %s", end, e.Reason())
 		}
 	}
-	l.goOn("a")
+	l.proceed("a")
 	<-l.host.background.done
 	if n := l.Compiles(); n != 1 {
 		t.Errorf("%d compiles", n)
 	}
 }
 
-func TestCompileAheadThatIsGivenUpIsDoneByTheStart(t *testing.T) {
+func TestAbandonedBackgroundCompileIsDoneByTheStart(t *testing.T) {
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a := l.text("a", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
@@ -159,7 +159,7 @@ func TestCompileAheadThatIsGivenUpIsDoneByTheStart(t *testing.T) {
 	r := l.start(a)
 	r.joins()
 	l.host.background.close()
-	l.goOn("a")
+	l.proceed("a")
 	if !r.ready().Compiled {
 		t.Error("it comes out of the cache")
 	}
@@ -167,14 +167,14 @@ func TestCompileAheadThatIsGivenUpIsDoneByTheStart(t *testing.T) {
 	r.exited()
 }
 
-func TestCompileAheadThatFailsTellsWhoWaits(t *testing.T) {
+func TestFailedBackgroundCompileFailsTheWaitingStart(t *testing.T) {
 	l := kernelLab(t, "compile-waits compile-fails", func(c *Config) { c.Precompile = true })
 	a := l.text("a", "probe begin { }")
 	l.host.Precompile([]script.Script{a})
 	l.compiling("a")
 	r := l.start(a)
 	r.joins()
-	l.goOn("a")
+	l.proceed("a")
 	if e := r.exited(); e.Code != 1 || e.Stage != toolchain.StageCompile ||
 		!strings.Contains(e.Reason(), "does not compile") {
 		t.Errorf("exit is %s", e.Reason())

@@ -5,44 +5,43 @@ import (
 	"sync"
 )
 
-// class is who is served before whom.
+// class is the start class of a run. Lower ones are served first.
 type class uint8
 
 const (
 	interactive class = iota // a request or an operator waits for it
-	autostart                // an autostart script, until somebody asks for it
-	background               // what is compiled for later: precompiles, trials
+	autostart                // started by the exporter itself
+	background               // a validation, or compiled in advance
 )
 
-// startQueue bounds how many runs compile and load at a time, from before a
-// run's first process until its metrics are there, or it has ended. Its methods
-// may be called from any goroutine.
+// startQueue bounds how many runs compile and load at a time. A run holds a
+// slot from before its first process until its procfs file exists, or it has
+// ended. The methods may be called from any goroutine.
 //
-// The classes are served in their order, and each first come first served:
-// autostarts, however many, never hold up a request by more than the starts
-// that are under way. What is ahead leaves one place free for the others, where
-// there are two.
+// The classes are served in their order, and each first come, first served: any
+// number of autostarts delays a request by no more than the starts that are
+// under way. Background runs leave one slot free, where there are two.
 type startQueue struct {
 	mu      sync.Mutex
 	max     int
-	holding int
+	held    int
 	waiting []*slot // in the order in which they are served
 }
 
-// turn is one run's place in the queue: waiting, then held, then left.
+// slot is one run's slot: waited for, then held, then released.
 type slot struct {
 	queue    *startQueue
-	class    class         // guarded by queue.mu, as left is
-	released bool          // it is not in the queue any more
-	granted  chan struct{} // closed when it is held
-	moved    chan struct{} // has one element when its place changed
+	class    class // guarded by queue.mu, as released is
+	released bool
+	granted  chan struct{} // closed when the slot is held
+	moved    chan struct{} // has one element when the position has changed
 }
 
-func newStartQueue(places int) *startQueue { return &startQueue{max: places} }
+func newStartQueue(slots int) *startQueue { return &startQueue{max: slots} }
 
-// join takes a place, for which leave must be called.
+// join requests a slot, for which release must be called.
 func (q *startQueue) join(c class) *slot {
-	t := &slot{
+	s := &slot{
 		queue:   q,
 		class:   c,
 		granted: make(chan struct{}),
@@ -50,82 +49,79 @@ func (q *startQueue) join(c class) *slot {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.insert(t)
-	return t
+	q.insert(s)
+	return s
 }
 
-// hurry puts a turn that waits behind those that somebody waits for, before all
-// others.
-func (t *slot) prioritize() {
-	q := t.queue
+// prioritize moves a waiting run to the end of the interactive class.
+func (s *slot) prioritize() {
+	q := s.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if i := slices.Index(q.waiting, t); i >= 0 && t.class != interactive {
+	if i := slices.Index(q.waiting, s); i >= 0 && s.class != interactive {
 		q.waiting = slices.Delete(q.waiting, i, i+1)
-		t.class = interactive
-		q.insert(t)
+		s.class = interactive
+		q.insert(s)
 	}
 }
 
-// leave gives the place to the next. Calls after the first change nothing.
-func (t *slot) release() {
-	q := t.queue
+// release gives the slot to the next run. Calls after the first change nothing.
+func (s *slot) release() {
+	q := s.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if t.released {
+	if s.released {
 		return
 	}
-	t.released = true
-	if i := slices.Index(q.waiting, t); i >= 0 {
+	s.released = true
+	if i := slices.Index(q.waiting, s); i >= 0 {
 		q.waiting = slices.Delete(q.waiting, i, i+1)
 	} else {
-		q.holding--
+		q.held--
 	}
 	q.serve()
 }
 
-// place is where a waiting turn stands, from 1, and how many wait. 0: it does
-// not wait.
-func (t *slot) position() (place, of int) {
-	q := t.queue
+// position returns the position of a waiting run, from 1, and how many wait. 0:
+// it does not wait.
+func (s *slot) position() (position, length int) {
+	q := s.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slices.Index(q.waiting, t) + 1, len(q.waiting)
+	return slices.Index(q.waiting, s) + 1, len(q.waiting)
 }
 
-// crowded tells whether somebody waits.
 func (q *startQueue) hasWaiters() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.waiting) > 0
 }
 
-// insert puts a turn behind those of its class and before those of later ones.
-// The caller holds mu.
-func (q *startQueue) insert(t *slot) {
-	i := slices.IndexFunc(q.waiting, func(other *slot) bool { return other.class > t.class })
+// insert puts a run behind those of its class. The caller holds mu.
+func (q *startQueue) insert(s *slot) {
+	i := slices.IndexFunc(q.waiting, func(other *slot) bool { return other.class > s.class })
 	if i < 0 {
 		i = len(q.waiting)
 	}
-	q.waiting = slices.Insert(q.waiting, i, t)
+	q.waiting = slices.Insert(q.waiting, i, s)
 	q.serve()
 }
 
-// serve grants what is free, and tells the others that they may have moved. The
+// serve grants free slots, and tells the others that they may have moved. The
 // caller holds mu.
 func (q *startQueue) serve() {
-	for len(q.waiting) > 0 && q.holding < q.max {
+	for len(q.waiting) > 0 && q.held < q.max {
 		next := q.waiting[0]
-		if next.class == background && q.max > 1 && q.holding == q.max-1 {
-			break // all behind it are ahead, too
+		if next.class == background && q.max > 1 && q.held == q.max-1 {
+			break // those behind it are background, too
 		}
 		q.waiting = slices.Delete(q.waiting, 0, 1)
-		q.holding++
+		q.held++
 		close(next.granted)
 	}
-	for _, t := range q.waiting {
+	for _, s := range q.waiting {
 		select {
-		case t.moved <- struct{}{}:
+		case s.moved <- struct{}{}:
 		default:
 		}
 	}

@@ -12,34 +12,34 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-func (t *slot) hasSlot() bool {
+func (s *slot) hasSlot() bool {
 	select {
-	case <-t.granted:
+	case <-s.granted:
 		return true
 	default:
 		return false
 	}
 }
 
-// order lists the names of the turns as they are served, each leaving before
-// the next.
-func order(q *startQueue, turns map[string]*slot) (served []string) {
-	for len(turns) > 0 {
-		before := len(turns)
-		for name, t := range turns {
-			if t.hasSlot() {
+// order returns the names of the slots in the order in which they are granted,
+// each released before the next.
+func order(q *startQueue, slots map[string]*slot) (served []string) {
+	for len(slots) > 0 {
+		before := len(slots)
+		for name, s := range slots {
+			if s.hasSlot() {
 				served = append(served, name)
-				delete(turns, name)
-				t.release()
-				t.release()
+				delete(slots, name)
+				s.release()
+				s.release()
 				break
 			}
 		}
-		if len(turns) == before {
-			return append(served, "nobody is served")
+		if len(slots) == before {
+			return append(served, "none is granted")
 		}
 	}
-	if q.holding != 0 || len(q.waiting) != 0 {
+	if q.held != 0 || len(q.waiting) != 0 {
 		served = append(served, "leaked")
 	}
 	return served
@@ -48,139 +48,148 @@ func order(q *startQueue, turns map[string]*slot) (served []string) {
 func TestQueueServesByClassThenByOrder(t *testing.T) {
 	q := newStartQueue(1)
 	first := q.join(background)
-	turns := map[string]*slot{}
+	slots := map[string]*slot{}
 	for _, j := range []struct {
 		name  string
 		class class
-	}{{"later1", background}, {"auto1", autostart}, {"asked1", interactive}, {"auto2", autostart}, {"later2", background}, {"asked2", interactive}, {"gone", interactive}} {
-		turns[j.name] = q.join(j.class)
+	}{
+		{"background1", background},
+		{"auto1", autostart},
+		{"interactive1", interactive},
+		{"auto2", autostart},
+		{"background2", background},
+		{"interactive2", interactive},
+		{"gone", interactive},
+	} {
+		slots[j.name] = q.join(j.class)
 	}
-	turns["auto2"].prioritize()
-	turns["auto2"].prioritize()
-	turns["gone"].release()
-	delete(turns, "gone")
-	if place, of := turns["auto2"].position(); place != 3 || of != 6 {
-		t.Errorf("auto2 is at %d of %d", place, of)
+	slots["auto2"].prioritize()
+	slots["auto2"].prioritize()
+	slots["gone"].release()
+	delete(slots, "gone")
+	if position, length := slots["auto2"].position(); position != 3 || length != 6 {
+		t.Errorf("auto2 is at %d of %d", position, length)
 	}
-	if place, _ := first.position(); place != 0 {
-		t.Errorf("who is served is at place %d", place)
+	if position, _ := first.position(); position != 0 {
+		t.Errorf("a held slot has position %d", position)
 	}
 	first.release()
-	if got := strings.Join(order(q, turns), " "); got != "asked1 asked2 auto2 auto1 later1 later2" {
+	want := "interactive1 interactive2 auto2 auto1 background1 background2"
+	if got := strings.Join(order(q, slots), " "); got != want {
 		t.Errorf("served: %s", got)
 	}
 }
 
-// What is ahead must leave a place for what is not, where there are two.
-func TestQueueKeepsAPlaceFree(t *testing.T) {
+// Background runs leave a slot for the others, where there are two.
+func TestQueueKeepsASlotFree(t *testing.T) {
 	q := newStartQueue(2)
 	first, second := q.join(background), q.join(background)
 	if !first.hasSlot() || second.hasSlot() {
-		t.Error("what is ahead has all places, or none")
+		t.Error("background runs have all slots, or none")
 	}
 	start := q.join(autostart)
 	if !start.hasSlot() {
-		t.Error("a start waits for what is ahead")
+		t.Error("a start waits for a background run")
 	}
 	first.release()
 	if second.hasSlot() {
-		t.Error("what is ahead has the last place")
+		t.Error("a background run has the last slot")
 	}
 	start.release()
 	if !second.hasSlot() {
-		t.Error("what is ahead is never served")
+		t.Error("a background run is never served")
 	}
 	second.release()
 }
 
-// Whatever comes together, no more than there are places are held at a time,
-// everybody who stays is served, and in the end nobody holds or waits.
+// With any mix of runs, no more slots are held than there are, every run that
+// stays gets one, and in the end none is held or waited for.
 func TestQueueUnderStorm(t *testing.T) {
-	for _, places := range []int{1, 2, 3, 8} {
-		q := newStartQueue(places)
+	for _, slots := range []int{1, 2, 3, 8} {
+		q := newStartQueue(slots)
 		var held atomic.Int64
 		var all sync.WaitGroup
 		for i := range 200 {
 			all.Go(func() {
-				r := rand.New(rand.NewPCG(uint64(places), uint64(i)))
-				turn := q.join(class(r.IntN(3)))
-				defer turn.release()
+				r := rand.New(rand.NewPCG(uint64(slots), uint64(i)))
+				s := q.join(class(r.IntN(3)))
+				defer s.release()
 				switch r.IntN(4) {
 				case 0:
-					turn.prioritize()
+					s.prioritize()
 				case 1:
-					turn.release() // it does not wait
-					turn.prioritize()
+					s.release() // it does not wait
+					s.prioritize()
 					return
 				}
-				<-turn.granted
-				if n := held.Add(1); n > int64(places) {
-					t.Errorf("%d hold %d places", n, places)
+				<-s.granted
+				if n := held.Add(1); n > int64(slots) {
+					t.Errorf("%d of %d slots are held", n, slots)
 				}
-				turn.prioritize()
-				turn.position()
+				s.prioritize()
+				s.position()
 				held.Add(-1)
 			})
 		}
 		all.Wait()
-		if q.holding != 0 || len(q.waiting) != 0 || q.hasWaiters() {
-			t.Errorf("%d places: in the end %d hold, %d wait", places, q.holding, len(q.waiting))
+		if q.held != 0 || len(q.waiting) != 0 || q.hasWaiters() {
+			t.Errorf("%d slots: in the end %d are held, %d waited for", slots, q.held, len(q.waiting))
 		}
 	}
 }
 
-// free fails the test when somebody has, or waits for, a turn.
+// free fails the test when a slot is held or waited for.
 func (l *lab) free() {
 	l.t.Helper()
 	q := l.host.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.holding != 0 || len(q.waiting) != 0 {
-		l.t.Errorf("%d turns are held, %d waited for", q.holding, len(q.waiting))
+	if q.held != 0 || len(q.waiting) != 0 {
+		l.t.Errorf("%d slots are held, %d waited for", q.held, len(q.waiting))
 	}
 }
 
-// atPlace waits until the run reports this place in the queue.
-func (r *started) atPlace(place, of int) {
+// atPosition waits until the run reports this position in the queue.
+func (r *started) atPosition(position, length int) {
 	r.t.Helper()
 	for {
 		select {
 		case e := <-r.events:
 			switch p := e.(type) {
 			case Progress:
-				if p.Position == place && p.Length == of {
+				if p.Position == position && p.Length == length {
 					return
 				}
 			default:
-				r.t.Fatalf("%T while it waits for place %d", e, place)
+				r.t.Fatalf("%T while it waits for position %d", e, position)
 			}
 		case <-time.After(staptest.Patience):
-			r.t.Fatalf("never at place %d of %d", place, of)
+			r.t.Fatalf("never at position %d of %d", position, length)
 		}
 	}
 }
 
-// One at a time, who is asked for first, and the start timeout counts from the
-// turn on.
-func TestStartsWaitForTheirTurn(t *testing.T) {
+// One starts at a time, an interactive one first, and the start timeout counts
+// from the granted slot on.
+func TestStartsWaitForTheirSlot(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
 	one := l.start(l.script("m1"))
 	staptest.WaitFor(t, "m1 compiles", func() bool { return l.LogBegins("compiling m1 ") })
-	hasty := l.script("m2")
-	hasty.Directives.StartTimeout = time.Millisecond
-	two := l.start(hasty)
-	two.atPlace(1, 1)
+	impatient := l.script("m2")
+	impatient.Directives.StartTimeout = time.Millisecond
+	two := l.start(impatient)
+	two.atPosition(1, 1)
 	three := l.start(l.script("m3"))
-	three.atPlace(2, 2)
+	three.atPosition(2, 2)
 	three.Prioritize()
-	three.atPlace(1, 2)
-	two.atPlace(2, 2)
+	three.atPosition(1, 2)
+	two.atPosition(2, 2)
 	if l.LogBegins("compiling m2 ") || l.LogBegins("compiling m3 ") {
 		t.Error("two compile at a time")
 	}
 	staptest.WriteFile(t, l.dir+"/go-m1", "")
 	one.ready()
-	two.atPlace(1, 1)
+	two.atPosition(1, 1)
 	staptest.WriteFile(t, l.dir+"/go-m3", "")
 	if ready := three.ready(); ready.Queued <= 0 {
 		t.Error("m3 did not wait")
@@ -197,9 +206,10 @@ func TestStartsWaitForTheirTurn(t *testing.T) {
 	l.free()
 }
 
-// Who has its turn has no place in the queue any more, also before its first
-// process: what an earlier run left may take a while to remove.
-func TestTurnEndsThePlace(t *testing.T) {
+// A run with a slot has no position in the queue any more, also before its
+// first
+// process: removing the residue of an earlier run may take a while.
+func TestSlotEndsThePosition(t *testing.T) {
 	l := newLab(t, "module-stuck load-hangs", func(c *Config) {
 		c.Runtime, c.LoadWait, c.CleanupWait, c.MaxParallel = toolchain.Kernel, time.Millisecond, 50*time.Millisecond, 1
 	})
@@ -211,16 +221,17 @@ func TestTurnEndsThePlace(t *testing.T) {
 	r.exited()
 	holder := l.host.queue.join(interactive)
 	r = l.start(s) // which cannot begin: the module is there
-	r.atPlace(1, 1)
+	r.atPosition(1, 1)
 	holder.release()
-	r.atPlace(0, 0)
+	r.atPosition(0, 0)
 	if e := r.exited(); e.Stage != toolchain.StageStart || len(e.Residue) == 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
 }
 
-// A start that is ended while it waits starts nothing, and its place is gone:
-// each by a Stop, by a Kill, and all at once as at a shutdown.
+// A run that ends while it waits starts nothing and leaves the queue: by a
+// Stop,
+// by a Kill, and all at once as at a shutdown.
 func TestQueuedStartsAreStopped(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
 	holder := l.start(l.script("m1"))
@@ -228,7 +239,7 @@ func TestQueuedStartsAreStopped(t *testing.T) {
 	var queued []*started
 	for i, module := range []string{"m2", "m3", "m4", "m5"} {
 		r := l.start(l.script(module))
-		r.atPlace(i+1, i+1)
+		r.atPosition(i+1, i+1)
 		queued = append(queued, r)
 	}
 	queued[1].Stop(nil)
@@ -238,7 +249,7 @@ func TestQueuedStartsAreStopped(t *testing.T) {
 			t.Errorf("%s", e)
 		}
 	}
-	queued[3].atPlace(2, 2)
+	queued[3].atPosition(2, 2)
 	for _, r := range append(queued[2:], holder) {
 		r.Stop(nil)
 	}
@@ -256,8 +267,8 @@ func TestQueuedStartsAreStopped(t *testing.T) {
 	l.clean("m1")
 }
 
-// A start that fails gives its place on.
-func TestFailedStartsGiveTheirTurnOn(t *testing.T) {
+// A start that fails releases its slot.
+func TestFailedStartsReleaseTheirSlot(t *testing.T) {
 	l := newLab(t, "m1:stap-fails m2:stap-fails", func(c *Config) { c.MaxParallel = 1 })
 	one, two, three := l.start(l.script("m1")), l.start(l.script("m2")), l.start(l.script("m3"))
 	for _, r := range []*started{one, two} {
@@ -273,7 +284,7 @@ func TestFailedStartsGiveTheirTurnOn(t *testing.T) {
 
 // A stap that hangs does not keep the others from starting until its start
 // timeout.
-func TestHangingStartLosesItsTurn(t *testing.T) {
+func TestHangingStartLosesItsSlot(t *testing.T) {
 	l := newLab(t, "m1:compile-hangs", func(c *Config) { c.MaxParallel = 1 })
 	l.host.idleStart = 50 * time.Millisecond
 	one := l.start(l.script("m1"))

@@ -86,7 +86,7 @@ func TestRealScript(t *testing.T) {
 	})
 	r.Stop(nil)
 	// The exit code may be 1: on TERM stapbpf removes its FIFO while its own
-	// reader of it may be about to open it (seen).
+	// reader of it may be about to open it. (Observed with SystemTap 4.8.)
 	if e := r.exited(); e.Signal != 0 || e.Stage != toolchain.StageRun || len(e.Residue) > 0 {
 		t.Errorf("exit is %s", e.Reason())
 	}
@@ -158,7 +158,7 @@ func TestRealWrapper(t *testing.T) {
 	realClean(t, h, s.Module)
 }
 
-func TestRealStopInEveryMoment(t *testing.T) {
+func TestRealStopAtEveryMoment(t *testing.T) {
 	h := realHost(t)
 	s := realScript(t, "moments", tiny)
 	for _, activity := range []string{"pass 1: parse the script", "pass 2: analyze the script", "load", "ready"} {
@@ -207,7 +207,7 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 		r := start(t, h, s)
 		ready := r.ready()
 		if out, err := exec.Command("cat", "/etc/passwd").CombinedOutput(); err != nil {
-			// on a quiet machine nobody else calls read
+			// on a quiet machine no other process calls read
 			t.Fatalf("%v: %s", err, out)
 		}
 		mustRead(t, ready.File)
@@ -231,9 +231,9 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 	}
 }
 
-// What a killed stapbpf of the launcher's own number left is gone before the
-// next one begins.
-func TestRealLauncherRemovesProbesOfItsNumber(t *testing.T) {
+// Probes of a killed stapbpf with the launcher's own process id are removed
+// before the next one begins.
+func TestRealLauncherRemovesProbesOfItsID(t *testing.T) {
 	realHost(t)
 	const events = toolchain.TracingDir + "/uprobe_events"
 	if _, err := os.Stat(events); err != nil {

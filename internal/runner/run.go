@@ -18,19 +18,18 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// job is what a run is to do.
+// job is the work of a run.
 type job struct {
 	name   string // the script's, for the log
 	module string
-	class  class // whom it waits for before it may start
+	class  class
 
 	compileOnly bool // nothing is loaded or run
 	yield       bool // it ends when another run compiles the same module
 
-	// until the procfs file is there; for a run that offers none, until its end
+	// until the procfs file exists; for a run that offers none, until its end
 	timeout time.Duration
-	plan    func() (toolchain.Plan, error) // called in the run's goroutine, for each try
-	env     func(tmp string) []string
+	plan    func() (plan, error) // called in the run's goroutine, for each try
 }
 
 // Run is one start of one script. It ends with an Exited event, whether or not
@@ -40,10 +39,11 @@ type Run struct {
 	job    job
 	number uint64
 	report func(Event)
-	dir    string           // work folder, only while it runs
-	log    *stapout.LineLog // its children's output
-	slot   *slot            // its place among the starts
-	queued time.Duration    // how long it waited for that; for the run's goroutine only
+	log    *zap.Logger
+	dir    string           // work directory, exists only while it runs
+	lines  *stapout.LineLog // of its children's output
+	slot   *slot
+	queued time.Duration // how long it waited for the slot; for the run's goroutine only
 
 	stopOnce   sync.Once
 	after      <-chan struct{}    // set before stop is done
@@ -53,19 +53,21 @@ type Run struct {
 	done       chan struct{}      // closed after Exited was reported
 
 	// Of a kernel module, for the run's goroutine only.
-	key         string       // its key in the cache, empty when it is not to be cached
+	key         string       // its key in the cache; empty: it must not be cached
 	compiled    bool         // by this run
-	compilation *compilation // its compile, while others may wait for it
+	compilation *compilation // while this run compiles and others may wait for it
 }
 
 func (h *Host) start(j job, number uint64, report func(Event)) *Run {
+	log := h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))
 	r := &Run{
 		host:   h,
 		job:    j,
 		number: number,
 		report: report,
+		log:    log,
 		dir:    filepath.Join(h.cfg.Dir, "run", j.module),
-		log:    stapout.NewLineLog(h.cfg.Logger.With(zap.String("script", j.name), zap.Uint64("run", number))),
+		lines:  stapout.NewLineLog(log),
 		done:   make(chan struct{}),
 		slot:   h.queue.join(j.class),
 	}
@@ -78,10 +80,11 @@ func (h *Host) start(j job, number uint64, report func(Event)) *Run {
 	return r
 }
 
-// Stop asks the run to end: it waits (bounded) until after is closed, for
-// whoever reads the procfs file to let go of it; TERM to the group, for a
-// script that is loading only once it is up (bounded); a bounded wait; KILL;
-// reap; sweep. after may be nil. Calls after the first change nothing.
+// Stop ends the run: it waits (bounded) until after is closed, which tells that
+// the procfs file is not being read; sends TERM to the group, to a script that
+// is loading only when it is up (bounded); waits (bounded); sends KILL; reaps
+// and cleans up. after may be nil. Stop does not block, and calls after the
+// first change nothing.
 func (r *Run) Stop(after <-chan struct{}) {
 	r.stopOnce.Do(func() {
 		r.after = after
@@ -89,11 +92,10 @@ func (r *Run) Stop(after <-chan struct{}) {
 	})
 }
 
-// Kill asks the run to end with KILL at once, then reap and sweep. It may be
-// called during a Stop. Calls after the first change nothing.
-func (r *Run) Kill() {
-	r.killed()
-}
+// Kill ends the run with KILL at once, then reaps and cleans up. It may be
+// called during a Stop. Kill does not block, and calls after the first change
+// nothing.
+func (r *Run) Kill() { r.killed() }
 
 func (r *Run) ending() bool { return r.stop.Err() != nil || r.kill.Err() != nil }
 
@@ -103,23 +105,19 @@ func (r *Run) life() Exit {
 	if !r.awaitSlot() || r.ending() {
 		return Exit{Stopped: true, Code: -1, Stage: toolchain.StageStart}
 	}
-	if left := r.clean(); len(left) > 0 {
+	if residue := r.clean(); len(residue) > 0 {
 		return Exit{
 			Code:    -1,
 			Stage:   toolchain.StageStart,
-			Residue: left,
-			Err:     errors.New("start script: what an earlier run left cannot be removed"),
-			Remedy:  stapout.FindRemedy(strings.Join(left, "\n")),
+			Residue: residue,
+			Err:     errors.New("start script: residue of an earlier run cannot be removed"),
+			Remedy:  stapout.FindRemedy(strings.Join(residue, "\n")),
 		}
 	}
-	exit := r.stages()
+	exit := r.steps()
 	if !exit.Ready && stapout.ProbeTaken(exit.Tail) && len(exit.Residue) == 0 && !r.ending() && len(r.clean()) == 0 {
-		r.host.cfg.Logger.Info(
-			"another process of this number has a probe, starting once more",
-			zap.String("script", r.job.name),
-			zap.Uint64("run", r.number),
-		)
-		exit = r.stages()
+		r.log.Info("another process with the same id has a probe, starting again")
+		exit = r.steps()
 	}
 	r.slot.release()
 	exit.Residue = append(exit.Residue, r.clean()...)
@@ -135,7 +133,8 @@ func (r *Run) clean() (residue []string) {
 	return r.host.cleaner.Run(r.kill.Done(), r.job.module, r.dir)
 }
 
-func (r *Run) stages() (exit Exit) {
+// steps makes the plan and carries it out.
+func (r *Run) steps() (exit Exit) {
 	exit = Exit{Code: -1, Stage: toolchain.StageStart}
 	if err := r.host.checkTools(); err != nil {
 		exit.Err = err
@@ -148,20 +147,21 @@ func (r *Run) stages() (exit Exit) {
 	}
 	tmp := filepath.Join(r.dir, "tmp")
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
-		exit.Err = fmt.Errorf("make work folder: %w", err)
+		exit.Err = fmt.Errorf("make work directory: %w", err)
 		return exit
 	}
+	env := proc.WithTag(r.host.tools.Environment(tmp, p.tree), r.dir)
 	timeout := time.NewTimer(r.job.timeout)
 	defer timeout.Stop()
 	if p.Build != nil {
-		return r.kernelModule(p, proc.WithTag(r.job.env(tmp), r.dir), timeout.C)
+		return r.kernelModule(p, env, timeout.C)
 	}
 	r.compiled = true
-	for i, st := range p.Steps {
+	for i, s := range p.Steps {
 		if r.ending() {
 			return exit
 		}
-		exit = r.stage(st, p.Direct, proc.WithTag(r.job.env(tmp), r.dir), timeout.C)
+		exit = r.step(s, p.Direct, env, timeout.C)
 		failed := exit.Err != nil || exit.Code != 0 || len(exit.Residue) > 0
 		if failed || i == len(p.Steps)-1 || r.job.compileOnly {
 			return exit
@@ -170,40 +170,36 @@ func (r *Run) stages() (exit Exit) {
 	return exit
 }
 
-// stage runs one process from its start until it is reaped and its group gone.
-func (r *Run) stage(st toolchain.Step, direct bool, env []string, timeout <-chan time.Time) Exit {
-	out := stapout.NewCapture(r.log)
-	c, err := proc.Start(st.Argv, env, r.dir, out)
+// step runs one process, from its start until it is reaped and its group has
+// ended.
+func (r *Run) step(s toolchain.Step, direct bool, env []string, timeout <-chan time.Time) Exit {
+	out := stapout.NewCapture(r.lines)
+	c, err := proc.Start(s.Argv, env, r.dir, out)
 	if err != nil {
-		return Exit{Code: -1, Stage: st.Stage, Err: err}
+		return Exit{Code: -1, Stage: s.Stage, Err: err}
 	}
-	if p, ok := proc.Read(c.PID); ok {
-		cleanup.Record(r.dir, p)
-	} else {
-		cleanup.Record(r.dir, proc.Process{PID: c.PID}) // it has ended already
+	self, ok := proc.Read(c.PID)
+	if !ok {
+		self.PID = c.PID // it has ended already
 	}
+	cleanup.Record(r.dir, self)
 	w := &watch{
 		run:    r,
-		stage:  st,
+		step:   s,
 		child:  c,
 		out:    out,
 		direct: direct,
 	}
 	w.progress()
 	err = w.follow(timeout)
-	exit := Exit{
-		Code:  -1,
-		Stage: w.at(),
-		Ready: w.ready,
-		Err:   err,
-	}
+	exit := Exit{Stage: w.stage(), Ready: w.ready, Err: err}
 	exit.Residue = c.End(r.kill.Done(), r.host.cfg.TermGrace, r.host.cfg.KillGrace)
 	exit.Code, exit.Signal = c.Status()
 	out.Flush()
 	text, before := out.Text()
 	exit.Tail = stapout.UsefulTail(text, before)
 	if pids := append(w.pids, c.PID); !exit.Ready && stapout.ProbeTaken(exit.Tail) {
-		_ = r.host.cleaner.RemoveProbes(pids, 0) // its own; what is busy is somebody else's
+		_ = r.host.cleaner.RemoveProbes(pids, 0) // its own; a busy one belongs to another process
 	} else {
 		exit.Residue = append(exit.Residue, r.host.cleaner.RemoveProbes(pids, r.host.cfg.CleanupWait)...)
 	}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// takeTurn waits until the run may start, and reports its place meanwhile. It
-// returns false when the run is to end first.
+// awaitSlot waits until the run may start, and reports its position meanwhile.
+// It returns false when the run must end before.
 func (r *Run) awaitSlot() bool {
 	begun := time.Now()
 	for {
@@ -15,18 +15,19 @@ func (r *Run) awaitSlot() bool {
 			return true
 		default:
 		}
-		if place, of := r.slot.position(); place > 0 {
+		if position, length := r.slot.position(); position > 0 {
 			r.report(Progress{
 				Run:      r.number,
-				Activity: fmt.Sprintf("place %d of %d in the queue", place, of),
-				Position: place,
-				Length:   of,
+				Activity: fmt.Sprintf("position %d of %d in the queue", position, length),
+				Position: position,
+				Length:   length,
 			})
 		}
 		select {
 		case <-r.slot.granted:
 			r.queued = time.Since(begun)
-			// in no place any more; its first process may be seconds away
+			// It has no position any more; its first process may be seconds
+			// away.
 			r.report(Progress{Run: r.number})
 			return true
 		case <-r.slot.moved:
@@ -38,7 +39,8 @@ func (r *Run) awaitSlot() bool {
 	}
 }
 
-// Prioritize says that somebody waits for the run: it starts before those that
-// nobody waits for. It never blocks, and changes nothing for a run that is past
-// the queue.
+// Prioritize moves the run to the interactive class, because a request or an
+// operator waits for it. It never blocks, and changes nothing for a run that
+// has
+// its slot.
 func (r *Run) Prioritize() { r.slot.prioritize() }

@@ -11,13 +11,14 @@ import (
 	"stap-exporter/internal/toolchain"
 )
 
-// try tries s and returns how that ended. Then nothing of it may be left.
-func (l *lab) try(s script.Script) Exit {
+// validate validates s and returns how that ended. Then nothing of it may be
+// left.
+func (l *lab) validate(s script.Script) Exit {
 	l.t.Helper()
-	return l.tryUntil(s, func(*Run) {})
+	return l.validateUntil(s, func(*Run) {})
 }
 
-func (l *lab) tryUntil(s script.Script, then func(*Run)) (exit Exit) {
+func (l *lab) validateUntil(s script.Script, then func(*Run)) (exit Exit) {
 	l.t.Helper()
 	r := l.host.Validate(s, 7, func(e Event) {
 		if e, ok := e.(Exited); ok && e.Run == 7 {
@@ -32,7 +33,7 @@ func (l *lab) tryUntil(s script.Script, then func(*Run)) (exit Exit) {
 	return exit
 }
 
-func TestTry(t *testing.T) {
+func TestValidate(t *testing.T) {
 	for _, runtime := range []toolchain.Runtime{toolchain.BPF, toolchain.Kernel} {
 		t.Run(runtime.String(), func(t *testing.T) {
 			set := func(c *Config) { c.Runtime = runtime }
@@ -42,7 +43,7 @@ func TestTry(t *testing.T) {
 			r := l.start(s)
 			r.ready()
 			staptest.WriteFile(t, s.Path, "two\n")
-			if e := l.try(s); e.Code != 0 || e.Err != nil || e.Ready || e.Stopped {
+			if e := l.validate(s); e.Code != 0 || e.Err != nil || e.Ready || e.Stopped {
 				t.Errorf("a good version: %+v", e)
 			}
 			if _, err := l.host.cfg.Roots.Find(s.Module, false); err != nil {
@@ -51,18 +52,18 @@ func TestTry(t *testing.T) {
 			r.Stop(nil)
 			r.exited()
 			if compiled := l.serve(s); compiled != (runtime == toolchain.BPF) {
-				t.Errorf("the start after the trial compiled: %v", compiled)
+				t.Errorf("the start after the validation compiled: %v", compiled)
 			}
-			if e := l.try(s); e.Code != 0 { // which may be in the cache
+			if e := l.validate(s); e.Code != 0 { // which may be in the cache
 				t.Errorf("again: %+v", e)
 			}
-			if e := l.try(
+			if e := l.validate(
 				l.text("bad", "x\n"),
 			); e.Code != 1 || e.Stage != toolchain.StageCompile ||
 				!strings.Contains(e.Reason(), "does not compile") {
 				t.Errorf("a bad version: %+v", e)
 			}
-			e := l.tryUntil(l.text("hung", "y\n"), func(r *Run) {
+			e := l.validateUntil(l.text("hung", "y\n"), func(r *Run) {
 				l.WaitForLog("compiling")
 				r.Kill()
 			})
@@ -74,18 +75,19 @@ func TestTry(t *testing.T) {
 	}
 }
 
-func TestTryOfAProgram(t *testing.T) {
+func TestValidateOfAnExecutable(t *testing.T) {
 	l := newLab(t, "", nil)
 	s := l.script("m")
 	s.Executable = true
 	if r := l.host.Validate(s, 1, func(Event) {}); r != nil {
-		t.Error("a program was tried")
+		t.Error("an executable was validated")
 	}
 }
 
-// The real stap says what is wrong with a version, and runs nothing of a good
+// The real stap reports what is wrong with a version, and runs nothing of a
+// good
 // one.
-func TestTryReal(t *testing.T) {
+func TestValidateReal(t *testing.T) {
 	h := realHost(t)
 	path := filepath.Join(t.TempDir(), "s.stp")
 	for text, want := range map[string]int{"probe begin { println(1) }\n": 0, "probe begin { println(1 }\n": 1} {
@@ -93,11 +95,15 @@ func TestTryReal(t *testing.T) {
 			t.Fatal(err)
 		}
 		var exit Exit
-		r := h.Validate(script.Script{Name: "s.stp", Path: path, Module: "stap_exporter_try_test"}, 1, func(e Event) {
-			if e, ok := e.(Exited); ok {
-				exit = e.Exit
-			}
-		})
+		r := h.Validate(
+			script.Script{Name: "s.stp", Path: path, Module: "stap_exporter_validate_test"},
+			1,
+			func(e Event) {
+				if e, ok := e.(Exited); ok {
+					exit = e.Exit
+				}
+			},
+		)
 		<-r.done
 		if exit.Code != want || exit.Err != nil || want == 1 && !strings.Contains(exit.Reason(), "parse error") {
 			t.Errorf("%q: %+v", text, exit)

@@ -9,9 +9,9 @@ import (
 	"syscall"
 	"testing"
 
-	"stap-exporter/internal/staptest"
-
 	"golang.org/x/sys/unix"
+
+	"stap-exporter/internal/staptest"
 )
 
 // asLauncher runs argv through the launcher and returns its output.

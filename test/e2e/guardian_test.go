@@ -127,7 +127,7 @@ func TestKilledExporter(t *testing.T) {
 
 	next := g.startNext(t)
 	next.checkCleanEnd(t)
-	if strings.Contains(next.Log(), "earlier exporter left") {
+	if strings.Contains(next.Log(), "residue of an earlier exporter") {
 		t.Error("the next exporter found residue")
 	}
 }
@@ -149,7 +149,7 @@ func TestKilledWithItsGuardian(t *testing.T) {
 			t.Errorf("process left: %s", p)
 		}
 	}
-	if !strings.Contains(next.Log(), "removed what an earlier exporter left") {
+	if !strings.Contains(next.Log(), "residue of an earlier exporter removed") {
 		t.Error("the log does not name the removed residue")
 	}
 	next.checkCleanEnd(t)

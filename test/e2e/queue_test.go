@@ -27,7 +27,7 @@ func TestStartQueue(t *testing.T) {
 	}
 	harness.Eventually(t, "busy.stp has the slot", func() bool { return e.Status("busy.stp").OSPID != 0 })
 	for i, name := range []string{"a", "b"} {
-		want := fmt.Sprintf("place %d of 2 in the queue", i+1)
+		want := fmt.Sprintf("position %d of 2 in the queue", i+1)
 		harness.Eventually(t, "the reply has the queue position of "+name, func() bool {
 			e.Get("/a.stp", "")
 			e.Get("/b.stp", "")
@@ -62,7 +62,7 @@ func TestManyAutostarts(t *testing.T) {
 	harness.Eventually(t, "all run", func() bool { return states("running") == 41 })
 	t.Logf("%d autostarts were waiting when the request was answered", waiting)
 	for i := range 3 {
-		if strings.Contains(e.Get("/api/v1/scripts", "").Body, fmt.Sprintf("place %d of", i+1)) {
+		if strings.Contains(e.Get("/api/v1/scripts", "").Body, fmt.Sprintf("position %d of", i+1)) {
 			t.Error("a running script has a queue position")
 		}
 	}

@@ -162,7 +162,7 @@ func autoWithGCC(t *testing.T) {
 	}
 	eventuallyIn(t, fullCompile, "the probe ends", chosen)
 	note(t, "a full compile and load took %s", seconds(time.Since(begun)))
-	if !strings.Contains(e.Log(), `a trial module compiled and loaded`) {
+	if !strings.Contains(e.Log(), `a probe module compiled and loaded`) {
 		t.Fatalf("other choice:\n%s", e.Log())
 	}
 	e.stopClean()
@@ -171,7 +171,7 @@ func autoWithGCC(t *testing.T) {
 	if e.metrics(
 		"/counting.stp",
 	); !loaded(e.module("counting.stp")) ||
-		strings.Contains(e.Log(), "trying kernel modules") {
+		strings.Contains(e.Log(), "capability probe of kernel modules started") {
 		t.Error("the result was not kept")
 	}
 	e.stopClean()
