@@ -90,7 +90,8 @@ func addScriptFlags(app *kingpin.Application, opts *Options) {
 		"Stop a script that was not requested for SECONDS. "+
 			"Scripts with autostart in their name are never stopped. (Default: none is.)",
 	).Short('k').PlaceHolder("SECONDS").SetValue(parsed("keepalive", &opts.keepalive, parseSeconds))
-	app.Flag("scripts.allow-insecure", "Run scripts that others than root and this user can change, too.").
+	app.Flag("scripts.allow-insecure",
+		"Run scripts, and a SystemTap, that others than root and this user can change, too.").
 		BoolVar(&opts.allowInsecure)
 	app.Flag(
 		"script.runtime",
