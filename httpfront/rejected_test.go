@@ -51,7 +51,10 @@ func TestRejectedRequestsAreCounted(t *testing.T) {
 	if got := get(t, addr, "GET", "/x.stp"); got.code != 400 {
 		t.Errorf("plain HTTP to TLS: %d", got.code)
 	}
-	eventually(t, "it is counted", func() bool { return s.Stats().MalformedRequests == 1 })
+	eventually(t, "the connection is closed", func() bool { return s.open() == 0 })
+	if n := s.Stats().MalformedRequests; n != 1 {
+		t.Errorf("plain HTTP to TLS: counted %d times", n)
+	}
 
 	codes := map[string]int{}
 	for _, line := range logs.FilterMessage("requests rejected").All() {

@@ -2,7 +2,6 @@ package httpfront
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -69,9 +68,6 @@ func (s *Server) serveConn(c *clientConn) {
 		}
 	}()
 	err := s.http.ServeConn(s.withTLS(c))
-	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
-		s.countRejected(fasthttp.StatusBadRequest, c.RemoteAddr())
-	}
 	if entry := s.log.Check(zap.DebugLevel, "http connection"); entry != nil && err != nil {
 		entry.Write(zap.Stringer("client", c.RemoteAddr()), zap.Error(err))
 	}
