@@ -25,7 +25,8 @@ func TestScannerNoticesExec(t *testing.T) {
 			argv := []string{
 				"/bin/sh",
 				"-c",
-				`read x; export STAP_EXPORTER_RUN=/a; exec /bin/sh -c 'read x; unset STAP_EXPORTER_RUN; exec /bin/sh -c "read x"'`,
+				`read x; export STAP_EXPORTER_RUN=/a; ` +
+					`exec /bin/sh -c 'read x; unset STAP_EXPORTER_RUN; exec /bin/sh -c "read x"'`,
 			}
 			if !random {
 				argv = append([]string{"setarch", "-R"}, argv...)

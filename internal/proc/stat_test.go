@@ -17,7 +17,8 @@ func TestSplitStat(t *testing.T) {
 		t.Errorf("%q %q %q", st.name, st.fields, st.memory)
 	}
 	fields[51-3] = "0"
-	for _, none := range []string{"", "7", "7 (a", "7 (a)", "7 (a) S", "7 (a) S 1 2", "7 (a) " + strings.Join(fields, " ")} {
+	noMemory := "7 (a) " + strings.Join(fields, " ")
+	for _, none := range []string{"", "7", "7 (a", "7 (a)", "7 (a) S", "7 (a) S 1 2", noMemory} {
 		if st := splitStat([]byte(none)); len(st.memory) > 0 {
 			t.Errorf("%q: memory %q", none, st.memory)
 		}

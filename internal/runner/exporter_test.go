@@ -157,7 +157,8 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 	for what, replaced := range map[string]bool{"first guardian": false, "second guardian": true} {
 		t.Run(what, func(t *testing.T) {
 			l := newLab(t, "m1:stapbpf-ignores-term m2:compile-hangs m2:stap-leaves-grandchild "+
-				"x3:script.stp-leaves-grandchild x3:script.stp-leaves-escapee escapee-ignores-term x5:script.stp-ignores-term", nil)
+				"x3:script.stp-leaves-grandchild x3:script.stp-leaves-escapee escapee-ignores-term "+
+				"x5:script.stp-ignores-term", nil)
 			e := startExporting(l, []string{"m1", "x3", "m4", "x5"}, []string{"m2"})
 			l.WaitForLog("compiling")
 			if replaced {

@@ -83,9 +83,11 @@ func TestAutoRuntimeProbesAgainWithAnotherKernel(t *testing.T) {
 
 func TestAutoRuntimeIsBPFAtOnce(t *testing.T) {
 	for want, change := range map[string]func(*Config, *toolchain.System){
-		"loadable modules":         func(_ *Config, s *toolchain.System) { s.Modules = "/nowhere" },
-		"CAP_SYS_MODULE":           func(_ *Config, s *toolchain.System) { s.Status = "/nowhere" },
-		"kernel.modules_disabled":  func(_ *Config, s *toolchain.System) { _ = os.WriteFile(s.ModulesDisabled, []byte("1\n"), 0o600) },
+		"loadable modules": func(_ *Config, s *toolchain.System) { s.Modules = "/nowhere" },
+		"CAP_SYS_MODULE":   func(_ *Config, s *toolchain.System) { s.Status = "/nowhere" },
+		"kernel.modules_disabled": func(_ *Config, s *toolchain.System) {
+			_ = os.WriteFile(s.ModulesDisabled, []byte("1\n"), 0o600)
+		},
 		"headers of kernel 9.9.9x": func(_ *Config, s *toolchain.System) { s.Release = "9.9.9x" },
 	} {
 		_, again := autoLab(t, "", change)

@@ -52,7 +52,10 @@ func realScript(t *testing.T, module, text string) script.Script {
 
 func realClean(t *testing.T, h *Host, module string) {
 	t.Helper()
-	for _, path := range []string{filepath.Join(procfile.DefaultRoots().FIFO, module), filepath.Join(h.cfg.Dir, "run", module)} {
+	for _, path := range []string{
+		filepath.Join(procfile.DefaultRoots().FIFO, module),
+		filepath.Join(h.cfg.Dir, "run", module),
+	} {
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("%s is left", path)
 		}
@@ -98,7 +101,12 @@ func TestRealSyntaxError(t *testing.T) {
 	s := realScript(t, "syntax", "probe begin { foo( }\n")
 	e := start(t, h, s).exited()
 	reason := e.Reason()
-	for _, want := range []string{"exit code 1 while compiling", "parse error: ", "source: probe begin { foo( }", "Pass 1: parse failed."} {
+	for _, want := range []string{
+		"exit code 1 while compiling",
+		"parse error: ",
+		"source: probe begin { foo( }",
+		"Pass 1: parse failed.",
+	} {
 		if !strings.Contains(reason, want) {
 			t.Errorf("no %q in %q", want, reason)
 		}
@@ -192,7 +200,8 @@ func TestRealKilledUprobesAreRemoved(t *testing.T) {
 		t.Fatal("no libc found")
 	}
 	text := fmt.Sprintf(
-		"global n\nprobe process(%q).function(\"read\") { n[\"a\"]++ }\nprobe prometheus { @prometheus_dump_array1(n, \"count\", \"x\") }\n",
+		"global n\nprobe process(%q).function(\"read\") { n[\"a\"]++ }\n"+
+			"probe prometheus { @prometheus_dump_array1(n, \"count\", \"x\") }\n",
 		libc[0],
 	)
 	for _, wrapped := range []bool{false, true} {
@@ -239,7 +248,9 @@ func TestRealLauncherRemovesProbesOfItsID(t *testing.T) {
 	if _, err := os.Stat(events); err != nil {
 		t.Skipf("tracefs is not mounted, so stapbpf has no uprobes: %v", err)
 	}
-	script := `echo "p:uprobes/stapprobe_$$_0 /bin/cat:0x1000" >>` + events + ` && grep -c "stapprobe_$$_0 " ` + events + ` && exec "$0" as-launcher ` + toolchain.IgnoreSIGPIPE + ` /bin/sh -c 'grep -c "stapprobe_$$_0 " ` + events + `'`
+	const count = `grep -c "stapprobe_$$_0 " ` + events
+	script := `echo "p:uprobes/stapprobe_$$_0 /bin/cat:0x1000" >>` + events + ` && ` + count +
+		` && exec "$0" as-launcher ` + toolchain.IgnoreSIGPIPE + ` /bin/sh -c '` + count + `'`
 	out, _ := exec.Command("/bin/sh", "-c", script, staptest.Executable()).CombinedOutput()
 	if got := strings.Fields(string(out)); !slices.Equal(got, []string{"1", "0"}) {
 		t.Errorf("probes before and after: %s", out)

@@ -110,7 +110,9 @@ func TestFailingCompileGivesItsError(t *testing.T) {
 	if e.Stopped || e.Ready || e.Code != 1 || e.Stage != toolchain.StageCompile {
 		t.Errorf("exit is %s", e.Reason())
 	}
-	if want := "exit code 1 while compiling\nsemantic error: the stand-in fails\nPass 2: analysis failed.  [man error::pass2]"; e.Reason() != want {
+	want := "exit code 1 while compiling\nsemantic error: the stand-in fails\n" +
+		"Pass 2: analysis failed.  [man error::pass2]"
+	if e.Reason() != want {
 		t.Errorf("reason is %q", e.Reason())
 	}
 	l.clean("m1")

@@ -57,7 +57,10 @@ func TestShebangBecomesTwoStages(t *testing.T) {
 	l.want(0, "second start", s)
 	log, _ := os.ReadFile(filepath.Join(l.dir, "log"))
 	lines := strings.Split(string(log), "\n")
-	for _, want := range []string{"stap -v -p4 -m " + s.Module + " -v -s 3 " + path, "staprun -b 3 " + s.Module + ".ko"} {
+	for _, want := range []string{
+		"stap -v -p4 -m " + s.Module + " -v -s 3 " + path,
+		"staprun -b 3 " + s.Module + ".ko",
+	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no %q in %q", want, lines)
 		}
