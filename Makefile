@@ -23,6 +23,8 @@ MODULES := bench internal/exposition/oracle
 MODULE ?= $(if $(filter ./...,$(PKG)),$(MODULES))
 DURATION ?= 20m
 SEED ?=
+PART ?= vm chaos bench-load compare
+BASE ?=
 
 export PATH := $(CURDIR)/bin/peers/usr/bin:$(CURDIR)/bin/peers/usr/sbin:$(PATH)
 
@@ -52,6 +54,10 @@ test: go ## run all tests, with real SystemTap and the race detector (fewer: PKG
 	CGO_ENABLED=1 go test -race -timeout 30m $(EXEC) $(PKG)
 	for m in $(MODULE); do (cd $$m; go vet ./...; CGO_ENABLED=1 go test -race ./...); done
 
+.PHONY: test-fast
+test-fast: go ## run the tests that need neither root nor other programs, in under a minute, for every save (fewer: PKG=./actors)
+	go test -short $(PKG)
+
 .PHONY: chaos
 chaos: build ## the chaos test with its p99 goal, on an otherwise idle machine: DURATION=20m, SEED= of an earlier run (make test runs it for a minute)
 	go test -count=1 -timeout 0 -v -run '^TestChaos$$' $(EXEC) ./test/chaos -chaos $(DURATION) -chaos.exporter $(CURDIR)/bin/stap-exporter $(addprefix -chaos.seed ,$(SEED))
@@ -60,6 +66,10 @@ chaos: build ## the chaos test with its p99 goal, on an otherwise idle machine: 
 test-vm: go ## build a guest for qemu and run the kernel-module scenarios in it (fewer: ARGS="-scenario output")
 	go vet -tags vm ./test/vm/...
 	go test -tags vm -count=1 -timeout 60m -v $(EXEC) ./test/vm -args $(ARGS)
+
+.PHONY: acceptance
+acceptance: go ## run the long tests, whose results are in docs/acceptance.md (fewer: PART="vm chaos bench-load compare", BASE=revision for compare)
+	@BASE="$(BASE)" tools/acceptance $(PART)
 
 .PHONY: lint
 lint: go $(GOLANGCI) ## check style, imports and formatting

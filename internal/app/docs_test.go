@@ -12,6 +12,7 @@ import (
 
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/telemetry"
+	"stap-exporter/test/harness"
 )
 
 const manPage = "../../packaging/man/stap-exporter.8"
@@ -28,6 +29,7 @@ func readText(t *testing.T, path string) string {
 // manText returns the man page as man(1) shows it, each paragraph on one line.
 func manText(t *testing.T) string {
 	t.Helper()
+	harness.NeedProgram(t, "man")
 	cmd := exec.Command("man", "-l", "--warnings", manPage)
 	cmd.Env = append(os.Environ(), "MANWIDTH=10000", "LC_ALL=C.UTF-8", "MAN_KEEP_FORMATTING=")
 	var stderr bytes.Buffer
@@ -41,6 +43,7 @@ func manText(t *testing.T) string {
 
 // groff finds mistakes in more macros than man does.
 func TestManPage(t *testing.T) {
+	harness.NeedProgram(t, "groff")
 	groff := exec.Command("groff", "-man", "-ww", "-b", "-z", "-Tutf8", manPage)
 	if out, err := groff.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("groff: %v\n%s", err, out)
@@ -55,13 +58,16 @@ func TestDocumentsNameEveryFlag(t *testing.T) {
 	flags := allFlags(t)
 	inOwnHelp := []string{"compile", "json"} // of check and doctor; README does not have them
 	others := []string{"now", "suppress-handler-errors"}
-	for document, text := range map[string]string{
+	documents := map[string]string{
 		"README":   readText(t, "../../README.md"),
-		"man page": manText(t),
 		"defaults": readText(t, "../../packaging/default/stap-exporter"),
 		"unit":     readText(t, "../../packaging/systemd/stap-exporter.service"),
 		"socket":   readText(t, "../../packaging/systemd/stap-exporter.socket"),
-	} {
+	}
+	if !testing.Short() { // man is needed
+		documents["man page"] = manText(t)
+	}
+	for document, text := range documents {
 		named := map[string]bool{}
 		for _, m := range longFlag.FindAllStringSubmatch(text, -1) {
 			named[m[1]] = true

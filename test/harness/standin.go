@@ -42,7 +42,7 @@ func standIn(faults, args []string) int {
 	}
 	dir := filepath.Join(procfile.DefaultRoots().FIFO, args[1])
 	path := filepath.Join(dir, "__prometheus")
-	if err := errors.Join(os.MkdirAll(dir, 0o755), unix.Mkfifo(path, 0o444)); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o755), unix.Mkfifo(path, 0o644)); err != nil {
 		fmt.Fprintln(os.Stderr, "stand-in:", err)
 		return 1
 	}
