@@ -7,6 +7,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"stap-exporter/httpfront/internal/display"
 	"stap-exporter/httpfront/webconfig"
 )
 
@@ -43,7 +44,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
 	}
 	web := s.web.Load()
 	if retryAfter, ok := web.Allow(); !ok {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(wholeSeconds(retryAfter)))
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(display.WholeSeconds(retryAfter)))
 		plainError(ctx, fasthttp.StatusTooManyRequests, "too many requests\n")
 		return false
 	}

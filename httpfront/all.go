@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"stap-exporter/httpfront/internal/display"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
 )
@@ -64,7 +65,7 @@ func (s *Server) all(ctx *fasthttp.RequestCtx) {
 	}
 	if unknown := s.unknown(parts); unknown != "" && !q.Passive {
 		// only when selected: another script may be removed meanwhile
-		text := fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", printable(unknown))
+		text := fmt.Sprintf("script not found: %s\nThe list of scripts is at /\n", display.Printable(unknown))
 		plainError(ctx, fasthttp.StatusNotFound, text)
 		return
 	}

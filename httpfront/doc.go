@@ -13,25 +13,24 @@
 //   - permit.go: how many requests for /all are answered at a time
 //   - shared.go: the server's own pages, made twice a second for all clients
 //   - conn.go: one connection: whether its client is gone, how it is closed
-//   - listen.go: listening sockets, and an Accept that outlives a shortage of
-//     descriptors
 //   - routes.go: which handler answers which path and method
 //   - admit.go: the web config applied to requests: users, rate limit, headers
 //   - scrape.go: one script's metrics
 //   - all.go: the metrics of all scripts on one page
 //   - outcome.go: what every status code means, and the replies without metrics
-//   - reply.go, text.go: headers, JSON and text of replies
+//   - reply.go: headers and JSON of replies
 //   - pages.go: the list of scripts, and the page that refreshes itself
 //   - health.go, sd.go: health and readiness, targets for Prometheus
 //   - api.go: the status API
 //   - lifecycle.go: what an operator may do by POST
-//   - crossorigin.go: that no page of another site does it
 //   - rejected.go: how many requests were rejected
 //   - telemetry.go, stats.go: /metrics and /api/v1/events, the server's
 //     counters
 //
 // Package webconfig reads the web config file, package accept the Accept
-// headers.
+// headers. Package listen opens sockets and accepts in spite of shortages.
+// Package crossorigin finds requests that a page of another site sent. Package
+// api has the JSON types.
 //
 // To add a path: write a method of Server with the signature of
 // fasthttp.RequestHandler in a file of its own, and add one line to newRoutes.

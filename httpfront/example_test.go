@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"stap-exporter/httpfront"
+	"stap-exporter/httpfront/listen"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
@@ -31,7 +32,7 @@ func Example() {
 	server := httpfront.New(httpfront.Config{
 		Scripts: &oneScript{scrape.Status{Script: script.Script{Name: "reads.stp"}, State: scrape.Running}},
 	})
-	listeners, err := httpfront.Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		fmt.Println(err)
 		return

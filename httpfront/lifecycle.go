@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"stap-exporter/httpfront/api"
+	"stap-exporter/httpfront/crossorigin"
+	"stap-exporter/httpfront/internal/display"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
@@ -37,7 +39,12 @@ func (s *Server) forbidden(ctx *fasthttp.RequestCtx) string {
 	if s.cfg.Lifecycle == nil || !s.cfg.EnableLifecycle {
 		return lifecycleOff
 	}
-	return s.crossOrigin(ctx)
+	header := &ctx.Request.Header
+	return crossorigin.Refusal(crossorigin.POST{
+		Host:      string(header.Host()),
+		FetchSite: string(header.Peek("Sec-Fetch-Site")),
+		Origin:    string(header.Peek(fasthttp.HeaderOrigin)),
+	}, s.cfg.ExternalURL)
 }
 
 // actions are the operations on a script by POST.
@@ -77,7 +84,7 @@ func (s *Server) reload(ctx *fasthttp.RequestCtx) {
 	}
 	if err := errors.Join(s.cfg.Lifecycle.Reload(), s.ReloadWebConfig()); err != nil {
 		s.log.Error("reload failed", zap.Error(err))
-		plainError(ctx, fasthttp.StatusInternalServerError, printableLines(err.Error())+"\n")
+		plainError(ctx, fasthttp.StatusInternalServerError, display.PrintableLines(err.Error())+"\n")
 		return
 	}
 	s.log.Info("reloaded", zap.Stringer("client", ctx.RemoteAddr()))

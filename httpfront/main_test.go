@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"stap-exporter/httpfront/listen"
 	"stap-exporter/internal/exposition"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
@@ -112,7 +113,7 @@ func start(t *testing.T, scripts Scripts, log *zap.Logger) (*Server, string) {
 // serve opens one more listener for s. The test's end shuts s down.
 func serve(t *testing.T, s *Server) string {
 	t.Helper()
-	listeners, err := Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

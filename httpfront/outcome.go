@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/httpfront/accept"
+	"stap-exporter/httpfront/internal/display"
 	"stap-exporter/internal/scrape"
 	"stap-exporter/internal/script"
 	"stap-exporter/internal/trust"
@@ -94,7 +95,7 @@ func (s *Server) explain(ctx *fasthttp.RequestCtx, answer scrape.Answer) {
 		s.log.Error("unexpected answer to a scrape", zap.ByteString("path", ctx.Path()), zap.Error(answer.Err))
 	}
 	if o.retry > 0 {
-		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(wholeSeconds(o.retry)))
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(display.WholeSeconds(o.retry)))
 	}
 	if o.page {
 		ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
@@ -124,7 +125,7 @@ func outcomeOf(answer scrape.Answer, now time.Time) outcome {
 	}
 	name := "the script"
 	if st.Script.Name != "" {
-		name = printable(st.Script.Name)
+		name = display.Printable(st.Script.Name)
 	}
 
 	switch err := answer.Err; {
@@ -152,12 +153,12 @@ func outcomeOf(answer scrape.Answer, now time.Time) outcome {
 		text := name + " is running, but its metrics did not arrive in time\n"
 		return outcome{code: fasthttp.StatusGatewayTimeout, text: text}
 	case errors.Is(err, scrape.ErrReadFailed), errors.Is(err, scrape.ErrNoValidSamples):
-		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + printableLines(err.Error()) + "\n"}
+		return outcome{code: fasthttp.StatusBadGateway, text: name + ": " + display.PrintableLines(err.Error()) + "\n"}
 	case errors.Is(err, trust.ErrUntrusted):
-		text := name + " is not run: " + printableLines(err.Error()) + "\n"
+		text := name + " is not run: " + display.PrintableLines(err.Error()) + "\n"
 		return outcome{code: fasthttp.StatusForbidden, text: text}
 	case errors.Is(err, script.ErrInvalidHeader):
-		text := name + " is not run: " + printableLines(err.Error()) + "\n"
+		text := name + " is not run: " + display.PrintableLines(err.Error()) + "\n"
 		return outcome{code: fasthttp.StatusInternalServerError, text: text}
 	case errors.Is(err, scrape.ErrInternal):
 		return actorFailed(name, err, st, now)
@@ -169,10 +170,10 @@ func outcomeOf(answer scrape.Answer, now time.Time) outcome {
 func notRunning(name string, st *scrape.Status, now time.Time) outcome {
 	text := refreshHint + "\n\n" + name + " " + doing(st, now) + "\n"
 	if st.LastStart > 0 {
-		text += "Its last start took " + spell(st.LastStart) + "\n"
+		text += "Its last start took " + display.Spell(st.LastStart) + "\n"
 	}
 	if st.Reason != "" {
-		text += "\nIts last run: " + printableLines(st.Reason) + "\n"
+		text += "\nIts last run: " + display.PrintableLines(st.Reason) + "\n"
 	}
 	return outcome{
 		code:  fasthttp.StatusServiceUnavailable,
@@ -186,7 +187,7 @@ func backingOff(name string, st *scrape.Status, now time.Time) outcome {
 	retry, text := usualRetry, name+" failed and is in back-off"
 	if !st.RetryAt.IsZero() {
 		retry = max(st.RetryAt.Sub(now), 1)
-		text += ", it can start again in " + spell(time.Duration(wholeSeconds(retry))*time.Second)
+		text += ", it can start again in " + display.Spell(time.Duration(display.WholeSeconds(retry))*time.Second)
 	}
 	if st.CrashLoop {
 		text += fmt.Sprintf(
@@ -195,7 +196,7 @@ func backingOff(name string, st *scrape.Status, now time.Time) outcome {
 		)
 	}
 	if st.Reason != "" {
-		text += "\n\n" + printableLines(st.Reason)
+		text += "\n\n" + display.PrintableLines(st.Reason)
 	}
 	return outcome{code: fasthttp.StatusServiceUnavailable, retry: retry, text: text + "\n"}
 }
@@ -205,12 +206,12 @@ func backingOff(name string, st *scrape.Status, now time.Time) outcome {
 func actorFailed(name string, err error, st *scrape.Status, now time.Time) outcome {
 	o := outcome{
 		code: fasthttp.StatusInternalServerError,
-		text: name + ": " + printableLines(err.Error()) + "\n",
+		text: name + ": " + display.PrintableLines(err.Error()) + "\n",
 	}
 	if !st.RetryAt.IsZero() {
 		o.retry = max(st.RetryAt.Sub(now), 1)
 	}
-	if reason := printableLines(st.Reason); reason != "" && !strings.Contains(o.text, reason) {
+	if reason := display.PrintableLines(st.Reason); reason != "" && !strings.Contains(o.text, reason) {
 		o.text += "\n" + reason + "\n"
 	}
 	return o
@@ -298,7 +299,7 @@ func startRetry(st *scrape.Status, now time.Time) time.Duration {
 func doing(st *scrape.Status, now time.Time) string {
 	duration := ""
 	if !st.Since.IsZero() {
-		duration = " for " + spell(now.Sub(st.Since))
+		duration = " for " + display.Spell(now.Sub(st.Since))
 	}
 	switch st.State {
 	case scrape.Idle:
@@ -306,7 +307,7 @@ func doing(st *scrape.Status, now time.Time) string {
 	case scrape.Starting:
 		text := "has been starting" + duration
 		if st.Activity != "" {
-			text += ": " + printable(st.Activity)
+			text += ": " + display.Printable(st.Activity)
 		}
 		return text
 	case scrape.Stopping:

@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"stap-exporter/httpfront/accept"
+	"stap-exporter/httpfront/internal/display"
 	"stap-exporter/internal/cpulimit"
 	"stap-exporter/internal/scrape"
 )
@@ -49,33 +50,33 @@ type row struct {
 func rowOf(st *scrape.Status, now time.Time) row {
 	r := row{
 		Path:  "/" + url.PathEscape(st.Script.Name),
-		Name:  printable(st.Script.Name),
+		Name:  display.Printable(st.Script.Name),
 		State: st.State.String(),
-		Note:  printable(st.Activity),
-		Last:  printableLines(st.Reason),
+		Note:  display.Printable(st.Activity),
+		Last:  display.PrintableLines(st.Reason),
 	}
 	if st.Script.Refused != nil { // Reason is the same, and there was no run
-		r.Note, r.Last = "is not run: "+printable(st.Script.Refused.Error()), ""
+		r.Note, r.Last = "is not run: "+display.Printable(st.Script.Refused.Error()), ""
 	}
 	if !st.Since.IsZero() {
-		r.For = spell(now.Sub(st.Since))
+		r.For = display.Spell(now.Sub(st.Since))
 	}
 	if st.Paused {
 		r.Note = "paused by an operator"
 	}
 	if why, _, _ := strings.Cut(st.NewVersion, "\n"); why != "" {
-		r.Note = "older version of its file, the new one: " + printable(why)
+		r.Note = "older version of its file, the new one: " + display.Printable(why)
 	}
 	if st.State == scrape.BackingOff && !st.RetryAt.IsZero() {
 		if left := st.RetryAt.Sub(now); left > 0 {
-			r.Note = "can start again in " + spell(time.Duration(wholeSeconds(left))*time.Second)
+			r.Note = "can start again in " + display.Spell(time.Duration(display.WholeSeconds(left))*time.Second)
 		} else {
 			r.Note = "can start again now"
 		}
 	}
 	if st.State == scrape.Running && st.Reads != nil {
 		if why := st.Reads.Problem.Load(); why != nil {
-			r.Note = "last read failed: " + printable(*why)
+			r.Note = "last read failed: " + display.Printable(*why)
 		}
 	}
 	if st.CrashLoop {
@@ -152,11 +153,11 @@ type startingView struct {
 }
 
 func startingViewOf(o outcome, st *scrape.Status, now time.Time) startingView {
-	view := startingView{Title: "script", Text: o.text, Refresh: wholeSeconds(minRefresh)}
+	view := startingView{Title: "script", Text: o.text, Refresh: display.WholeSeconds(minRefresh)}
 	if st != nil {
-		view.Title = printable(st.Script.Name)
+		view.Title = display.Printable(st.Script.Name)
 		if !st.Since.IsZero() {
-			view.Refresh = wholeSeconds(min(max(now.Sub(st.Since)/2, minRefresh), maxRefresh))
+			view.Refresh = display.WholeSeconds(min(max(now.Sub(st.Since)/2, minRefresh), maxRefresh))
 		}
 	}
 	return view

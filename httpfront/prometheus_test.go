@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"stap-exporter/httpfront/internal/testpki"
+	"stap-exporter/httpfront/listen"
 	"stap-exporter/internal/scrape"
 )
 
@@ -91,7 +92,7 @@ func startPrometheus(t *testing.T, dir string) (api string, exited <-chan struct
 	if err != nil {
 		t.Skip("Prometheus is not installed: run make test, or apt install prometheus")
 	}
-	free, err := Listen([]string{"127.0.0.1:0"})
+	free, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
+
+	"stap-exporter/httpfront/listen"
 )
 
 // Serve answers connections of ln until Shutdown, then it returns nil. Requests
@@ -16,7 +18,7 @@ import (
 //
 // Several listeners may be served at once. Serve owns ln and closes it.
 func (s *Server) Serve(ln net.Listener) error {
-	l := newListener(ln, s.log)
+	l := listen.New(ln, s.log)
 	defer func() { _ = l.Close() }()
 
 	s.mu.Lock()
@@ -43,7 +45,7 @@ func (s *Server) Serve(ln net.Listener) error {
 //
 // fasthttp.Server.Serve would do the same with goroutines in which a panic of
 // the TLS handshake, a read or the request parser ends the process.
-func (s *Server) acceptAll(l *listener) error {
+func (s *Server) acceptAll(l *listen.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {

@@ -17,13 +17,14 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"stap-exporter/httpfront/internal/testpki"
+	"stap-exporter/httpfront/listen"
 )
 
 // BenchmarkConnections measures replies over loopback: one connection for each
 // request, and many requests on each connection.
 func BenchmarkConnections(b *testing.B) {
 	s := New(Config{Scripts: &sameAnswer{Page: pageOf(lines(120))}})
-	listeners, err := Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestPanicEndsOneConnection(t *testing.T) {
 			if c.inject != nil {
 				c.inject(s, boom)
 			}
-			listeners, err := Listen([]string{"127.0.0.1:0"})
+			listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 			if err != nil {
 				t.Fatal(err)
 			}

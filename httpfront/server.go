@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"go.uber.org/zap"
 
+	"stap-exporter/httpfront/listen"
 	"stap-exporter/httpfront/webconfig"
 	"stap-exporter/internal/scrape"
 )
@@ -97,12 +98,12 @@ type Server struct {
 	stopping      chan struct{} // closed by Shutdown
 	permits       chan struct{} // one element for each of MaxRequests in use
 	mu            sync.Mutex
-	listeners     map[*listener]struct{}   // being served
-	conns         map[*clientConn]struct{} // open
-	rejecting     int                      // of conns, those over the limit
-	longestIdle   []idleConn               // candidates to give way, the longest idle last
-	idleFoundAt   time.Time                // when longestIdle was made
-	limitLoggedAt time.Time                // last log line about rejected connections
+	listeners     map[*listen.Listener]struct{} // being served
+	conns         map[*clientConn]struct{}      // open
+	rejecting     int                           // of conns, those over the limit
+	longestIdle   []idleConn                    // candidates to give way, the longest idle last
+	idleFoundAt   time.Time                     // when longestIdle was made
+	limitLoggedAt time.Time                     // last log line about rejected connections
 
 	pagesMu sync.Mutex
 	pages   map[string]*sharedPage // by kind, and what else they depend on
@@ -141,7 +142,7 @@ func New(cfg Config) *Server {
 		permits:   make(chan struct{}, cfg.MaxRequests),
 		pages:     make(map[string]*sharedPage),
 		ended:     make(chan struct{}, 1),
-		listeners: make(map[*listener]struct{}),
+		listeners: make(map[*listen.Listener]struct{}),
 		conns:     make(map[*clientConn]struct{}),
 	}
 	s.web.Store(cfg.Web)

@@ -16,29 +16,30 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"stap-exporter/httpfront/listen"
 	"stap-exporter/internal/scrape"
 )
 
 func TestListenErrorsHaveARemedy(t *testing.T) {
-	open, err := Listen([]string{"127.0.0.1:0"})
+	open, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = open[0].Close() }()
 	taken := open[0].Addr().String()
-	free, err := Listen([]string{"127.0.0.1:0"})
+	free, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := free[0].Addr().String()
 	_ = free[0].Close()
 
-	_, err = Listen([]string{first, taken})
+	_, err = listen.Listen([]string{first, taken})
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), taken) ||
 		!strings.Contains(err.Error(), "another port with -p or --web.listen-address") {
 		t.Errorf("taken: %v", err)
 	}
-	if again, err := Listen([]string{first}); err != nil {
+	if again, err := listen.Listen([]string{first}); err != nil {
 		t.Errorf("the first listener was left open: %v", err)
 	} else {
 		_ = again[0].Close()
@@ -51,19 +52,19 @@ func TestListenErrorsHaveARemedy(t *testing.T) {
 		"h:99999":     "HOST:PORT",
 		"192.0.2.1:0": "no such address",
 	} {
-		_, err := Listen([]string{addr})
+		_, err := listen.Listen([]string{addr})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), addr) ||
 			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v", addr, err)
 		}
 	}
-	if _, err := Listen(nil); err == nil {
+	if _, err := listen.Listen(nil); err == nil {
 		t.Error("no error without an address")
 	}
 }
 
 func TestListenOnAllInterfaces(t *testing.T) {
-	listeners, err := Listen([]string{":0"})
+	listeners, err := listen.Listen([]string{":0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +218,7 @@ func TestServeAfterShutdown(t *testing.T) {
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	listeners, err := Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +246,7 @@ func (l *faultyListener) Accept() (net.Conn, error) {
 }
 
 func TestServeOutlivesShortages(t *testing.T) {
-	listeners, err := Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +271,7 @@ func TestServeOutlivesShortages(t *testing.T) {
 }
 
 func TestServeReportsOtherErrors(t *testing.T) {
-	listeners, err := Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +282,7 @@ func TestServeReportsOtherErrors(t *testing.T) {
 }
 
 func TestCloseEndsTheWaitForDescriptors(t *testing.T) {
-	listeners, err := Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +290,7 @@ func TestCloseEndsTheWaitForDescriptors(t *testing.T) {
 	for i := range shortage {
 		shortage[i] = syscall.EMFILE
 	}
-	l := newListener(&faultyListener{listeners[0], shortage}, zap.NewNop())
+	l := listen.New(&faultyListener{listeners[0], shortage}, zap.NewNop())
 	accepted := make(chan error, 1)
 	go func() {
 		_, err := l.Accept()

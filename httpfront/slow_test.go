@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"stap-exporter/httpfront/internal/testpki"
+	"stap-exporter/httpfront/listen"
 	"stap-exporter/internal/scrape"
 
 	"go.uber.org/zap"
@@ -144,7 +145,7 @@ func TestSlowReadersAreDisconnected(t *testing.T) {
 	scripts := &fakeScripts{answer: func(string, scrape.Query) scrape.Answer { return scrape.Answer{Page: page} }}
 	s := New(Config{Scripts: scripts})
 	s.http.WriteTimeout = shortly
-	listeners, err := Listen([]string{"127.0.0.1:0"})
+	listeners, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}

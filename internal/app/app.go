@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"stap-exporter/httpfront"
+	"stap-exporter/httpfront/listen"
 	"stap-exporter/httpfront/webconfig"
 	"stap-exporter/internal/instance"
 	"stap-exporter/internal/proc"
@@ -134,7 +135,7 @@ func (a *App) scan() (script.Catalogue, error) {
 }
 
 func (a *App) listen() (err error) {
-	a.listeners, err = httpfront.Listen(a.opts.listen)
+	a.listeners, err = listen.Listen(a.opts.listen)
 	switch {
 	case errors.Is(err, syscall.EACCES):
 		return misconfigured(err)

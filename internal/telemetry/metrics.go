@@ -45,7 +45,7 @@ func newMetrics(version string) *metrics {
 		),
 		startSeconds: scriptHistogram(
 			"start_duration_seconds",
-			"Time from the start of the script until its metrics are there, by kind: compiled, loaded (from the cache).",
+			"Time from the start of the script until its metrics are there, by kind: compiled, loaded from the cache.",
 			[]float64{0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320},
 			"kind",
 		),

@@ -63,7 +63,8 @@ func read(t *testing.T, path string) string {
 // forbidden are the words that docs/glossary.md replaces and that have no other
 // use in this field.
 var forbidden = regexp.MustCompile(
-	`(?i)\b(her|hers|folders?|mend(s|ed|ing)?|torn|ruined|quick ends?|held off|hold-?off|whoever|leftovers?|heritage)\b`,
+	`(?i)\b(her|hers|folders?|mend(s|ed|ing)?|torn|ruined|quick ends?|held off|hold-?off|` +
+		`whoever|leftovers?|heritage)\b`,
 )
 
 func TestGlossary(t *testing.T) {

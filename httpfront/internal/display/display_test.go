@@ -1,4 +1,4 @@
-package httpfront
+package display
 
 import (
 	"testing"
@@ -16,7 +16,7 @@ func TestSpell(t *testing.T) {
 		97 * time.Hour: "4 d 1 h",
 		48 * time.Hour: "2 d",
 	} {
-		if got := spell(d); got != want {
+		if got := Spell(d); got != want {
 			t.Errorf("spell(%v) = %q, want %q", d, got, want)
 		}
 	}
@@ -31,7 +31,7 @@ func TestWholeSeconds(t *testing.T) {
 		time.Second + 1:  2,
 		10 * time.Second: 10,
 	} {
-		if got := wholeSeconds(d); got != want {
+		if got := WholeSeconds(d); got != want {
 			t.Errorf("wholeSeconds(%v) = %d, want %d", d, got, want)
 		}
 	}
@@ -45,11 +45,11 @@ func TestPrintable(t *testing.T) {
 		"\xff\xfe":        "\uFFFD\uFFFD",
 		"a\u202eb":        "a\uFFFDb", // reverses the direction of the text
 	} {
-		if got := printable(in); got != want {
+		if got := Printable(in); got != want {
 			t.Errorf("printable(%q) = %q, want %q", in, got, want)
 		}
 	}
-	if got := printableLines("a\tb\n\x1bc\n\n"); got != "a\tb\n\uFFFDc" {
+	if got := PrintableLines("a\tb\n\x1bc\n\n"); got != "a\tb\n\uFFFDc" {
 		t.Errorf("printableLines = %q", got)
 	}
 }

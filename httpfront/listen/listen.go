@@ -1,4 +1,6 @@
-package httpfront
+// Package listen opens TCP listeners, and accepts connections in spite of
+// shortages that pass.
+package listen
 
 import (
 	"errors"
@@ -63,11 +65,12 @@ func listenError(addr string, err error) error {
 const (
 	firstAcceptDelay = 5 * time.Millisecond
 	lastAcceptDelay  = time.Second
+	logInterval      = time.Minute // between two log lines about a shortage
 )
 
-// listener is a net.Listener for fasthttp, which ends serving at any error of
+// Listener is a net.Listener for fasthttp, which ends serving at any error of
 // Accept and closes the listener more than once.
-type listener struct {
+type Listener struct {
 	net.Listener
 	log      *zap.Logger
 	closed   chan struct{}
@@ -75,20 +78,21 @@ type listener struct {
 	loggedAt time.Time // last log line about a shortage; only Accept uses it
 }
 
-func newListener(ln net.Listener, log *zap.Logger) *listener {
-	return &listener{Listener: ln, log: log, closed: make(chan struct{})}
+// New returns a Listener that accepts from ln and logs shortages.
+func New(ln net.Listener, log *zap.Logger) *Listener {
+	return &Listener{Listener: ln, log: log, closed: make(chan struct{})}
 }
 
 // Accept returns the next connection. It waits while the process or the system
 // is short of descriptors or memory, and skips a connection that its client has
 // closed already. Only one goroutine may call it.
-func (l *listener) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	for delay := firstAcceptDelay; ; delay = min(2*delay, lastAcceptDelay) {
 		c, err := l.Listener.Accept()
 		if err == nil || !transient(err) {
 			return c, err
 		}
-		if now := time.Now(); now.Sub(l.loggedAt) >= shortageLogInterval {
+		if now := time.Now(); now.Sub(l.loggedAt) >= logInterval {
 			l.loggedAt = now
 			l.log.Warn("cannot accept a connection, retrying", zap.Error(err))
 		}
@@ -103,7 +107,7 @@ func (l *listener) Accept() (net.Conn, error) {
 }
 
 // Close closes the listener. Calls after the first do nothing and return nil.
-func (l *listener) Close() error {
+func (l *Listener) Close() error {
 	var err error
 	l.once.Do(func() {
 		close(l.closed)

@@ -1,4 +1,5 @@
-package httpfront
+// Package display formats durations and names for people.
+package display
 
 import (
 	"fmt"
@@ -8,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// spell formats a duration for people, with at most two units: "0 s", "12 s",
+// Spell formats a duration for people, with at most two units: "0 s", "12 s",
 // "3 min 20 s", "2 h 5 min", "4 d 1 h". It truncates to whole seconds. A
 // negative duration is "0 s".
-func spell(d time.Duration) string {
+func Spell(d time.Duration) string {
 	s := max(int64(d/time.Second), 0)
 	two := func(big int64, bigUnit string, small int64, smallUnit string) string {
 		if small == 0 {
@@ -31,14 +32,14 @@ func spell(d time.Duration) string {
 	}
 }
 
-// wholeSeconds rounds up, to at least 1, for Retry-After.
-func wholeSeconds(d time.Duration) int {
+// WholeSeconds rounds up, to at least 1, for Retry-After.
+func WholeSeconds(d time.Duration) int {
 	return max(int((d+time.Second-1)/time.Second), 1)
 }
 
-// printable makes one harmless line of a file name or message. Runes that a
+// Printable makes one harmless line of a file name or message. Runes that a
 // terminal or browser would not show as themselves become U+FFFD.
-func printable(s string) string {
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
@@ -47,9 +48,9 @@ func printable(s string) string {
 	}, s)
 }
 
-// printableLines does the same for several lines. It keeps tabs and removes
+// PrintableLines does the same for several lines. It keeps tabs and removes
 // blank lines at the end.
-func printableLines(s string) string {
+func PrintableLines(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
 			return r
