@@ -257,7 +257,7 @@ func noHeaders(t *testing.T) {
 	scripts := map[string]string{"counting.stp": text(t, "counting")}
 
 	e := start(t, setup{scripts: scripts, before: hide})
-	p := e.waitForReply("/counting.stp", 503, "install the headers of the running kernel")
+	p := e.waitForReply("/counting.stp", 503, "the headers of the running kernel are missing")
 	t.Logf("runtime kernel: %s", p.Body)
 	e.stopClean()
 
