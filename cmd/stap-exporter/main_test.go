@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// What is wrong with these flags is found before anything runs, and said in one
-// line.
+// Flags that cannot work are found before anything runs. The error is one line.
 func TestWebFlagsThatCannotWork(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "web.yml")
 	if err := os.WriteFile(file, []byte("rate_limit:\n  burts: 1\n"), 0o600); err != nil {

@@ -58,8 +58,7 @@ func (c *chaos) disconnect(r *rand.Rand) {
 }
 
 // slowClient sends a request byte by byte, or reads a large reply as slowly.
-// The
-// exporter has a time limit for both.
+// The exporter has a time limit for both.
 func (c *chaos) slowClient(r *rand.Rand, sending bool, stop <-chan struct{}) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
@@ -139,8 +138,7 @@ func (c *chaos) expect(kind string, conn net.Conn, begun time.Time, codes []int)
 	default:
 		c.count(kind, strconv.Itoa(a.code))
 		// Noise may begin with a valid request and continue with an invalid
-		// one.
-		// Each has its reply.
+		// one. Each has its reply.
 		if extra := w.pending(); extra != "" && (kind != "junk" || !strings.Contains(extra, "HTTP/1.1 400 ")) {
 			c.fault("%s: after reply %d came %s", kind, a.code, extra)
 		}
@@ -153,8 +151,7 @@ func brokenOff(err error) bool {
 }
 
 // hammer sends a burst: many requests for a script at once, for paths that do
-// not
-// exist, and five requests in one packet.
+// not exist, and five requests in one packet.
 func (c *chaos) hammer(r *rand.Rand) {
 	s := c.anyHealthy(r)
 	if r.IntN(3) == 0 {

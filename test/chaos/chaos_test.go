@@ -19,8 +19,7 @@ import (
 
 // make chaos sets them. Without them a run takes a minute, uses the race
 // detector if the tests have it, and does not check the p99, because other
-// tests
-// use the machine, too.
+// tests use the machine, too.
 var (
 	chaosTime = flag.Duration(
 		"chaos",
@@ -74,9 +73,8 @@ type chaos struct {
 
 // Two hundred scripts, a quarter of which misbehave in every known way, clients
 // that disconnect, are slow or send too much, and an operator who does things
-// at
-// random: the healthy scripts are not affected, every request gets a reply, and
-// no residue is left.
+// at random: the healthy scripts are not affected, every request gets a reply,
+// and no residue is left.
 func TestChaos(t *testing.T) {
 	harness.SkipIfShort(t)
 	c := newChaos(t)

@@ -63,8 +63,7 @@ type reply struct {
 }
 
 // client sends one request after the other on a connection that it keeps as
-// long
-// as the server does. The client of net/http would hide a second reply.
+// long as the server does. The client of net/http would hide a second reply.
 type client struct {
 	c    *chaos
 	conn net.Conn

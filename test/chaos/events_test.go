@@ -142,8 +142,7 @@ func (p *process) send(s syscall.Signal) bool { return unix.PidfdSendSignal(p.fd
 func (p *process) close() { _ = unix.Close(p.fd) }
 
 // childOf returns the child of a script, nil when it has none. The caller
-// closes
-// it.
+// closes it.
 func (c *chaos) childOf(w *client, s *chaosScript) *process {
 	states, ok := c.states(w)
 	osPID := states[s.name].OSPID

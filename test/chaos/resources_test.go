@@ -15,8 +15,7 @@ import (
 )
 
 // resource is something that the exporter uses. After the chaos its value may
-// be
-// above that before by slack.
+// be above that before by slack.
 type resource struct {
 	name         string
 	value, slack int

@@ -15,9 +15,8 @@ import (
 var anyScrapeCode = []int{200, 403, 404, 500, 502, 503, 504}
 
 // often does something at random times in an open loop, that is, without
-// waiting
-// for the one before, but at most maxParallel at a time. The choices depend on
-// the seed and on the number of calls of do, not on time.
+// waiting for the one before, but at most maxParallel at a time. The choices
+// depend on the seed and on the number of calls of do, not on time.
 func (c *chaos) often(
 	kind string,
 	mean time.Duration,
@@ -172,8 +171,7 @@ func (c *chaos) readPages(r *rand.Rand) {
 }
 
 // healthyUp counts the healthy scripts that are up on a page of all scripts.
-// The
-// page has megabytes: a regular expression would take CPU time from the
+// The page has megabytes: a regular expression would take CPU time from the
 // exporter.
 func healthyUp(page []byte) (n int) {
 	prefix := []byte("\nstap_exporter_script_up{script=\"healthy")

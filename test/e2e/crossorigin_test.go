@@ -61,8 +61,7 @@ func TestBrowserOfAnotherSiteOperatesNothing(t *testing.T) {
 	}
 
 	// Every name resolves to this machine, as a name under an attacker's
-	// control
-	// may. The pages' own policy, which forbids fetch, is switched off.
+	// control may. The pages' own policy, which forbids fetch, is switched off.
 	b := startBrowser(t, "--host-resolver-rules=MAP * 127.0.0.1")
 	b.call("Page.setBypassCSP", map[string]any{"enabled": true}, nil)
 	visit := func(address, title string) {

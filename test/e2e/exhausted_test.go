@@ -139,8 +139,8 @@ func TestNoDescriptors(t *testing.T) {
 }
 
 // Requests for a script that was stopped by SIGSTOP end at the read timeout,
-// and
-// its status has the reason. It continues after a SIGCONT, and can be ended.
+// and its status has the reason. It continues after a SIGCONT, and can be
+// ended.
 func TestSuspendedScript(t *testing.T) {
 	e := harness.Start(t, twoGoodScripts(t), "--script.read-timeout=1s", "--web.enable-lifecycle")
 	for _, name := range []string{"/a.stp", "/b.stp"} {

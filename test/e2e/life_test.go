@@ -161,8 +161,7 @@ func TestHammer(t *testing.T) {
 }
 
 // The back-off of an autostart script that ends at once grows, and other
-// scripts
-// answer as before.
+// scripts answer as before.
 func TestAutostartThatEndsAtOnce(t *testing.T) {
 	harness.NeedStap(t)
 	e := harness.Start(
@@ -251,8 +250,7 @@ func TestOddNames(t *testing.T) {
 }
 
 // The first scrape of an idle script: start, read and reply in one request,
-// with
-// the real bpf runtime.
+// with the real bpf runtime.
 func BenchmarkColdScrape(b *testing.B) {
 	harness.NeedStap(b)
 	scripts := map[string]string{}

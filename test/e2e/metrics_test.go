@@ -12,8 +12,7 @@ import (
 )
 
 // series returns the value of a series of the exporter's own metrics, false
-// when
-// there is none.
+// when there is none.
 func series(metrics, name string) (float64, bool) {
 	m := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`).FindStringSubmatch(metrics)
 	if m == nil {

@@ -105,8 +105,7 @@ func TestUnits(t *testing.T) {
 }
 
 // The unit starts the exporter again after a crash, as by SIGQUIT, and not
-// after
-// an error that another start would have, too.
+// after an error that another start would have, too.
 func TestRestartAfterCrash(t *testing.T) {
 	text, err := os.ReadFile("../../packaging/systemd/stap-exporter.service")
 	if err != nil {

@@ -153,8 +153,7 @@ scrape_configs:
 }
 
 // promtool accepts the exporter's own metrics, the pages of all shipped
-// scripts,
-// and the page of all scripts.
+// scripts, and the page of all scripts.
 func TestPromtoolAccepts(t *testing.T) {
 	harness.NeedStap(t)
 	promtool := harness.NeedProgram(t, "promtool")
@@ -182,11 +181,9 @@ func TestPromtoolAccepts(t *testing.T) {
 }
 
 // scrapeMany returns the configuration of a Prometheus that scrapes each path
-// as
-// several targets, which differ by the label copy, every two seconds. With a
+// as several targets, which differ by the label copy, every two seconds. With a
 // shorter interval the time limit would be shorter, and the test would fail on
-// a
-// busy machine: the exporter uses half of a limit below a second.
+// a busy machine: the exporter uses half of a limit below a second.
 func scrapeMany(e *harness.Exporter, copies int, paths ...string) string {
 	config := "global: {scrape_interval: 2s, scrape_timeout: 2s}\nscrape_configs:\n"
 	for _, path := range paths {

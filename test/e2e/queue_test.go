@@ -10,8 +10,7 @@ import (
 
 // With one slot, a start that hangs keeps it while it uses the CPU. Replies for
 // the other scripts name their queue position; an interactive start is before
-// an
-// autostart. A SIGTERM ends all of them.
+// an autostart. A SIGTERM ends all of them.
 func TestStartQueue(t *testing.T) {
 	e := harness.Start(
 		t,
@@ -70,8 +69,7 @@ func TestManyAutostarts(t *testing.T) {
 
 // A script that is killed five times in a row is in a crash loop, which the
 // list, the API, the metrics and one line of the log report. An operator's
-// start
-// ends it.
+// start ends it.
 func TestCrashLoop(t *testing.T) {
 	e := harness.Start(
 		t,

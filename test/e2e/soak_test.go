@@ -25,8 +25,7 @@ var (
 )
 
 // A soaker requests a page back to back, in one of the formats, and checks
-// every
-// reply 200 against what the stand-in writes.
+// every reply 200 against what the stand-in writes.
 type soaker struct {
 	url         string
 	openMetrics bool
@@ -92,10 +91,8 @@ func (s *soaker) ask() (code int, wrong string) {
 // empty, truncated, doubled, stale or invalid.
 //
 // The faults of the first script leave all samples in the text: every reply
-// must
-// be a 200. Those of the second do not: texts without a valid sample, and an
-// end
-// in the middle of a text.
+// must be a 200. Those of the second do not: texts without a valid sample, and
+// an end in the middle of a text.
 func TestSoak(t *testing.T) {
 	e := harness.Start(t, harness.ScriptDir(t, map[string]string{
 		// After a last line without newline the exporter waits a moment in case

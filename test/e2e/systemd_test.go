@@ -33,8 +33,7 @@ type notifications struct {
 }
 
 // receiveNotifications creates the socket of NOTIFY_SOCKET. Exporters that
-// start
-// from now on send there.
+// start from now on send there.
 func receiveNotifications(t *testing.T) notifications {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "notify")
@@ -128,8 +127,7 @@ func freePort(t *testing.T) string {
 }
 
 // systemd-socket-activate listens on two sockets and becomes the exporter at
-// the
-// first connection.
+// the first connection.
 func TestSocketActivation(t *testing.T) {
 	harness.NeedStap(t)
 	program := harness.NeedProgram(t, "systemd-socket-activate")

@@ -67,8 +67,7 @@ func (w *walk) step(t *testing.T, s step) {
 }
 
 // checkAllOccurred checks, after the end, that the log has every cause, and
-// that
-// log, API and metrics have had every state.
+// that log, API and metrics have had every state.
 func (w *walk) checkAllOccurred(t *testing.T) {
 	t.Helper()
 	logged := strings.Builder{}

@@ -38,8 +38,7 @@ func RunStandIn() {
 }
 
 // lasting are goroutines that libraries start and never end: of fasthttp, and
-// of
-// protoactor-go's throttle of dead letters.
+// of protoactor-go's throttle of dead letters.
 var lasting = []goleak.Option{
 	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),

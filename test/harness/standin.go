@@ -31,8 +31,7 @@ func StandInScript(faults string) string {
 const HarmlessFaults = "good empty doubled corrupt truncated unended empty empty full scattered crlf escaped pieces"
 
 // standIn is the stand-in's main function and returns its exit code. It runs
-// the
-// loop of procfs_read_event_loop in stapbpf.cxx: wait for a reader, run the
+// the loop of procfs_read_event_loop in stapbpf.cxx: wait for a reader, run the
 // probe, write, close, then open without blocking until there is no reader any
 // more. Like a stapbpf that stap started, it ends when a reader closes early.
 func standIn(faults, args []string) int {

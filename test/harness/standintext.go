@@ -121,8 +121,7 @@ func faulty(fault string, n int) [][]byte {
 }
 
 // scatter mixes the lines of the families and puts a TYPE line after each
-// sample
-// of the counter.
+// sample of the counter.
 func scatter(text []byte) []byte {
 	lines := strings.SplitAfter(string(text), "\n")
 	mixed := append([]string(nil), lines[:4]...)
@@ -137,8 +136,7 @@ func scatter(text []byte) []byte {
 }
 
 // TextNumber returns n if the samples are exactly those of goodText(n);
-// otherwise
-// wrong is the difference.
+// otherwise wrong is the difference.
 func TextNumber(samples map[string]float64) (n int, wrong string) {
 	seq, ok := samples[SeriesKey("good_seq", nil)]
 	if !ok || seq != math.Trunc(seq) {

@@ -1,7 +1,6 @@
 // Command misbehave is the child of a script in test/chaos, whose first line is
 // "#!/path/misbehave ROLE". It creates the FIFO of a bpf script and serves it
-// as
-// stapbpf does. In most roles it does what no script should do.
+// as stapbpf does. In most roles it does what no script should do.
 //
 // It is not the test binary, as other stand-ins are, because 200 processes run
 // at once: it takes 2 MB of memory, the test binary with the race detector 22.
@@ -27,8 +26,7 @@ func main() {
 }
 
 // roles have what happens before the FIFO exists, and the texts. Everything
-// else
-// is the same in all roles.
+// else is the same in all roles.
 var roles = map[string]struct {
 	before func(*child)
 	text   func(*child) []byte
@@ -117,14 +115,13 @@ func root() string {
 
 // serve is one iteration of procfs_read_event_loop in stapbpf.cxx: wait for a
 // reader, run the probe, write, close, then open without blocking until there
-// is
-// no reader any more. It returns false when the reader closed early.
+// is no reader any more. It returns false when the reader closed early.
 //
 // stapbpf does the last without a pause. With too few CPUs 150 of them keep the
 // exporter from closing what they wait for. That is known and not the subject
-// of
-// this run, so here the pause grows to 1 ms. Longer ones would make the reads
-// longer, since a reader that opens meanwhile is taken for the one before.
+// of this run, so here the pause grows to 1 ms. Longer ones would make the
+// reads longer, since a reader that opens meanwhile is taken for the one
+// before.
 func (c *child) serve(text func(*child) []byte) bool {
 	fd := open(c.path, 0)
 	c.texts++
@@ -227,8 +224,7 @@ func (c *child) compile() {
 }
 
 // crashLater ends this process at any time, in one of the ways in which
-// processes
-// end.
+// processes end.
 func (c *child) crashLater() {
 	after := time.Duration(rand.N(8000)) * time.Millisecond
 	go func() {
@@ -254,8 +250,7 @@ func (c *child) exitLater(code int) {
 }
 
 // flood writes 1 MB a second to its output, in long and short lines and in
-// lines
-// that are not text.
+// lines that are not text.
 func (c *child) flood() {
 	lines := []byte(
 		strings.Repeat("flood ", 100) + "\n\n\n\x00\xff\xfe\x1b[31m\n" +
@@ -270,8 +265,7 @@ func (c *child) flood() {
 }
 
 // leak ends after a while and leaks grandchildren: one in its process group,
-// and
-// one in a session of its own that ignores the signals that it can.
+// and one in a session of its own that ignores the signals that it can.
 func (c *child) leak() {
 	c.keep()
 	c.exitLater(1)

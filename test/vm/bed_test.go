@@ -116,8 +116,7 @@ func (b *bed) programs() {
 }
 
 // project copies what make install installs to /in/project, with a script that
-// the
-// guest can compile.
+// the guest can compile.
 func (b *bed) project() {
 	b.t.Helper()
 	for _, file := range []string{
@@ -153,8 +152,7 @@ func (b *bed) copy(from, to string, mode os.FileMode) {
 
 // scripts copies test/vm/scripts and the project's scripts to /in/scripts, and
 // their modules to /in/ko. Modules are kept in the guest's directory, and
-// compiled
-// again when their script has changed.
+// compiled again when their script has changed.
 func (b *bed) scripts() {
 	b.t.Helper()
 	files, _ := filepath.Glob("scripts/*.stp")
@@ -186,8 +184,7 @@ func (b *bed) scripts() {
 }
 
 // module compiles a script in the guest's root tree, with the options of a
-// first
-// line "// stap: OPTIONS".
+// first line "// stap: OPTIONS".
 func (b *bed) module(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {

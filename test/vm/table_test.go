@@ -75,8 +75,7 @@ func (b *table) see(line string) {
 }
 
 // print prints the table. Each row that did not pass, or that docs/faults.md
-// does
-// not have, is a failed subtest.
+// does not have, is a failed subtest.
 func (b *table) print() {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)

@@ -42,8 +42,7 @@ func TestGuest(t *testing.T) {
 }
 
 // environment of the scenarios, as shell commands. The exporter and stap
-// inherit
-// it.
+// inherit it.
 const environment = `
 export SYSTEMTAP_RUNTIME=/usr/share/systemtap/runtime-patched SYSTEMTAP_TAPSET=/usr/share/systemtap/tapset-small
 `

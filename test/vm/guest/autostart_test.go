@@ -10,8 +10,7 @@ import (
 )
 
 // waitForNextRun waits for the metrics of a run after the one with seq: it
-// counts
-// from 1 again.
+// counts from 1 again.
 func waitForNextRun(e *exporter, path string, seq int64) {
 	e.T.Helper()
 	begun := time.Now()
@@ -23,8 +22,7 @@ func waitForNextRun(e *exporter, path string, seq int64) {
 }
 
 // readFiveTimes reads until the probe has run often enough to distinguish this
-// run
-// from the next. It returns the last seq.
+// run from the next. It returns the last seq.
 func readFiveTimes(e *exporter, path string) (seq int64) {
 	e.T.Helper()
 	for seq < 5 {
@@ -60,8 +58,7 @@ func autostartErrs(t *testing.T) {
 
 // autostartKilled kills a process of the script: staprun while it loads (it
 // becomes stapio then), others while the script runs. A stap exists then only
-// for
-// a wrapper.
+// for a wrapper.
 func autostartKilled(t *testing.T, comm string) {
 	name, script := "counting-autostart.stp", text(t, "counting")
 	if comm == "stap" {

@@ -120,8 +120,7 @@ type process struct {
 }
 
 // processes lists all processes with a command line, that is, without zombies
-// and
-// kernel threads.
+// and kernel threads.
 func processes() (list []process) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {

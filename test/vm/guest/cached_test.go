@@ -71,8 +71,7 @@ func onDemandTwoStage(t *testing.T) {
 }
 
 // An executable script whose first line names stap starts in two stages as
-// well,
-// with the options of that line.
+// well, with the options of that line.
 func shebangTwoStage(t *testing.T) {
 	name := "quiet.stp"
 	e := start(
@@ -93,8 +92,7 @@ func shebangTwoStage(t *testing.T) {
 }
 
 // With --script.precompile the first request finds its module in the cache. It
-// is
-// compiled with the lowest priority, beside the other scenarios.
+// is compiled with the lowest priority, beside the other scenarios.
 func precompiled(t *testing.T) {
 	names := []string{"counting-1.stp", "counting-2.stp", "counting-3.stp"}
 	files := map[string]string{}

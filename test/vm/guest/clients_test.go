@@ -20,8 +20,7 @@ import (
 )
 
 // Sixteen clients request one script back to back. Every reply is complete and
-// of
-// a probe run that began after the request, and requests share runs.
+// of a probe run that began after the request, and requests share runs.
 func manyClients(t *testing.T) {
 	e := start(t, setup{scripts: map[string]string{"counting.stp": text(t, "counting")}})
 	e.metrics("/counting.stp")
@@ -209,8 +208,7 @@ func readTrace(t *testing.T, file string) (opens, atTERM int, seen bool) {
 }
 
 // Scripts start by requests and stop by keepalive, many times. Nothing of them
-// is
-// left.
+// is left.
 func keepaliveChurn(t *testing.T) {
 	const scripts, starts = 20, 200
 	files := map[string]string{}

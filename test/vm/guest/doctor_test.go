@@ -40,8 +40,7 @@ func checkDoctor(t *testing.T, code int, out string, wantCode int, words ...stri
 }
 
 // The module of doctor's probe is compiled by the real make. The packaged
-// runtime
-// fails, with a remedy; bpf works, so the exit code is 0.
+// runtime fails, with a remedy; bpf works, so the exit code is 0.
 func doctorPackaged(t *testing.T) {
 	code, out := doctor(t, "", realMake(t, "runtime"))
 	checkDoctor(t, code, out, 0, "newer SystemTap", "--stap.runtime-dir", "bpf")

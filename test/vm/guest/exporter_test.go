@@ -128,8 +128,7 @@ func lookup(t *testing.T, name string) account {
 }
 
 // stopClean stops the exporter with a SIGTERM, and checks that it exits with 0
-// and
-// leaves no residue.
+// and leaves no residue.
 func (e *exporter) stopClean() {
 	e.T.Helper()
 	if code := e.Stop(syscall.SIGTERM); code != 0 {

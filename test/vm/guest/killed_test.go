@@ -12,8 +12,7 @@ import (
 )
 
 // exporterKilled kills the exporter at moments of a start: the guardian leaves
-// no
-// residue, and the next exporter starts.
+// no residue, and the next exporter starts.
 func exporterKilled(t *testing.T) {
 	answers := func(e *exporter, _ string) bool { return e.Get("/"+termScript, "").Code == 200 }
 	var slowest time.Duration
@@ -65,9 +64,8 @@ func exporterKilled(t *testing.T) {
 }
 
 // An exporter that was killed with its guardian has left a running module and
-// one
-// without a process. The next exporter of the instance removes both before the
-// first request.
+// one without a process. The next exporter of the instance removes both before
+// the first request.
 func cleanupAtStart(t *testing.T) {
 	names := []string{"counting-1.stp", "counting-2.stp"}
 	dir := scriptDir(t, map[string]string{names[0]: text(t, "counting"), names[1]: text(t, "counting")})

@@ -140,10 +140,9 @@ func realMake(t *testing.T, runtime string) []string {
 }
 
 // With everything installed, auto probes a module in the background and changes
-// to
-// kernel modules. The result is kept. The probe is compiled by the real make,
-// and
-// with --stap.runtime-dir, since the packaged runtime does not compile here.
+// to kernel modules. The result is kept. The probe is compiled by the real
+// make, and with --stap.runtime-dir, since the packaged runtime does not
+// compile here.
 func autoWithGCC(t *testing.T) {
 	cache := filepath.Join(tempDir(t), "cache")
 	dir := scriptDir(t, map[string]string{"counting.stp": text(t, "counting")})
@@ -178,8 +177,7 @@ func autoWithGCC(t *testing.T) {
 }
 
 // The packaged SystemTap 4.8 does not compile on the guest's kernel. The reply
-// has
-// the reason and a remedy.
+// has the reason and a remedy.
 func packagedRuntime(t *testing.T) {
 	e := start(t, setup{
 		scripts: map[string]string{"counting.stp": text(t, "counting")},
@@ -234,8 +232,7 @@ func noGCC(t *testing.T) {
 }
 
 // hideHeaders returns what, before a command line, hides the kernel's build
-// tree
-// from it.
+// tree from it.
 func hideHeaders(t *testing.T) []string {
 	t.Helper()
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")

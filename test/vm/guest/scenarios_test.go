@@ -15,8 +15,7 @@ import (
 )
 
 // scenarios are in the order in which they begin, the long ones first. Their
-// names
-// are the rows of the table, and -scenario matches them.
+// names are the rows of the table, and -scenario matches them.
 var scenarios = []struct {
 	name string
 	run  func(*testing.T)
@@ -66,8 +65,7 @@ var scenarios = []struct {
 const parallel = 3
 
 // TestScenarios runs the scenarios in the order of the list. Parallel tests
-// alone
-// would begin in any order.
+// alone would begin in any order.
 func TestScenarios(t *testing.T) {
 	harness.Client.Timeout = fullCompile + time.Minute
 	before := kernelLog(t)
@@ -106,8 +104,7 @@ func TestScenarios(t *testing.T) {
 }
 
 // done reports a scenario's end to the host at once. The testing package
-// reports
-// parallel tests only when all have ended.
+// reports parallel tests only when all have ended.
 func done(t *testing.T, begun time.Time) {
 	outcome := "passed"
 	switch {
@@ -126,8 +123,7 @@ var complaint = regexp.MustCompile(
 )
 
 // harmless matches what the kernel logs for every module that is built outside
-// of
-// its tree.
+// of its tree.
 var harmless = regexp.MustCompile(`taints kernel|module verification failed`)
 
 func complaints(log string) (lines []string) {

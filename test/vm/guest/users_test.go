@@ -10,8 +10,7 @@ import (
 )
 
 // as runs a script as a user and returns the final reply: a 200, or a 503 with
-// the
-// reason.
+// the reason.
 func as(t *testing.T, user string, flags ...string) (*exporter, harness.Page) {
 	t.Helper()
 	e := start(t, setup{scripts: map[string]string{"counting.stp": text(t, "counting")}, as: user, flags: flags})

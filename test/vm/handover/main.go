@@ -1,19 +1,15 @@
 // Command handover is the guest's make. When stap calls it to build the module
-// of
-// a script for which there is a compiled one in /in/ko, it copies that under
-// the
-// name that stap wants. All other calls, and every call when STAP_REAL_MAKE is
-// set, go to the real make.
+// of a script for which there is a compiled one in /in/ko, it copies that under
+// the name that stap wants. All other calls, and every call when STAP_REAL_MAKE
+// is set, go to the real make.
 //
 // Called as load it is the interpreter of a script that needs neither stap nor
-// the
-// time of its passes: "#!/in/load BASE" loads the module of BASE under the name
-// that "-m" gives.
+// the time of its passes: "#!/in/load BASE" loads the module of BASE under the
+// name that "-m" gives.
 //
 // A script BASE.stp, BASE-anything.stp or "BASE anything.stp" has the module
 // /in/ko/BASE.ko. Each copy and each real build of a script's module is a line
-// of
-// /run/handover.log, so that scenarios can count compiles.
+// of /run/handover.log, so that scenarios can count compiles.
 package main
 
 import (
@@ -49,8 +45,8 @@ func main() {
 	}
 }
 
-// load returns on an error only. args are BASE, the script's path, "-m" and
-// the module's name.
+// load returns on an error only. args are BASE, the script's path, "-m" and the
+// module's name.
 func load(args []string) error {
 	if len(args) != 4 || args[2] != "-m" {
 		return fmt.Errorf("load %q: want BASE SCRIPT -m MODULE", args)
