@@ -56,7 +56,7 @@ test: go ## run all tests, with real SystemTap and the race detector (fewer: PKG
 
 .PHONY: test-fast
 test-fast: go ## run the tests that need neither root nor other programs, in under a minute, for every save (fewer: PKG=./actors)
-	go test -short $(PKG)
+	go test -short -p 4 $(PKG)
 
 .PHONY: chaos
 chaos: build ## the chaos test with its p99 goal, on an otherwise idle machine: DURATION=20m, SEED= of an earlier run (make test runs it for a minute)

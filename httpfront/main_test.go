@@ -215,3 +215,11 @@ func lines(n int) string {
 	}
 	return b.String()
 }
+
+// skipIfShort skips a test with -short.
+func skipIfShort(t *testing.T, reason string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip(reason)
+	}
+}

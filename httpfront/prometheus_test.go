@@ -84,13 +84,14 @@ func TestPrometheusDiscoversAndScrapes(t *testing.T) {
 }
 
 // startPrometheus runs Prometheus in dir until the test ends. It returns the
-// address of its API and a channel that is closed when it exits. It skips the
-// test without Prometheus, which "make test" installs.
+// address of its API and a channel that is closed when it exits. make test
+// installs Prometheus.
 func startPrometheus(t *testing.T, dir string) (api string, exited <-chan struct{}) {
 	t.Helper()
+	skipIfShort(t, "needs Prometheus")
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
-		t.Skip("Prometheus is not installed: run make test, or apt install prometheus")
+		t.Fatal(err)
 	}
 	free, err := listen.Listen([]string{"127.0.0.1:0"})
 	if err != nil {

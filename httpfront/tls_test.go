@@ -38,6 +38,7 @@ const (
 // exit code and the output: body, status and HTTP version.
 func curl(t *testing.T, dir, addr string, args ...string) (int, string) {
 	t.Helper()
+	skipIfShort(t, "needs curl")
 	args = append(args, "--silent", "--show-error", "--max-time", "20", "--noproxy", "*")
 	args = append(args, "--write-out", "%{http_code} HTTP/%{http_version}\n", "https://"+addr+"/x.stp")
 	cmd := exec.Command("curl", args...)
@@ -124,6 +125,7 @@ func TestTLSMatrix(t *testing.T) {
 // sends to openssl s_client, and the output of s_client.
 func serialNumber(t *testing.T, dir, addr string) (int64, string) {
 	t.Helper()
+	skipIfShort(t, "needs openssl")
 	cmd := exec.Command("openssl", "s_client", "-connect", addr, "-CAfile", "ca.crt", "-verify_return_error")
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader("")
 	output, err := cmd.Output()

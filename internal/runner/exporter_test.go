@@ -154,6 +154,7 @@ func (e *exporting) remains() []string {
 }
 
 func TestNothingOutlivesAKilledExporter(t *testing.T) {
+	slow(t)
 	for what, replaced := range map[string]bool{"first guardian": false, "second guardian": true} {
 		t.Run(what, func(t *testing.T) {
 			l := newLab(t, "m1:stapbpf-ignores-term m2:compile-hangs m2:stap-leaves-grandchild "+
@@ -216,6 +217,7 @@ func TestNothingOutlivesAKilledExporter(t *testing.T) {
 // Many runs, guardians that are killed one after the other, and an exporter
 // that dies as soon as there is a new one.
 func TestNewGuardianCleansUpAll(t *testing.T) {
+	slow(t)
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Setenv("GOTRACEBACK", "none")
@@ -248,6 +250,7 @@ func TestNewGuardianCleansUpAll(t *testing.T) {
 }
 
 func TestNextStartWaitsForTheGuardian(t *testing.T) {
+	slow(t)
 	l := newLab(t, "m1:stapbpf-ignores-term", nil)
 	e := startExporting(l, []string{"m1"}, nil)
 	old := e.guardian()

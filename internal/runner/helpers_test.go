@@ -170,3 +170,11 @@ func (r *started) exited() Exit {
 		}
 	}
 }
+
+// slow skips a test that takes seconds with -short.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+}

@@ -53,6 +53,7 @@ func autoLab(
 }
 
 func TestAutoRuntimeProbesOnceAndKeepsTheResult(t *testing.T) {
+	slow(t)
 	for mode, want := range map[string]toolchain.Runtime{"": toolchain.Kernel, "stap-fails": toolchain.BPF} {
 		l, again := autoLab(t, mode, func(*Config, *toolchain.System) {})
 		for i := range 2 {
@@ -72,6 +73,7 @@ func TestAutoRuntimeProbesOnceAndKeepsTheResult(t *testing.T) {
 }
 
 func TestAutoRuntimeProbesAgainWithAnotherKernel(t *testing.T) {
+	slow(t)
 	var sys *toolchain.System
 	_, again := autoLab(t, "", func(_ *Config, s *toolchain.System) { sys = s })
 	again()

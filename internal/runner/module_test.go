@@ -65,6 +65,7 @@ func (l *lab) want(compiles int, what string, s script.Script) {
 }
 
 func TestModuleIsCompiledOnce(t *testing.T) {
+	slow(t)
 	l := kernelLab(t, "", nil)
 	in := func(name string) string { return filepath.Join(l.dir, name) }
 	prog := staptest.PutExecutable(t, in("prog"), "/bin/true")
@@ -107,6 +108,7 @@ func TestModuleIsCompiledOnce(t *testing.T) {
 }
 
 func TestUncacheableModules(t *testing.T) {
+	slow(t)
 	l := kernelLab(t, "", nil)
 	for name, text := range map[string]string{
 		"executable that does not exist": `probe process("/nowhere/x").begin { }`,
@@ -127,6 +129,7 @@ func TestUncacheableModules(t *testing.T) {
 }
 
 func TestBadEntriesAreCompiledAgainAndNeverLoaded(t *testing.T) {
+	slow(t)
 	l := kernelLab(t, "", nil)
 	s := l.text("m1", "probe begin { }")
 	l.want(1, "first start", s)
@@ -191,6 +194,7 @@ func TestBadEntriesAreCompiledAgainAndNeverLoaded(t *testing.T) {
 }
 
 func TestModuleThatTheKernelRejectsIsCompiledAgain(t *testing.T) {
+	slow(t)
 	l := kernelLab(t, "", nil)
 	s := l.text("m1", "probe begin { }")
 	l.want(1, "first start", s)
@@ -216,6 +220,7 @@ func TestModuleThatFailsForAnotherReasonIsKept(t *testing.T) {
 }
 
 func TestHostsShareACache(t *testing.T) {
+	slow(t)
 	l := kernelLab(t, "", nil)
 	other := l.again(func(c *Config) { c.Dir = filepath.Join(l.dir, "private2") })
 	s := l.text("m1", "probe begin { }")
@@ -248,6 +253,7 @@ func TestHostsShareACache(t *testing.T) {
 }
 
 func TestTheLeastRecentlyUsedGoesFirst(t *testing.T) {
+	slow(t)
 	const text = 3000 // bytes; an entry has some hundred more
 	l := kernelLab(t, "", func(c *Config) { c.CacheSize = 4 * text })
 	scripts := map[string]script.Script{}

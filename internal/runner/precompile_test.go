@@ -16,6 +16,7 @@ import (
 )
 
 func TestPrecompile(t *testing.T) {
+	slow(t)
 	l := kernelLab(t, "", nil)
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
 	bpf, wrapper, bad := l.text("c", ""), l.script("d"), l.text("e", "")
@@ -37,6 +38,7 @@ func TestPrecompile(t *testing.T) {
 // A module that is in the cache already is not reported as compiled, though the
 // run had to wait for its slot to find out.
 func TestPrecompileOfACachedModuleIsSilent(t *testing.T) {
+	slow(t)
 	core, logs := observer.New(zap.InfoLevel)
 	l := kernelLab(t, "", func(c *Config) { c.Precompile, c.MaxParallel, c.Logger = true, 1, zap.New(core) })
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
@@ -78,6 +80,7 @@ func (r *started) joins() {
 }
 
 func TestBackgroundCompileDelaysNoStart(t *testing.T) {
+	slow(t)
 	l := kernelLab(t, "compile-waits", func(c *Config) { c.Precompile = true })
 	a, b := l.text("a", "probe begin { }"), l.text("b", "probe begin { }")
 	l.host.Precompile([]script.Script{a, b})

@@ -85,6 +85,7 @@ func TestExecutableWithoutInterpreter(t *testing.T) {
 // A probe of a killed stapbpf with the same process id costs no failed start,
 // unless it happens twice.
 func TestProbeOfTheSameID(t *testing.T) {
+	slow(t)
 	l := newLab(t, "m1:probe-taken-once m2:probe-taken", nil)
 	r := l.start(l.script("m1"))
 	r.ready()
@@ -173,6 +174,7 @@ func TestProcessOutsideTheGroupDoesNotDelayTheEnd(t *testing.T) {
 }
 
 func TestStartTimeout(t *testing.T) {
+	slow(t)
 	for mode, want := range map[string]string{
 		"no-file":       "start timeout: no metrics after 2s (load)",
 		"compile-hangs": "start timeout: not done after 2s (pass 3: translate the script)",
@@ -189,6 +191,7 @@ func TestStartTimeout(t *testing.T) {
 }
 
 func TestRunsLeakNoDescriptors(t *testing.T) {
+	slow(t)
 	l := newLab(t, "", nil)
 	count := func() int {
 		fds, _ := os.ReadDir("/proc/self/fd")

@@ -25,6 +25,7 @@ func TestStoppedChildIsKilled(t *testing.T) {
 
 // One that is stopped while it compiles ends with the start timeout.
 func TestStoppedCompileTimesOut(t *testing.T) {
+	slow(t)
 	l := newLab(
 		t,
 		"compile-hangs",

@@ -17,11 +17,16 @@ import (
 // stranger is a user id that the machine does not use.
 const stranger = 54321
 
-func give(t *testing.T, path string) {
+func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if testing.Short() {
 		t.Skip("needs root, to change the owner of files")
 	}
+}
+
+func give(t *testing.T, path string) {
+	t.Helper()
+	needRoot(t)
 	if err := os.Lchown(path, stranger, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +116,7 @@ func fifoLab(t *testing.T, change func(*Config)) (l *lab, root string) {
 // stapbpf takes any directory for its FIFOs that is there, so it is checked
 // before, and made where it is missing.
 func TestFIFORoot(t *testing.T) {
+	needRoot(t)
 	const remedy = ", or remove that directory: it is made again"
 	for name, c := range map[string]struct {
 		change func(root string) error

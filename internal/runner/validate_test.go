@@ -34,6 +34,7 @@ func (l *lab) validateUntil(s script.Script, then func(*Run)) (exit Exit) {
 }
 
 func TestValidate(t *testing.T) {
+	slow(t)
 	for _, runtime := range []toolchain.Runtime{toolchain.BPF, toolchain.Kernel} {
 		t.Run(runtime.String(), func(t *testing.T) {
 			set := func(c *Config) { c.Runtime = runtime }

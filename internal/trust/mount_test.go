@@ -155,7 +155,7 @@ func image(t *testing.T, dir, path string) {
 	needRoot(t)
 	tool, err := exec.LookPath("mksquashfs")
 	if err != nil {
-		t.Skip("needs mksquashfs (package squashfs-tools)")
+		t.Fatal(err)
 	}
 	if out, err := exec.Command(tool, dir, path, "-quiet", "-no-progress").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
