@@ -91,6 +91,9 @@ func startPrometheus(t *testing.T, dir string) (api string, exited <-chan struct
 	skipIfShort(t, "needs Prometheus")
 	path, err := exec.LookPath("prometheus")
 	if err != nil {
+		path, err = filepath.Abs("../bin/peers/usr/bin/prometheus") // unpacked by make test
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	free, err := listen.Listen([]string{"127.0.0.1:0"})
