@@ -70,7 +70,7 @@ func (a *scriptActor) publish() {
 		Backoff:             backoff,
 		ConsecutiveFailures: a.failures.count,
 		CrashLoop:           a.failures.looping(),
-		ActorFailed:         a.failures.dormant,
+		ActorFailed:         a.failures.dormant && a.state != scrape.Stopped,
 		History:             d.history,
 	})
 }

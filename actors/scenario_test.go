@@ -143,6 +143,9 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) {
 	case "status":
 		s := w.durable.status.Load()
 		w.printf("%s paused=%v new version=%q reason=%q", s.State, s.Paused, s.NewVersion, s.Reason)
+		if s.ActorFailed {
+			w.printf("the handle answers, not the actor")
+		}
 	case "history":
 		s := w.durable.status.Load()
 		// without the jitter

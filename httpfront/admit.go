@@ -27,7 +27,7 @@ func (s *Server) ReloadWebConfig() error {
 		return fmt.Errorf("reload web config, keeping the old one: %w", err)
 	}
 	if secure := next.TLS() != nil; secure != s.TLS() {
-		s.log.Warn("TLS turned on or off by a reload", zap.Bool("tls", secure))
+		s.log.Warn("TLS enabled or disabled by a reload", zap.Bool("tls", secure))
 	}
 	s.web.Store(next)
 	return nil

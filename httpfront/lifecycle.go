@@ -15,8 +15,8 @@ import (
 // many goroutines at once.
 //
 // The first three return once the script has the request, and do not wait for
-// its effect. Their errors match scrape.ErrUnknown, scrape.ErrShuttingDown or
-// scrape.ErrInternal, or explain why the script cannot be started.
+// its effect. Their errors match scrape.ErrUnknown or scrape.ErrShuttingDown, or
+// explain why the script cannot be started.
 type Lifecycle interface {
 	// StartScript starts a script that is paused, in back-off or idle.
 	StartScript(name string) error

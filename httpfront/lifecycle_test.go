@@ -28,8 +28,6 @@ func (f *fakeLifecycle) record(what, name string) error {
 		return scrape.ErrShuttingDown
 	case "wrong.stp":
 		return fmt.Errorf("%w: line 1", script.ErrInvalidHeader)
-	case "broken.stp":
-		return fmt.Errorf("%w: boom", scrape.ErrInternal)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -76,7 +74,6 @@ func TestLifecycle(t *testing.T) {
 		{"/api/v1/scripts/none.stp/start", "", 404, "script not found"},
 		{"/api/v1/scripts/late.stp/stop", "", 503, "shutting down"},
 		{"/api/v1/scripts/wrong.stp/start", "", 409, "invalid header: line 1"},
-		{"/api/v1/scripts/broken.stp/start", "", 500, "boom"},
 		{"/api/v1/scripts/a.stp/explode", "", 404, ""},
 		{"/api/v1/scripts/a.stp/start/x", "", 404, ""},
 		{"/api/v1/scripts/a.stp", "", 405, ""},

@@ -40,7 +40,7 @@ import (
 //	429  R  rate limit of the web config                          admit.go
 //	431     request header is too large                           rejectRequest
 //	500     header is invalid (script.ErrInvalidHeader)           outcomeOf
-//	     R  script actor failed, see the body (ErrInternal)       outcomeOf, lifecycleCode
+//	     R  script actor failed, see the body (ErrInternal)       outcomeOf
 //	        reload failed, see the body                           lifecycle.go
 //	        a bug: panic or unexpected error, see the log         routes.go, telemetry.go, outcomeOf
 //	502     script's metrics cannot be read (ErrReadFailed)       outcomeOf
@@ -233,8 +233,6 @@ func lifecycleCode(err error) int {
 		return fasthttp.StatusNotFound
 	case errors.Is(err, scrape.ErrShuttingDown):
 		return fasthttp.StatusServiceUnavailable
-	case errors.Is(err, scrape.ErrInternal):
-		return fasthttp.StatusInternalServerError
 	default:
 		return fasthttp.StatusConflict
 	}

@@ -58,7 +58,7 @@ func (s *Supervisor) end(ctx context.Context) {
 	s.workers.stop()
 }
 
-// residue is what is left of the scripts after Shutdown.
+// residue lists what the scripts left after Shutdown.
 func (s *Supervisor) residue() (list []string) {
 	for _, h := range s.handles() {
 		name := h.Status().Script.Name

@@ -13,7 +13,7 @@ import (
 )
 
 // dormantMessage is logged when an actor is dormant until its back-off is over.
-const dormantMessage = "script actor fails again and again, waiting for its back-off"
+const dormantMessage = "script actor fails repeatedly, waiting for its back-off"
 
 var _ actor.SupervisorStrategy = (*rootActor)(nil)
 

@@ -38,7 +38,7 @@ type Script struct {
 	RetryAt *time.Time `json:"retry_at"`
 	// backing-off: the whole duration of the back-off; else null
 	BackoffSeconds *float64 `json:"backoff_seconds"`
-	// ends in a row of runs that were not healthy for ten minutes
+	// consecutive failures for ten minutes
 	ConsecutiveFailures int `json:"consecutive_failures"`
 	// at least five consecutive failures: it starts every five minutes only
 	CrashLoop bool `json:"crash_loop"`

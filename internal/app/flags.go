@@ -254,7 +254,7 @@ func parseDuration(s string) (time.Duration, error) {
 
 func parseRuntimeDir(s string) (string, error) {
 	if _, err := os.Stat(filepath.Join(s, "runtime.h")); err != nil {
-		return "", ConfigError{errors.New("must be a directory that holds SystemTap's runtime.h")}
+		return "", ConfigError{errors.New("must be a directory that contains SystemTap's runtime.h")}
 	}
 	return filepath.Abs(s)
 }

@@ -78,7 +78,7 @@ func (a *App) Shutdown(ctx context.Context) error {
 	defer cancelStop()
 	residue := a.supervisor.Shutdown(stop)
 	if err := <-drained; err != nil {
-		a.log.Warn("requests cut off", zap.Error(err))
+		a.log.Warn("requests aborted at shutdown", zap.Error(err))
 	}
 	if len(residue) > 0 {
 		return fmt.Errorf("scripts left residue: %s", strings.Join(residue, "; "))

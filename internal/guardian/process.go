@@ -93,7 +93,7 @@ func run(log *zap.Logger) error {
 	}
 	write(func() {
 		log.Warn(
-			"the exporter died, its guardian ended its scripts",
+			"exporter was killed, guardian stopped its scripts",
 			zap.Strings("modules", found.Modules),
 			zap.Strings("processes", found.Processes),
 			zap.Duration("duration", time.Since(begun)),

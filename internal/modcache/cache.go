@@ -102,7 +102,7 @@ func copyChecked(from io.Reader, to string, m manifest) (err error) {
 		return err
 	}
 	if n != m.Size || hex.EncodeToString(h.Sum(nil)) != m.SHA256 {
-		return errors.New("cached module has not the size and hash in its manifest")
+		return errors.New("cached module does not match the size and hash in its manifest")
 	}
 	return nil
 }

@@ -213,7 +213,7 @@ func TestFIFOPartialBodyIsNoBody(t *testing.T) {
 	ctx.more()
 	ctx.ended.Store(true)
 	if r := <-done; r.body != nil || !errors.Is(r.err, context.Canceled) ||
-		!strings.Contains(r.err.Error(), "500 bytes without an end") {
+		!strings.Contains(r.err.Error(), "no end of file after 500 bytes") {
 		t.Fatalf("got %d bytes and error %v, want context canceled and 500 bytes", len(r.body), r.err)
 	}
 	// SIGPIPE is ignored, so the writer continues and serves the next reader.

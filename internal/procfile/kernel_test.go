@@ -165,7 +165,7 @@ func TestKernelFileEmptyAgain(t *testing.T) {
 	const checks = 30
 	mustFail(endAtCheck(t, checks), t, f, "context canceled", context.Canceled, ErrEmpty)
 	f.WasEmpty = true
-	mustFail(endAtCheck(t, checks), t, f, "nothing but empty answers", ErrEmpty)
+	mustFail(endAtCheck(t, checks), t, f, "only empty answers", ErrEmpty)
 }
 
 // A file that was missing before it was empty did not give only empty answers.

@@ -19,7 +19,7 @@ var (
 	// (or emptyAgainTimeout), or until the context ended without a second of
 	// silence. A file that another process has open gives empty answers too;
 	// Read reports that as a different error.
-	ErrEmpty = errors.New("nothing but empty answers")
+	ErrEmpty = errors.New("only empty answers")
 	// ErrTooLarge means that the file holds more than MaxBody bytes.
 	ErrTooLarge = fmt.Errorf("text is longer than %d bytes", MaxBody)
 )
@@ -27,7 +27,7 @@ var (
 // Results of one attempt. The caller of Read sees only their texts.
 var (
 	errNoAnswer = errors.New("no answer")
-	errCutShort = errors.New("no time to answer")
+	errCutShort = errors.New("deadline passed during the read")
 	errNoWriter = errors.New("no writer")
 )
 
@@ -219,7 +219,7 @@ func cutOff(got int, tooLarge bool, err error) error {
 	case tooLarge:
 		return ErrTooLarge
 	case got > 0:
-		return fmt.Errorf("%d bytes without an end", got)
+		return fmt.Errorf("no end of file after %d bytes", got)
 	}
 	return err
 }

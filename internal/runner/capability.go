@@ -55,7 +55,7 @@ func (h *Host) chooseRuntime() {
 		result := resultOf(e)
 		result.Key, result.When = key, time.Now()
 		if err := writeProbeResult(h.probeFile(), result); err != nil {
-			h.cfg.Logger.Warn("result of the capability probe not kept", zap.Error(err))
+			h.cfg.Logger.Warn("cannot keep the result of the capability probe", zap.Error(err))
 		}
 		h.chooseBy(result)
 	})

@@ -135,7 +135,7 @@ func (e *exporting) guardian() int {
 	return 0
 }
 
-// remains lists what is left of all modules.
+// remains lists the residue of all modules.
 func (e *exporting) remains() []string {
 	left := e.Processes()
 	for _, dir := range []string{filepath.Join(e.dir, "fifo"), filepath.Join(e.dir, "private", "run")} {

@@ -108,7 +108,7 @@ func newHost(cfg Config, sys toolchain.System) (*Host, error) {
 		if !cfg.AllowInsecure {
 			return nil, err
 		}
-		cfg.Logger.Warn("SystemTap allowed though not safe", zap.Error(err))
+		cfg.Logger.Warn("insecure SystemTap allowed", zap.Error(err))
 	}
 	if err := h.protect(); err != nil {
 		return nil, err

@@ -245,7 +245,7 @@ func TestFloodIsNotLogged(t *testing.T) {
 	if f := lines.All()[0].ContextMap(); f["script"] != "script.stp" || len(f["line"].(string)) > 303 {
 		t.Errorf("logged: %v", f)
 	}
-	if logs.FilterMessage("script output left out").Len() == 0 {
+	if logs.FilterMessage("script output dropped").Len() == 0 {
 		t.Error("dropped lines are not counted")
 	}
 }

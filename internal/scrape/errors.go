@@ -25,7 +25,7 @@ var (
 	ErrReadFailed = errors.New("read script's metrics")
 	// ErrNoValidSamples: text was read, but no line of it parses. It is wrapped
 	// with the first problem.
-	ErrNoValidSamples = errors.New("script's text holds no valid sample")
+	ErrNoValidSamples = errors.New("script's text has no valid sample")
 	ErrOverLimit      = errors.New("too many requests wait for the script")
 	// ErrClientGone: the client disconnected while its request waited, so
 	// nobody reads the answer.

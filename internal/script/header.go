@@ -139,7 +139,7 @@ func (h *header) finish(s *Script) {
 		for _, key := range []string{"args", "runtime"} {
 			if n := h.seen[key]; n > 0 {
 				h.fail(n, fmt.Errorf("%s= is for scripts that the exporter runs with stap: "+
-					"put the options into this program's own stap command", key))
+					"put the options into this script's own stap command", key))
 			}
 		}
 		d.Args, d.Runtime, h.options = nil, "", Options{}

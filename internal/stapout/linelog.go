@@ -31,7 +31,7 @@ type LineLog struct {
 
 	mu      sync.Mutex
 	full    time.Time // when the whole burst is available again; each line adds logPeriod
-	leftOut int       // lines left out since the last logged line
+	dropped int       // lines left out since the last logged line
 }
 
 // NewLineLog returns a LineLog that may log its whole burst at once.
@@ -41,7 +41,7 @@ func NewLineLog(log *zap.Logger) *LineLog { return &LineLog{log: log, now: time.
 type logLine struct {
 	entry   *zapcore.CheckedEntry
 	text    string
-	leftOut int
+	dropped int
 }
 
 // take decides whether to log a line, given without its line end. It copies the
@@ -64,12 +64,12 @@ func (l *LineLog) take(line []byte) (logLine, bool) {
 		l.full = now
 	}
 	if l.full.Sub(now) > (logBurst-1)*logPeriod {
-		l.leftOut++
+		l.dropped++
 		return logLine{}, false
 	}
 	l.full = l.full.Add(logPeriod)
-	out := logLine{entry: l.log.Check(level, "script output"), text: visible(line), leftOut: l.leftOut}
-	l.leftOut = 0
+	out := logLine{entry: l.log.Check(level, "script output"), text: visible(line), dropped: l.dropped}
+	l.dropped = 0
 	return out, true
 }
 
@@ -77,8 +77,8 @@ func (l *LineLog) take(line []byte) (logLine, bool) {
 func (l *LineLog) write(lines []logLine) {
 	for _, line := range lines {
 		fields := []zap.Field{zap.String("line", line.text)}
-		if line.leftOut > 0 {
-			fields = append(fields, zap.Int("left_out", line.leftOut))
+		if line.dropped > 0 {
+			fields = append(fields, zap.Int("lines_dropped", line.dropped))
 		}
 		line.entry.Write(fields...)
 	}
@@ -90,11 +90,11 @@ func (l *LineLog) flush() {
 		return
 	}
 	l.mu.Lock()
-	n := l.leftOut
-	l.leftOut = 0
+	n := l.dropped
+	l.dropped = 0
 	l.mu.Unlock()
 	if n > 0 {
-		l.log.Info("script output left out", zap.Int("left_out", n))
+		l.log.Info("script output dropped", zap.Int("lines_dropped", n))
 	}
 }
 

@@ -32,12 +32,12 @@ func TestLineLogBoundsTheRate(t *testing.T) {
 	_, _ = c.Write([]byte("a\nb\nc\n"))
 	last := logs.All()[logBurst:]
 	if len(last) != 2 || last[0].ContextMap()["line"] != "a" ||
-		last[0].ContextMap()["left_out"] != int64(100-logBurst) ||
-		last[1].ContextMap()["left_out"] != nil {
+		last[0].ContextMap()["lines_dropped"] != int64(100-logBurst) ||
+		last[1].ContextMap()["lines_dropped"] != nil {
 		t.Errorf("after two periods: %v", last)
 	}
 	c.Flush()
-	if last := logs.All()[logBurst+2:]; len(last) != 1 || last[0].ContextMap()["left_out"] != int64(1) {
+	if last := logs.All()[logBurst+2:]; len(last) != 1 || last[0].ContextMap()["lines_dropped"] != int64(1) {
 		t.Errorf("after the flush: %v", last)
 	}
 }

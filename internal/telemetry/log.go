@@ -37,7 +37,7 @@ func (l *scriptLog) record(e scrape.Event) {
 	case scrape.ScriptRefused:
 		l.log.Warn("script refused", zap.String("error", e.Reason))
 	case scrape.VersionRefused:
-		l.log.Warn("new version of a script refused, the old one keeps running", zap.String("reason", e.Reason))
+		l.log.Warn("new version of a script refused, the old one keeps running", zap.String("error", e.Reason))
 	case scrape.CrashLoopChanged:
 		l.crashLoopChanged(e)
 	case scrape.ActorFailed:
@@ -79,7 +79,7 @@ func (l *scriptLog) childEnded(e scrape.ChildEnded) {
 	case e.End.Cause == scrape.EndStopped:
 		l.log.Info("child ended", fields...)
 	default:
-		l.log.Warn("child ended by itself", fields...)
+		l.log.Warn("child ended unexpectedly", fields...)
 	}
 }
 

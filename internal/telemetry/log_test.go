@@ -43,7 +43,7 @@ func TestLog(t *testing.T) {
 		},
 		{
 			scrape.ChildEnded{End: scrape.End{Cause: scrape.EndFailed, Reason: "exit code 1"}},
-			"reason", "warn: child ended by itself: exit code 1",
+			"reason", "warn: child ended unexpectedly: exit code 1",
 		},
 		{
 			scrape.ChildEnded{End: scrape.End{Cause: scrape.EndStopped}, Residue: []string{"module x"}},
@@ -53,7 +53,7 @@ func TestLog(t *testing.T) {
 		{scrape.ScriptRefused{Reason: "unsafe"}, "error", "warn: script refused: unsafe"},
 		{
 			scrape.VersionRefused{Reason: "parse error"},
-			"reason", "warn: new version of a script refused, the old one keeps running: parse error",
+			"error", "warn: new version of a script refused, the old one keeps running: parse error",
 		},
 		{
 			scrape.CrashLoopChanged{Looping: true, Failures: 5},

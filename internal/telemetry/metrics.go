@@ -24,7 +24,7 @@ func newMetrics(version string) *metrics {
 		exits: scriptCounter(
 			"exits_total",
 			"Ends of the script, by cause: stopped (by the exporter), ended (exit code 0), "+
-				"failed (another exit code), signal, error (it could not be started, or was not up in time).",
+				"failed (another exit code), signal, error (it could not be started, or was not running in time).",
 			"cause",
 		),
 		shared: scriptCounter(

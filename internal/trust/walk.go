@@ -143,7 +143,7 @@ func (w *walk) checked(dirfd int, name, path string) (node, error) {
 }
 
 // open opens without following a symlink. O_DIRECTORY comes first, because
-// without it an automount point is opened and not what is to be mounted there.
+// without it an automount point is opened and not what would be mounted there.
 func open(dirfd int, name, path string) (node, error) {
 	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	n := node{fd: -1, path: path}

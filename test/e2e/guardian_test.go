@@ -121,7 +121,7 @@ func TestKilledExporter(t *testing.T) {
 		rss,
 	)
 	<-g.Exited
-	if !strings.Contains(g.Log(), "the exporter died, its guardian ended its scripts") {
+	if !strings.Contains(g.Log(), "exporter was killed, guardian stopped its scripts") {
 		t.Error("no line of the guardian in the log")
 	}
 

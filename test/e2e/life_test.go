@@ -191,7 +191,7 @@ func TestAutostartThatEndsAtOnce(t *testing.T) {
 			t.Fatalf("%d %s", p.Code, p.Body)
 		}
 	}
-	if n := strings.Count(e.Log(), `"child ended by itself"`); n < 2 || n > 4 {
+	if n := strings.Count(e.Log(), `"child ended unexpectedly"`); n < 2 || n > 4 {
 		t.Errorf("started %d times in 5 s", n)
 	}
 }

@@ -62,7 +62,7 @@ func glob(pattern string) []string {
 	return paths
 }
 
-// Residue lists what is left of an exporter's runs: processes, FIFOs, modules,
+// Residue lists what an exporter's runs left: processes, FIFOs, modules,
 // work directories, and the uprobes that the processes of runs had.
 func Residue(cacheDir, instance string, runs []Process) (left []string) {
 	for _, p := range TaggedProcesses(cacheDir) {

@@ -81,7 +81,7 @@ func autostartKilled(t *testing.T, comm string) {
 	if n := len(modules(e.prefix())); n != 1 {
 		t.Errorf("%d modules loaded", n)
 	}
-	if !strings.Contains(e.Log(), "child ended by itself") && !strings.Contains(e.Log(), "child ended") {
+	if !strings.Contains(e.Log(), "child ended unexpectedly") && !strings.Contains(e.Log(), "child ended") {
 		t.Error("the log does not have the end")
 	}
 	e.checkLogLacks("File exists", "left behind", "left residue")

@@ -148,7 +148,7 @@ func (e *exporter) checkResidue() {
 
 func (e *exporter) prefix() string { return "stap_exporter_" + e.instance.ID }
 
-// residue lists what is left of this exporter's runs.
+// residue lists what this exporter's runs left.
 func (e *exporter) residue() (left []string) {
 	prefix := e.prefix()
 	for _, m := range modules(prefix) {

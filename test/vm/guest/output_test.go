@@ -94,10 +94,10 @@ func closedStdout(t *testing.T) {
 	p := e.Get("/prints.stp", startTimeout)
 	t.Logf("first: %d %s", p.Code, p.Body)
 	eventually(t, "it has ended", func() bool {
-		return strings.Contains(e.Log(), `child ended by itself`)
+		return strings.Contains(e.Log(), `child ended unexpectedly`)
 	})
 	for line := range strings.Lines(e.Log()) {
-		if strings.Contains(line, "child ended by itself") {
+		if strings.Contains(line, "child ended unexpectedly") {
 			t.Logf("%s", line)
 			break
 		}
