@@ -34,7 +34,7 @@ func (a *scriptActor) becomeDormant() {
 func (a *scriptActor) dormant(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case BackoffExpired:
-		if m.Timer == a.timer {
+		if m.Timer == a.timer && !a.durable.shutdown {
 			a.wake(ctx)
 		}
 	case ReplaceScript, StartNow, StopNow, RestartNow:

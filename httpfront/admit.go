@@ -21,6 +21,8 @@ var headerAuthorization = []byte(fasthttp.HeaderAuthorization)
 // from the next request on, TLS that is turned on or off from the next
 // connection on.
 func (s *Server) ReloadWebConfig() error {
+	s.reloading.Lock() // the last reload counts, also when two run at a time
+	defer s.reloading.Unlock()
 	old := s.web.Load()
 	next, err := old.Reload()
 	if err != nil {

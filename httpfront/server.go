@@ -92,6 +92,8 @@ type Server struct {
 	now    func() time.Time // time.Now; tests replace it
 	begin  time.Time        // when New was called
 	web    atomic.Pointer[webconfig.Config]
+	// held while the web config is read again
+	reloading sync.Mutex
 
 	closed        atomic.Bool   // Shutdown was called; written with mu held
 	ended         chan struct{} // once closed: receives when a connection ends

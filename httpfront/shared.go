@@ -51,10 +51,8 @@ type sharedPage struct {
 // then nothing is made.
 func (s *Server) pageFor(p *sharedPage, client scrape.Client, build func() *page) (*page, error) {
 	arrived := time.Now()
-	select {
-	case p.slot <- struct{}{}:
-	case <-s.stopping:
-		return nil, scrape.ErrShuttingDown
+	if err := s.takeSlot(p, client); err != nil {
+		return nil, err
 	}
 	defer func() { <-p.slot }()
 	if p.page != nil && p.begun.After(arrived) {
@@ -75,6 +73,30 @@ func (s *Server) pageFor(p *sharedPage, client scrape.Client, build func() *page
 	p.begun, p.page = time.Now(), nil
 	p.page = build()
 	return p.page, nil
+}
+
+// takeSlot waits until the request may make the page, or until its client is
+// gone.
+func (s *Server) takeSlot(p *sharedPage, client scrape.Client) error {
+	select {
+	case p.slot <- struct{}{}:
+		return nil
+	default:
+	}
+	check := time.NewTicker(time.Second)
+	defer check.Stop()
+	for {
+		select {
+		case p.slot <- struct{}{}:
+			return nil
+		case <-s.stopping:
+			return scrape.ErrShuttingDown
+		case <-check.C:
+			if isGone(client) {
+				return scrape.ErrClientGone
+			}
+		}
+	}
 }
 
 // share sends the page called key, which build makes. build runs without the

@@ -269,10 +269,13 @@ func TestClientCAReplaced(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "clients.crt")); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if err := scrapeOnce(); err == nil {
-			t.Error("accepted without the file of the CA")
+	for _, when := range []string{"without the file of the CA", "while that file is invalid"} {
+		for range 2 {
+			if err := scrapeOnce(); err == nil {
+				t.Errorf("accepted %s", when)
+			}
 		}
+		testpki.WriteFile(t, filepath.Join(dir, "clients.crt"), "nothing\n")
 	}
 	testpki.WriteFile(t, filepath.Join(dir, "clients.crt"), read("ca.crt"))
 	if err := scrapeOnce(); err != nil {

@@ -99,20 +99,29 @@ func (c *certificates) latest() (*tls.Config, error) {
 		c.log.Warn("cannot read the client CA, rejecting all TLS clients", zap.String("file", c.from.ClientCAs))
 	}
 	if noCA {
-		c.stamps = stamps
+		c.stamps, c.current = stamps, nil // its clients are not trusted again by accident
 		return nil, errNoClientCA
 	}
 	if stamps == c.stamps {
-		return c.current, nil
+		return c.usable()
 	}
 	c.stamps = stamps
 	next, err := c.build()
 	if err != nil {
 		c.log.Warn("cannot use new certificate files, keeping the old ones", zap.Error(err))
-		return c.current, nil
+		return c.usable()
 	}
 	c.current = next
 	c.log.Info("certificate files reloaded")
+	return c.current, nil
+}
+
+// usable returns the certificates in force. There are none from when the client
+// CA's file was gone until all files can be used again.
+func (c *certificates) usable() (*tls.Config, error) {
+	if c.current == nil {
+		return nil, errNoClientCA
+	}
 	return c.current, nil
 }
 

@@ -147,7 +147,12 @@ func (h *Host) protect() error {
 	lock, err := guardian.Lock(h.cfg.Dir, guardian.LockWait, h.cfg.Logger)
 	if err == nil {
 		h.cleanEarlier()
-		h.guard, err = guardian.Start(h.cfg.Guardian, h.cleaner, lock, h.cfg.Logger)
+		// Without the prefix: the lock is on Dir, and modules of that prefix
+		// that have no work directory in it may be those of an exporter with
+		// another Dir, such as the same one in another container.
+		cleaner := h.cleaner
+		cleaner.Prefix = ""
+		h.guard, err = guardian.Start(h.cfg.Guardian, cleaner, lock, h.cfg.Logger)
 	}
 	if err != nil {
 		h.reaper.Close()

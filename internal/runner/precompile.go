@@ -67,6 +67,9 @@ func (h *Host) precompile(ctx context.Context, s script.Script) {
 		yield:       true,
 		timeout:     precompileTimeout,
 		plan: func() (plan, error) {
+			if err := h.checkScript(s); err != nil {
+				return plan{}, err
+			}
 			p, err := h.tools.Plan(s, toolchain.Kernel, "")
 			return plan{Plan: p}, err
 		},

@@ -8,13 +8,13 @@ import (
 // awaitSlot waits until the run may start, and reports its position meanwhile.
 // It returns false when the run must end before.
 func (r *Run) awaitSlot() bool {
+	select {
+	case <-r.slot.granted:
+		return true
+	default:
+	}
 	begun := time.Now()
 	for {
-		select {
-		case <-r.slot.granted:
-			return true
-		default:
-		}
 		if position, length := r.slot.position(); position > 0 {
 			r.report(Progress{
 				Run:      r.number,

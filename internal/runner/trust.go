@@ -25,7 +25,7 @@ func (h *Host) checkScript(s script.Script) error {
 		return nil
 	}
 	if err := s.CheckTrust(trust.Self()); err != nil {
-		return fmt.Errorf("start script: %w", err)
+		return fmt.Errorf("run script: %w", err)
 	}
 	return nil
 }

@@ -21,6 +21,11 @@ func (h *Host) Validate(s script.Script, number uint64, report func(Event)) *Run
 		class:       background,
 		compileOnly: true,
 		timeout:     h.startTimeout(s),
-		plan:        func() (plan, error) { return h.plan(s) },
+		plan: func() (plan, error) {
+			if err := h.checkScript(s); err != nil {
+				return plan{}, err
+			}
+			return h.plan(s)
+		},
 	}, number, report)
 }
