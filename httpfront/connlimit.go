@@ -46,9 +46,8 @@ func maxConnections(descriptors uint64) int {
 // gives way: idle ones must not keep Prometheus out. Where none waits, the new
 // one is over the limit. Such connections do not wait in the kernel's queue,
 // where a client would learn nothing before its own timeout: a few at a time
-// are
-// accepted and answered with a 503, see rejectOverLimit. Others are closed at
-// once.
+// are accepted and answered with a 503, see rejectOverLimit. Others are closed
+// at once.
 func (s *Server) admitConn(c *clientConn) bool {
 	now := time.Now()
 	s.mu.Lock()

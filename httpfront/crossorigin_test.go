@@ -10,8 +10,8 @@ import (
 )
 
 // Pages of other sites cannot operate scripts, and clients that are not
-// browsers
-// can. The first two groups are net/http's test cases of CrossOriginProtection.
+// browsers can. The first two groups are net/http's test cases of
+// CrossOriginProtection.
 func TestCrossOrigin(t *testing.T) {
 	machine, err := os.Hostname()
 	if err != nil {

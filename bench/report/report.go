@@ -1,6 +1,5 @@
 // Package report writes results of benchmarks, with a description of the
-// machine
-// and the program, and draws plots.
+// machine and the program, and draws plots.
 package report
 
 import (

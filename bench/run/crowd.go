@@ -28,8 +28,7 @@ type crowdResult struct {
 }
 
 // crowd opens many connections to the product with one script and with many,
-// and
-// to the bare handler.
+// and to the bare handler.
 func (b *bench) crowd(ctx context.Context) error {
 	many := strconv.Itoa(b.manyScripts)
 	fresh := scrape.Checks{Stamped: true, Fresh: true}

@@ -86,8 +86,7 @@ func (b *bench) startExporter(
 }
 
 // startReal starts an exporter with the real script under bpf, and waits for
-// its
-// first metrics.
+// its first metrics.
 func (b *bench) startReal(ctx context.Context, program string) (*child, error) {
 	return b.startExporter(ctx, program, b.scripts, func(ctx context.Context, c *child) error {
 		if err := makeReads(ctx); err != nil {
@@ -101,8 +100,7 @@ func (b *bench) startReal(ctx context.Context, program string) (*child, error) {
 }
 
 // makeReads runs short programs that read, each of which adds a line to the
-// real
-// script's metrics.
+// real script's metrics.
 func makeReads(ctx context.Context) error {
 	for range 60 {
 		if err := exec.CommandContext(ctx, "cat", "/proc/self/comm").Run(); err != nil {

@@ -90,8 +90,7 @@ func (b *bench) startPython(ctx context.Context) (*child, error) {
 		return nil, err
 	}
 	// The exporter's launcher lets stapbpf run where it must not raise the
-	// limit
-	// of locked memory.
+	// limit of locked memory.
 	launcher, err := filepath.Abs(b.exporter)
 	if err != nil {
 		return nil, err

@@ -11,8 +11,7 @@ import (
 )
 
 // real compares the exporter with a real script under bpf with a bare handler
-// of
-// the same bytes, and with the Python exporter.
+// of the same bytes, and with the Python exporter.
 func (b *bench) real(ctx context.Context) error {
 	product, err := b.startReal(ctx, b.exporter)
 	if err != nil {

@@ -85,8 +85,7 @@ func (b *bench) saturateSides(size int) []side {
 }
 
 // checkBodies checks every body of a saturated product, in all forms at the
-// same
-// time.
+// same time.
 func (b *bench) checkBodies(ctx context.Context) error {
 	c, err := b.startServe(ctx, "product", "product", "-scripts", "4")
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 )
 
 // wrkResult is the result of one run of wrk, which sends as many requests as
-// the
-// server can answer.
+// the server can answer.
 type wrkResult struct {
 	Rate  float64 // replies per second
 	CPU   float64 // microseconds of the server's CPU time per reply

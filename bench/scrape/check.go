@@ -107,8 +107,7 @@ func (c *checker) check(h *history, r reply) (age int64, err error) {
 }
 
 // checkSamples parses the text and, with Counters, compares each sample with
-// the
-// one before.
+// the one before.
 func (c *checker) checkSamples(h *history, r reply, text []byte) error {
 	if text[len(text)-1] != '\n' {
 		return &wrong{wrongTruncated, fmt.Sprintf("ends %.40q", text[max(0, len(text)-40):])}

@@ -128,8 +128,7 @@ func (c *connection) hangUp() {
 }
 
 // once scrapes, checks and counts. It returns false at the end of the run,
-// which
-// cuts off a request; that is not counted.
+// which cuts off a request; that is not counted.
 func (l *closedLoop) once(ctx context.Context, c *connection, path int) bool {
 	r := reply{sent: body.Monotonic()}
 	err := c.exchange(ctx, path, &r)

@@ -15,8 +15,7 @@ type Config struct {
 	Address string   // of the exporter, HOST:PORT
 	Paths   []string // of the scripts
 	// Replicas, in an open loop, each scrape every script. In a closed loop
-	// each
-	// is one connection, which scrapes the scripts in order.
+	// each is one connection, which scrapes the scripts in order.
 	Replicas int
 	Duration time.Duration
 	Interval time.Duration // open loop: between two scrapes of one script by one replica

@@ -96,8 +96,7 @@ func TestReplicas(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			// The first replica accepts plain text and keeps its connection;
-			// the
-			// second opens one for each of its scrapes.
+			// the second opens one for each of its scrapes.
 			if accepted[""] == 0 || accepted["gzip"] == 0 || len(accepted) != 2 {
 				t.Errorf("Accept-Encoding: %v", accepted)
 			}

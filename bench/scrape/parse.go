@@ -11,8 +11,8 @@ import (
 )
 
 // parse parses a body as a Prometheus server does: with Prometheus's own
-// parser,
-// by the content type. With samples it returns the value of each series.
+// parser, by the content type. With samples it returns the value of each
+// series.
 //
 // The parser appends a newline to text, which must not overwrite the memory
 // after it: hence the clip.

@@ -6,9 +6,8 @@ import (
 )
 
 // Prober sends one request after another over one connection. It checks only
-// the
-// status, so it measures little but the server's time. Only one goroutine may
-// use it.
+// the status, so it measures little but the server's time. Only one goroutine
+// may use it.
 type Prober struct{ c *connection }
 
 // NewProber connects to address. The caller must call Close.

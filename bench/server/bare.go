@@ -63,8 +63,7 @@ func (f *fast) CA() string { return "" }
 var acceptEncoding = []byte(fasthttp.HeaderAcceptEncoding)
 
 // newBare sends the same bytes to every client: text, or gzip if the request
-// has
-// an Accept-Encoding header.
+// has an Accept-Encoding header.
 func newBare(o Options) (Server, error) {
 	page := newSource(o).page()
 	if o.TextFile != "" {

@@ -1,8 +1,7 @@
 // Standin is the process of a stand-in script, for load on an exporter with
-// very
-// many scripts. The first line of such a script is "#!/path/standin", so the
-// exporter runs standin SCRIPT -m MODULE. It makes the FIFO that a bpf script
-// would make, and writes a text with a stamp for each read.
+// very many scripts. The first line of such a script is "#!/path/standin", so
+// the exporter runs standin SCRIPT -m MODULE. It makes the FIFO that a bpf
+// script would make, and writes a text with a stamp for each read.
 package main
 
 import (

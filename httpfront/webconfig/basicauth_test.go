@@ -222,8 +222,7 @@ func BenchmarkCachedLogin(b *testing.B) {
 }
 
 // After a reload a user whose hash is the same costs no bcrypt. One with
-// another
-// hash, and one that is gone, is checked again.
+// another hash, and one that is gone, is checked again.
 func TestLoginsOutliveAReload(t *testing.T) {
 	hashes := map[string]config.Secret{}
 	for _, user := range []string{"same", "changed", "gone"} {

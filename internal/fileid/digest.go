@@ -8,8 +8,7 @@ import (
 )
 
 // Digest is a hash over a list of texts. It includes the length of each text,
-// so
-// that different lists have different sums. It belongs to one goroutine at a
+// so that different lists have different sums. It belongs to one goroutine at a
 // time.
 type Digest struct{ hash hash.Hash }
 

@@ -3,6 +3,5 @@
 // is what stat reports. A Digest combines texts and hashes into one hash.
 //
 // The package starts no goroutine, owns no file, and its functions may be
-// called
-// from any goroutine. A Digest belongs to one goroutine at a time.
+// called from any goroutine. A Digest belongs to one goroutine at a time.
 package fileid

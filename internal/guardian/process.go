@@ -23,21 +23,16 @@ const (
 )
 
 // Run is the guardian process. It waits for the end of the exporter that
-// started
-// it, which ends the pipe that is its standard input, and then removes
-// everything
-// that the exporter left, see cleanup.Cleaner.All. This program calls it
-// instead
-// of main when it was re-executed by Start. log gets a line at the end, and
-// only
-// when there was something to do. An error names the residue.
+// started it, which ends the pipe that is its standard input, and then removes
+// everything that the exporter left, see cleanup.Cleaner.All. This program
+// calls it instead of main when it was re-executed by Start. log gets a line at
+// the end, and only when there was something to do. An error names the residue.
 //
 // The process has a session of its own and ignores the signals that end whole
 // groups of processes, so that what ends the exporter does not end it. Only
-// KILL
-// does, and then the exporter starts another. Where the kernel ends everything
-// at once (process 1 of a container dies, a cgroup is killed) the start of the
-// next exporter cleans up.
+// KILL does, and then the exporter starts another. Where the kernel ends
+// everything at once (process 1 of a container dies, a cgroup is killed) the
+// start of the next exporter cleans up.
 func Run(log *zap.Logger) error {
 	err := run(log)
 	if err != nil {
@@ -74,8 +69,7 @@ func run(log *zap.Logger) error {
 	// stap-exporter". Nothing depends on it.
 	_ = os.WriteFile("/proc/self/comm", []byte("guardian"), 0)
 	// The id is for people. What counts is that the descriptor stays open, so
-	// it
-	// is no os.File, which the garbage collector would close.
+	// it is no os.File, which the garbage collector would close.
 	if _, err := unix.Pwrite(lockFD, fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0); err != nil {
 		return fmt.Errorf("write guardian's lock: %w", err)
 	}

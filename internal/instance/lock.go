@@ -21,11 +21,9 @@ type Lock struct {
 }
 
 // Lock takes the instance for this process by an flock(2) on ID.lock in dir.
-// The
-// directory must exist, and only this user may be able to write to it. Lock
-// does
-// not wait: if another process holds the instance, the error wraps ErrLocked,
-// and names that process and a remedy.
+// The directory must exist, and only this user may be able to write to it. Lock
+// does not wait: if another process holds the instance, the error wraps
+// ErrLocked, and names that process and a remedy.
 //
 // The process id in the file is for people; only the flock counts. The file is
 // never deleted, because a process that has opened it but not locked it yet

@@ -95,8 +95,7 @@ func TestGetAndRemoveOfMissingEntries(t *testing.T) {
 }
 
 // Files with times in the future, or of 1970, written while the clock was
-// wrong,
-// stay usable.
+// wrong, stay usable.
 func TestCacheSurvivesAWrongClock(t *testing.T) {
 	c, err := New(t.TempDir(), 1<<20, Fingerprint{})
 	if err != nil {

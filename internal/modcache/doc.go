@@ -11,8 +11,7 @@
 // The directory belongs to this process's user. Any number of exporters of that
 // user may share it: writers hold a lock file (lock.go), and readers accept an
 // entry only if it has the size and hash in its manifest. A cached file is
-// never
-// given away: Get copies it into a file of the caller.
+// never given away: Get copies it into a file of the caller.
 //
 // The package starts no goroutine, except that proc.Output uses one while it
 // runs stap --version. A Cache may be used from any goroutine.

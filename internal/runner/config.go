@@ -51,8 +51,7 @@ type Config struct {
 	CleanupWait  time.Duration // how long unloading a module is tried again; default 5 s
 
 	// CacheDir has the compiled kernel modules in its directory "modules",
-	// which
-	// exporters of one user may share; default Dir.
+	// which exporters of one user may share; default Dir.
 	CacheDir    string
 	CacheSize   int64  // bytes of all compiled modules; default 256 MiB
 	StapRuntime string // stap's runtime directory for kernel modules (-R); default stap's own

@@ -70,8 +70,7 @@ func (e Exit) EndCause() scrape.EndCause {
 }
 
 // Reason returns String, then the remedy, the residue, and the useful tail of
-// the
-// output, a line each.
+// the output, a line each.
 func (e Exit) Reason() string {
 	lines := []string{e.String()}
 	if e.Remedy != "" {

@@ -207,8 +207,7 @@ func TestStartsWaitForTheirSlot(t *testing.T) {
 }
 
 // A run with a slot has no position in the queue any more, also before its
-// first
-// process: removing the residue of an earlier run may take a while.
+// first process: removing the residue of an earlier run may take a while.
 func TestSlotEndsThePosition(t *testing.T) {
 	l := newLab(t, "module-stuck load-hangs", func(c *Config) {
 		c.Runtime, c.LoadWait, c.CleanupWait, c.MaxParallel = toolchain.Kernel, time.Millisecond, 50*time.Millisecond, 1
@@ -230,8 +229,7 @@ func TestSlotEndsThePosition(t *testing.T) {
 }
 
 // A run that ends while it waits starts nothing and leaves the queue: by a
-// Stop,
-// by a Kill, and all at once as at a shutdown.
+// Stop, by a Kill, and all at once as at a shutdown.
 func TestQueuedStartsAreStopped(t *testing.T) {
 	l := newLab(t, "compile-waits", func(c *Config) { c.MaxParallel = 1 })
 	holder := l.start(l.script("m1"))

@@ -13,8 +13,7 @@ import (
 
 // TestRealShebang runs executables whose first line names a stap that is not
 // there: --stap.path takes its place, and its options, which the kernel would
-// hand
-// over as one argument, arrive.
+// hand over as one argument, arrive.
 func TestRealShebang(t *testing.T) {
 	h := realHost(t)
 	for _, line := range []string{"#!/nowhere/stap -v --bpf", "#!/usr/bin/env -S stap -w -gDX=1"} {

@@ -41,6 +41,5 @@ func (r *Run) awaitSlot() bool {
 
 // Prioritize moves the run to the interactive class, because a request or an
 // operator waits for it. It never blocks, and changes nothing for a run that
-// has
-// its slot.
+// has its slot.
 func (r *Run) Prioritize() { r.slot.prioritize() }

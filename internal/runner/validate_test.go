@@ -86,8 +86,7 @@ func TestValidateOfAnExecutable(t *testing.T) {
 }
 
 // The real stap reports what is wrong with a version, and runs nothing of a
-// good
-// one.
+// good one.
 func TestValidateReal(t *testing.T) {
 	h := realHost(t)
 	path := filepath.Join(t.TempDir(), "s.stp")

@@ -31,8 +31,7 @@ func (g option) String() string { return strings.Join(g.words(), " ") }
 
 // shortOptions are the letters of stap's options; one before ":" takes a value.
 // They and longOptions are from cmdline.h and cmdline.cxx of SystemTap's tree
-// in
-// 2026, a superset of 4.8's.
+// in 2026, a superset of 4.8's.
 const shortOptions = "hVvtp:I:e:E:o:R:r:a:m:kgPc:x:D:bs:uqiwl:d:L:FS:B:J:jWG:T:"
 
 // longOptions are the names of stap's long options. The value: "" takes no

@@ -50,8 +50,7 @@ func (d Dir) Path(elements ...string) string {
 }
 
 // Processes returns the process ids and command lines of all processes that
-// were
-// started with this directory in the environment.
+// were started with this directory in the environment.
 func (d Dir) Processes() []string { return ProcessesWith("environ", "STANDIN_DIR="+d.root) }
 
 // Log returns what the stand-ins have logged.

@@ -30,8 +30,8 @@ func Atoi(s string) int {
 }
 
 // ProcessesWith returns the processes, other than this one, whose
-// /proc/PID/file
-// contains text, each as process id and command line. It returns no zombies:
+// /proc/PID/file contains text, each as process id and command line. It returns
+// no zombies:
 // these have no such files.
 func ProcessesWith(file, text string) (found []string) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
