@@ -179,7 +179,8 @@ func Example() {
 	firefox := []byte("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
 	fmt.Println(PrefersHTML(firefox), PrefersOpenMetrics(firefox))
 	// Output:
-	// false true true false
+	// false true
+	// true false
 }
 
 func BenchmarkPrefersOpenMetrics(b *testing.B) {
