@@ -38,6 +38,12 @@ func TestFewDescriptors(t *testing.T) {
 				}
 				defer func() { _ = c.Close() }()
 			}
+			// Until all of them are accepted a reply may be lost with a
+			// connection that gives way to the next one.
+			harness.Eventually(t, "the connections are accepted", func() bool {
+				p, err := e.Ask("/-/healthy", "60")
+				return err == nil && p.Code == 200
+			})
 			for _, path := range []string{"/a.stp", "/b.stp", "/metrics", "/a.stp"} {
 				if p := e.Get(path, "60"); p.Code != 200 {
 					t.Errorf("%s: %d %s", path, p.Code, p.Body)
